@@ -1,0 +1,66 @@
+# Every target prepares its own virtual environment from a bare Python (>= 3.11).
+#
+#   make demo                      watch a workflow die and carry on
+#   make test                      the whole suite, on SQLite and on a Postgres it starts itself
+#   make check                     format, lint, types, layers
+#   make test PYTHON=python3.13    the suite on another interpreter, in an environment of its own
+#   make test ARGS="-k recovery"   ARGS goes to the tool behind the target
+
+PYTHON ?= python3
+ARGS ?=
+
+# An interpreter asked for by name gets its own environment, so that two versions never mix.
+ifeq ($(origin PYTHON),file)
+  VENV ?= .venv
+else
+  VENV ?= .venv-$(shell $(PYTHON) -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+endif
+
+BIN := $(VENV)/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check format bench mutants test-all-pythons clean
+
+help: ## show the targets
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
+
+# The library alone is enough for the demo; developing it takes the tools too.
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(PIP_INSTALL) --editable '.[dev]'
+	@touch $(VENV)/.installed $@
+
+demo: $(VENV)/.installed ## a workflow dies by SIGKILL and carries on exactly once
+	@$(BIN)/python examples/demo.py $(ARGS)
+
+test: $(VENV)/.installed-dev ## the whole suite, on SQLite and Postgres
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.installed-dev ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev ## rewrite the sources as `check` wants them
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+bench: $(VENV)/.installed-dev ## compare speed with the original release, side by side
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
+mutants: $(VENV)/.installed-dev ## plant bugs and expect the suite to find each one
+	$(BIN)/python -m tests.mutants $(ARGS)
+
+test-all-pythons: ## the suite on every supported Python found here
+	.ci/test-all-pythons $(ARGS)
+
+clean: ## remove what the other targets made
+	rm -rf .venv .venv-* .bench build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find src tests benchmarks examples -name __pycache__ -prune -exec rm -rf {} + 2>/dev/null || true
