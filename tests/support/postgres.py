@@ -95,10 +95,14 @@ class PostgresCluster:
 
     def start(self) -> Self:
         """Make the server if need be, start it, and return when it accepts connections."""
-        if self._directory is None:
-            self._create()
-        if self._server is not None:
+        if self._server is not None and self._server.poll() is None:
             return self
+        if self._directory is None:
+            try:
+                self._create()
+            except BaseException:
+                self.close()  # nothing half made is left for a second attempt
+                raise
         if self.port:  # a restart: clients hold URLs with this port
             self._launch(self.port)
             return self

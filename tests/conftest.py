@@ -1,0 +1,55 @@
+"""Fixtures of the whole suite: fresh databases of both dialects, and what keeps tests apart.
+
+`database_url` runs a test twice, on SQLite and on Postgres. The Postgres server is started by the first test that wants
+one and shared by all; every test gets a database of its own on it. A test may restart the server, if it leaves it
+running.
+"""
+
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from tests.support.postgres import PostgresCluster
+
+# Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
+hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("suite")
+
+# ---------------------------------------------------------------- databases
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresCluster]:
+    """The server that all tests share."""
+    with PostgresCluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
+    """A fresh, empty Postgres database."""
+    name = f"test_{secrets.token_hex(6)}"
+    postgres.start()  # in case the test before this one left it stopped
+    yield postgres.create_database(name)
+    postgres.start()
+    postgres.drop_database(name)
+
+
+@pytest.fixture
+def sqlite_url(tmp_path: Path) -> str:
+    """A SQLite database that does not exist yet."""
+    return f"sqlite:///{tmp_path / 'system.sqlite'}"
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """A fresh database of each dialect in turn."""
+    url: str = request.getfixturevalue(f"{request.param}_url")
+    return url
+
+
+# ---------------------------------------------------------------- the lifecycle of DBOS
+# (the fixtures that launch and destroy an application belong here)
