@@ -45,21 +45,24 @@ class DBOSErrorCode(Enum):
     DeserializationError = 102
 
 
-_rebuild: Callable[..., Any] = getattr(copyreg, "__newobj__")  # noqa: B009 (typeshed does not know it)
+_new: Callable[..., Any] = getattr(copyreg, "__newobj__")  # noqa: B009 (typeshed does not know it)
 
 
-class _Storable:
-    """Makes an exception pickle by its `args` and attributes, never by its constructor.
+def reduce_by_state(error: BaseException) -> tuple[Any, ...]:
+    """How to pickle an exception by its `args` and attributes, past its constructor.
 
     By default an exception is rebuilt as `cls(*args)`, which fails, or builds a wrong text, as soon as a constructor
     takes anything but the message. `copyreg.__newobj__` is an opcode of the pickle format, so that stored errors name
     no function of ours.
     """
+    return _new, (type(error), *error.args), error.__dict__ or None
 
-    args: tuple[Any, ...]
+
+class _Storable(BaseException):
+    """Makes an exception survive pickle and copy with its type, text and attributes."""
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _rebuild, (type(self), *self.args), self.__dict__ or None
+        return reduce_by_state(self)
 
 
 class _Coded(_Storable):
@@ -69,7 +72,7 @@ class _Coded(_Storable):
     status_code: int | None = None  # the HTTP status that fits, where one does
 
     def __init__(self, message: str, dbos_error_code: int | None = None) -> None:
-        self.args = (message,)
+        super().__init__(message)
         self.message = message
         if dbos_error_code is not None:
             self.dbos_error_code = dbos_error_code
