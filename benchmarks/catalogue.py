@@ -1,0 +1,68 @@
+"""What is measured: one entry per question, in the order of the printed table.
+
+Each workload is a script of the same name in `workloads/`, run in a fresh process on a fresh database. To add one,
+write the script, describe it here, and give it a target in `targets.py`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+DatabaseKind = Literal["postgres", "sqlite"]
+
+BOTH: tuple[DatabaseKind, ...] = ("postgres", "sqlite")
+FRESH_INTERPRETERS = 7  # a start-up is over in a fraction of a second: take the median of as many
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """One question and how to ask it. `runs` are made per round; their median is what the round says.
+
+    `count` is handed to the script, which says what it counts; the title names it too.
+    """
+
+    name: str
+    title: str
+    unit: str
+    count: int = 0
+    quick_count: int = 0
+    runs: int = 1
+    databases: tuple[DatabaseKind, ...] = BOTH
+    less_is_better: bool = False
+    on_history: bool = True  # worth asking again when the database holds many finished workflows
+    touches_database: bool = True
+
+    def sized(self, *, quick: bool) -> Workload:
+        """The workload as it will run."""
+        count = self.quick_count if quick else self.count
+        return replace(self, count=count, title=self.title.format(count=count))
+
+
+def _start_up(name: str, title: str, unit: str, *, touches_database: bool = True) -> Workload:
+    return Workload(
+        name,
+        title,
+        unit,
+        runs=FRESH_INTERPRETERS,
+        databases=BOTH if touches_database else ("sqlite",),
+        less_is_better=True,
+        on_history=False,
+        touches_database=touches_database,
+    )
+
+
+WORKLOADS: tuple[Workload, ...] = (
+    Workload("sequential_steps", "one workflow, {count:,} sequential steps, sync", "steps/s", 1000, 300),
+    Workload("sequential_steps_async", "one workflow, {count:,} sequential steps, async", "steps/s", 1000, 300),
+    Workload("direct_calls", "{count:,} direct calls of a 2-step workflow, sync", "workflows/s", 500, 100),
+    Workload("direct_calls_async", "{count:,} direct calls of a 2-step workflow, async", "workflows/s", 500, 100),
+    Workload("concurrent_async", "{count:,} async workflows x 10 steps, 100 at a time", "steps/s", 300, 150),
+    Workload("burst_async", "{count:,} async workflows x 10 steps, all at once", "steps/s", 1000, 200),
+    Workload("started_sync", "{count:,} sync workflows x 10 steps, `start_workflow`", "steps/s", 300, 100),
+    Workload("recovery", "{count:,} pending workflows left by SIGKILL, until all are done", "workflows/s", 1000, 200),
+    _start_up("import_time", "`import dbos`", "ms", touches_database=False),
+    _start_up("launch_time", "launch on an empty database", "ms"),
+    _start_up("first_result", "`import dbos` to the first workflow's result", "ms"),
+    _start_up("resident_memory", "resident memory after launch", "MB"),
+)
