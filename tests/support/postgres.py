@@ -18,6 +18,7 @@ import weakref
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Self
+from urllib.parse import quote
 
 from tests.support.postgres_installation import Account, Installation, find_account, find_installation
 
@@ -170,7 +171,7 @@ class PostgresCluster:
     # ------------------------------------------------------------ its databases
 
     def url(self, database: str = "postgres") -> str:
-        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self.port}/{database}"
+        return f"postgresql://{USER}:{self._password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str) -> str:
         """A new empty database, and its URL."""
