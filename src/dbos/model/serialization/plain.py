@@ -10,9 +10,12 @@ from json import JSONDecoder, JSONEncoder
 from typing import Any
 
 MAX_DEPTH = 100  # the JSON reader recurses, and must not run out of stack wherever the value is read
+# Where sharing is allowed: a hundred lists that each hold the next one twice would unfold to 2**100.
+_MAX_CONTAINERS = 10_000_000
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _PLAIN = _SCALARS | {list, dict}
+_KEYS = frozenset({str})
 
 _encode = JSONEncoder(ensure_ascii=False, allow_nan=False, check_circular=False, separators=(",", ":")).encode
 _encode_ascii = JSONEncoder(ensure_ascii=True, allow_nan=False, check_circular=False, separators=(",", ":")).encode
@@ -24,10 +27,13 @@ def to_json(value: Any, *, sharing: bool = False) -> str | None:
 
     With `sharing`, a list or dict may occur more than once; it comes back as separate, equal ones.
     """
-    if type(value) not in _SCALARS and not _is_plain(value, sharing):
+    kind = type(value)
+    if kind is bool:
+        return "true" if value else "false"
+    if kind not in _SCALARS and not _is_plain(value, sharing):
         return None
     try:
-        text = _encode(value)
+        text = str(value) if kind is int else _encode(value)
     except (ValueError, RecursionError):  # nan and infinity; integers with more digits than Python reads back
         return None
     if text.isascii():
@@ -51,11 +57,12 @@ def _is_plain(root: Any, sharing: bool) -> bool:
         return False
     level: list[Any] = [root]
     seen = {id(root)}
+    count = 1
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for container in level:
             if type(container) is dict:
-                if not all(type(key) is str for key in container):
+                if not _KEYS.issuperset(map(type, container)):
                     return False
                 items = container.values()
             else:
@@ -68,12 +75,14 @@ def _is_plain(root: Any, sharing: bool) -> bool:
             inner += [item for item in items if type(item) is list or type(item) is dict]
         if not inner:
             return True
-        found = set(map(id, inner))
-        if not sharing:
+        if sharing:
+            count += len(inner)
+            if count > _MAX_CONTAINERS:
+                return False
+        else:
+            found = set(map(id, inner))
             if len(found) != len(inner) or not seen.isdisjoint(found):
                 return False
             seen |= found
-        elif len(found) != len(inner):
-            inner = list({id(item): item for item in inner}.values())
         level = inner
     return False

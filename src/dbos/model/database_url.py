@@ -1,0 +1,58 @@
+"""Database URLs: which ones we speak, and how they look without their passwords.
+
+The forms are those of SQLAlchemy. Nothing here connects; what is wrong with a URL is said before anything tries to.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+Dialect = Literal["sqlite", "postgresql"]
+
+_SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+pysqlite"})
+_POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
+
+# Greedy up to the last "@": a password with an unescaped "@" or "/" in it must not show half of itself.
+_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
+_PASSWORD_FIELD = re.compile(r"((?:ssl)?passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", re.IGNORECASE)
+
+
+def dialect_of(url: str) -> Dialect:
+    """The dialect of a URL that names a database we can use; `ValueError` says what is wrong with any other."""
+    scheme, separator, rest = url.partition("://")
+    if not separator:
+        raise ValueError("it is not a URL; write sqlite:///file.sqlite or postgresql://user@host:5432/database")
+    if scheme in _SQLITE_SCHEMES:
+        _check_sqlite(rest)
+        return "sqlite"
+    if scheme in _POSTGRES_SCHEMES:
+        _check_postgres(rest)
+        return "postgresql"
+    if scheme.startswith(("postgresql+", "postgres+")):
+        raise ValueError("the driver in it is not supported; write postgresql://..., which is served by psycopg 3")
+    raise ValueError(f"{scheme}:// is not supported; write sqlite:///file.sqlite or postgresql://...")
+
+
+def redact_url(url: str) -> str:
+    """The URL, or a `key=value` connection string, with `***` in place of passwords."""
+    return _PASSWORD_FIELD.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
+
+
+def _check_sqlite(rest: str) -> None:
+    path = rest.partition("?")[0]
+    if path and not path.startswith("/"):
+        raise ValueError("a relative SQLite file needs three slashes, as in sqlite:///file.sqlite")
+    if path in ("", "/"):
+        raise ValueError("the database is missing; name a file, as in sqlite:///file.sqlite")
+    if path == "/:memory:" or path.startswith("/file:"):
+        raise ValueError(
+            "a database in memory forgets what it should remember; name a file, as in sqlite:///file.sqlite"
+        )
+
+
+def _check_postgres(rest: str) -> None:
+    location, _, query = rest.partition("?")
+    database = location.rpartition("@")[2].partition("/")[2]
+    if not database and not any(field.startswith("dbname=") for field in query.split("&")):
+        raise ValueError("the database is missing; write postgresql://user@host:5432/database")
