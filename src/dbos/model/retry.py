@@ -29,10 +29,11 @@ class RetryPolicy:
 
     def delay_before(self, attempt: int) -> float:
         """Seconds to wait before an attempt; attempts count from 0, and the first one does not wait."""
-        if attempt <= 0:
+        if attempt <= 0 or self.interval_seconds == 0:
             return 0.0
         try:
-            return min(float(self.interval_seconds * self.backoff_rate ** (attempt - 1)), MAX_DELAY_SECONDS)
+            delay_seconds = float(self.interval_seconds) * float(self.backoff_rate) ** (attempt - 1)
+            return min(delay_seconds, MAX_DELAY_SECONDS)
         except OverflowError:
             return MAX_DELAY_SECONDS
 
