@@ -1,0 +1,48 @@
+"""Durable execution for Python that needs nothing but a database.
+
+Decorate functions as workflows and steps; every step is checkpointed; after a crash a workflow carries on from the
+last completed step. See `DBOS`.
+"""
+
+from dbos import error
+from dbos.api.application import DBOS
+from dbos.api.configuration import DBOSConfig
+from dbos.api.decorators import DBOSConfiguredInstance
+from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
+from dbos.api.migration import run_dbos_database_migrations
+from dbos.api.scopes import (
+    DBOSContextEnsure,
+    DBOSContextSetAuth,
+    SetShardKey,
+    SetWorkflowAttributes,
+    SetWorkflowID,
+    SetWorkflowTimeout,
+)
+from dbos.model.serialization import Serializer, WorkflowSerializationFormat
+from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
+from dbos.runtime.operations.steps import StepOptions, StepReservation
+from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
+
+__all__ = [
+    "DBOS",
+    "DBOSConfig",
+    "DBOSConfiguredInstance",
+    "DBOSContextEnsure",
+    "DBOSContextSetAuth",
+    "Serializer",
+    "SetShardKey",
+    "SetWorkflowAttributes",
+    "SetWorkflowID",
+    "SetWorkflowTimeout",
+    "StepInfo",
+    "StepOptions",
+    "StepReservation",
+    "WorkflowHandle",
+    "WorkflowHandleAsync",
+    "WorkflowIDReusePolicy",
+    "WorkflowSerializationFormat",
+    "WorkflowStatus",
+    "WorkflowStatusString",
+    "error",
+    "run_dbos_database_migrations",
+]

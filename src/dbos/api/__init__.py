@@ -1,0 +1,1 @@
+"""What users call: the DBOS class, decorators, handles, context managers, configuration."""

@@ -1,0 +1,91 @@
+"""The composition root: from settings to a running engine with its services, and back to nothing."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+
+from dbos.api.configuration import Settings
+from dbos.model.serialization import Serialization
+from dbos.runtime.engine import Engine
+from dbos.runtime.registry import Registry
+from dbos.services.deadlines import Deadlines
+from dbos.services.dispatcher import Dispatcher
+from dbos.services.listener import Listener
+from dbos.services.recovery import Recovery
+from dbos.services.service import Service
+from dbos.store.database import StoreSettings
+from dbos.store.executors import Owner
+from dbos.store.store import Store
+
+logger = logging.getLogger("dbos")
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """What `launch` made and `destroy` takes down."""
+
+    engine: Engine
+    services: tuple[Service, ...]
+    recovery: Recovery
+
+    def start(self) -> None:
+        """Start the services."""
+        for service in self.services:
+            service.start()
+
+    def stop(self, completion_timeout_seconds: float) -> None:
+        """Stop serving; give running workflows that long to finish; then let go of everything."""
+        for service in self.services:
+            if service is not self.recovery:
+                service.stop()
+        if completion_timeout_seconds > 0:
+            self.engine.wait_until_idle(completion_timeout_seconds)
+        self.recovery.stop()
+        try:
+            self.recovery.retire()
+        except Exception:
+            logger.warning("This executor could not say goodbye; its lease ends by itself", exc_info=True)
+        self.engine.close()
+
+
+def store_settings(settings: Settings) -> StoreSettings:
+    """What the store needs to know."""
+    return StoreSettings(
+        url=settings.system_database_url,
+        schema=settings.dbos_system_schema,
+        pool_size=settings.sys_db_pool_size,
+        engine=settings.system_database_engine,
+        connect_args=settings.db_engine_kwargs.get("connect_args", {}),
+        idle_transaction_timeout_seconds=settings.sys_db_idle_transaction_timeout_sec,
+        query_timeout_seconds=settings.observability_query_timeout_sec,
+        run_migrations=settings.run_migrations,
+        use_listen_notify=settings.use_listen_notify,
+        application_name=settings.name,
+    )
+
+
+def launch(settings: Settings, registry: Registry, version: str, instance: str) -> Running:
+    """Open the store, register this executor, and make ready what keeps it going."""
+    store = Store.open(store_settings(settings))
+    try:
+        owner = Owner(instance, settings.executor_id, settings.name, version)
+        codec = Serialization(
+            settings.serializer,
+            allow_pickle=settings.allow_pickle,
+            max_bytes=settings.max_value_bytes,
+            on_large=_warn_of_large_value,
+        )
+        engine = Engine(store, codec, registry, owner, settings.application_id, settings.max_executor_threads)
+        recovery = Recovery(engine, settings.executor_lease_sec)
+        recovery.register()
+        listener = Listener(engine, settings.notification_listener_polling_interval_sec)
+        services = (listener, Dispatcher(engine), Deadlines(engine), recovery)
+    except BaseException:
+        store.close()
+        raise
+    return Running(engine, services, recovery)
+
+
+def _warn_of_large_value(where: str, size_bytes: int) -> None:
+    logger.warning("%s takes %d bytes; values of more than 1 MiB slow the database down", where, size_bytes)

@@ -1,0 +1,215 @@
+"""The decorators: they register a function and replace it by one of the same signature and colour.
+
+Decorated functions stay plain callables. A step called outside a workflow is an ordinary call.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from functools import partial, wraps
+from typing import Any, ParamSpec, TypeVar, cast
+
+from dbos.api.launched import current_registry, engine_of
+from dbos.error import DBOSException
+from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.runtime.context import workflow_body
+from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.operations import starting
+from dbos.runtime.operations.steps import step_spec
+from dbos.runtime.registry import MARK, Function, ValidateArgs, WorkflowSpec, split
+from dbos.runtime.step import perform
+
+P = ParamSpec("P")
+R = TypeVar("R")
+C = TypeVar("C", bound=type)
+
+
+def workflow(
+    *,
+    name: str | None = None,
+    max_recovery_attempts: int | None = 100,
+    serialization_type: WorkflowSerializationFormat | None = None,
+    validate_args: ValidateArgs | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function a durable workflow.
+
+    Args:
+        name: The name it is stored under; by default its qualified name.
+        max_recovery_attempts: After how many recoveries a workflow that keeps killing its process is put aside, with
+            the status MAX_RECOVERY_ATTEMPTS_EXCEEDED; None never does.
+        serialization_type: How its arguments are stored; by default as the configuration says.
+        validate_args: Given `(args, kwargs)` as they were stored, returns them as the function shall see them; what it
+            raises fails the workflow. Applied when a workflow is recovered or dequeued.
+
+    The function may be sync or async, and a plain function or a method of a `@DBOS.dbos_class()`. Calling it runs the
+    workflow and returns its result; a workflow that was interrupted by a crash goes on from its last completed step.
+    Raises DBOSException at decoration for what cannot be a workflow.
+    """
+    if max_recovery_attempts is not None and (
+        not isinstance(max_recovery_attempts, int)
+        or isinstance(max_recovery_attempts, bool)
+        or max_recovery_attempts < 0
+    ):
+        raise DBOSException(
+            f"max_recovery_attempts must be None or an integer of at least 0, not {max_recovery_attempts!r}"
+        )
+    kind = serialization_type or WorkflowSerializationFormat.DEFAULT
+    if kind is WorkflowSerializationFormat.PORTABLE:
+        raise DBOSException("The portable serialization format is not available yet; leave serialization_type out")
+    spec = WorkflowSpec(max_recovery_attempts, kind, validate_args)
+
+    def decorate(func: Callable[P, R]) -> Callable[P, R]:
+        function = _function(func, name, "workflow")
+        function.workflow = spec
+        return _publish(function, _workflow_wrapper(function, func))
+
+    return decorate
+
+
+def step(
+    *,
+    name: str | None = None,
+    retries_allowed: bool = False,
+    interval_seconds: float = 1.0,
+    max_attempts: int = 3,
+    backoff_rate: float = 2.0,
+    should_retry: Callable[[BaseException], Any] | None = None,
+    preemptible: bool = False,
+    timeout_seconds: float | None = None,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function a step: within a workflow its outcome is recorded, and it never runs again once it is.
+
+    Args:
+        name: The name it is recorded under; by default its qualified name.
+        retries_allowed: Try again when it raises.
+        interval_seconds: Seconds before the first retry.
+        max_attempts: Attempts in all, the first included.
+        backoff_rate: Factor by which the interval grows with each retry; at most an hour is waited.
+        should_retry: Told the exception; if it answers False, that exception is the outcome at once.
+        preemptible: (async steps) Cancel the running step when its workflow is cancelled.
+        timeout_seconds: (async steps) Bound of each attempt; one that takes longer fails with DBOSStepTimeoutError.
+
+    A step that fails for good raises its own error, or DBOSMaxStepRetriesExceeded if it was retried. A crash before the
+    outcome is recorded runs the step again, so steps should be idempotent. Raises DBOSException at decoration for
+    options that cannot work.
+    """
+
+    def decorate(func: Callable[P, R]) -> Callable[P, R]:
+        function = _function(func, name, "step")
+        function.step = step_spec(
+            function.name,
+            function.is_async,
+            retries_allowed=retries_allowed,
+            interval_seconds=interval_seconds,
+            max_attempts=max_attempts,
+            backoff_rate=backoff_rate,
+            should_retry=should_retry,
+            preemptible=preemptible,
+            timeout_seconds=timeout_seconds,
+        )
+        return _publish(function, _step_wrapper(function, func))
+
+    return decorate
+
+
+def dbos_class(class_name: str | type | None = None) -> Any:
+    """Register a class whose methods are workflows; `@DBOS.dbos_class()`, with or without a name of its own.
+
+    Raises an Exception if another class is registered under the name.
+    """
+    if isinstance(class_name, type):
+        return dbos_class()(class_name)
+
+    def decorate(cls: C) -> C:
+        current_registry().add_class(cls, class_name)
+        return cls
+
+    return decorate
+
+
+class DBOSConfiguredInstance:
+    """Base of classes whose instances have workflows: the name finds the instance again after a crash.
+
+    Args:
+        config_name: Unique among the instances of the class.
+
+    Instances must exist before `DBOS.launch()` for their workflows to be recovered by it. Raises an Exception for a
+    name that is taken.
+    """
+
+    def __init__(self, config_name: str) -> None:
+        if not isinstance(config_name, str) or not config_name:
+            raise DBOSException(f"The config_name of an instance must be a non-empty string, not {config_name!r}")
+        self.config_name = config_name
+        current_registry().add_instance(self, config_name)
+
+
+def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function:
+    """Check what is decorated. Raises DBOSException."""
+    if isinstance(func, (classmethod, staticmethod)):
+        raise DBOSException(f"Put @DBOS.{kind}() below @{type(func).__name__}, next to the function")
+    if not callable(func) or isinstance(func, type):
+        raise DBOSException(f"@DBOS.{kind}() decorates functions, not {func!r}")
+    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+        raise DBOSException(f"@DBOS.{kind}() cannot decorate the generator function {func.__qualname__}")
+    if name is not None and (not isinstance(name, str) or not name):
+        raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
+    return Function(
+        name=name or func.__qualname__,
+        body=func,
+        registry=current_registry(),
+        is_async=inspect.iscoroutinefunction(func),
+    )
+
+
+def _publish(function: Function, wrapper: Callable[P, R]) -> Callable[P, R]:
+    setattr(wrapper, MARK, function)
+    function.registry.add(function)
+    return wrapper
+
+
+def _workflow_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
+    if function.is_async:
+
+        @wraps(func)
+        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            engine = engine_of(function.registry)
+            target, rest = split(function, args)
+            return (await run_async(engine, starting.call(engine, target, rest, kwargs))).unwrap()
+
+        return cast(Callable[P, R], call_async)
+
+    @wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        engine = engine_of(function.registry)
+        target, rest = split(function, args)
+        return cast(R, run_blocking(engine, starting.call(engine, target, rest, kwargs)).unwrap())
+
+    return call
+
+
+def _step_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
+    spec = function.step
+    assert spec is not None
+    if function.is_async:
+
+        @wraps(func)
+        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
+            attempt = workflow_body()
+            if attempt is None:
+                return await cast(Any, func(*args, **kwargs))
+            operation = perform(attempt, spec, partial(func, *args, **kwargs), True)
+            return (await run_async(attempt.engine, operation)).unwrap()
+
+        return cast(Callable[P, R], call_async)
+
+    @wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        attempt = workflow_body()
+        if attempt is None:
+            return func(*args, **kwargs)
+        operation = perform(attempt, spec, partial(func, *args, **kwargs), False)
+        return cast(R, run_blocking(attempt.engine, operation).unwrap())
+
+    return call

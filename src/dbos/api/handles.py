@@ -1,0 +1,82 @@
+"""Handles: a workflow by its id, and ways to learn what became of it."""
+
+from __future__ import annotations
+
+from typing import Any, Generic, TypeVar
+
+from dbos.api.launched import current_engine
+from dbos.api.twins import refuse_on_loop
+from dbos.model.status import WorkflowStatus
+from dbos.runtime.context import Attempt
+from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.operation import Operation, Outcome
+from dbos.runtime.operations.management import require_status
+from dbos.runtime.operations.starting import Started
+from dbos.runtime.outcomes import POLLING_SECONDS, get_result
+
+R = TypeVar("R")
+
+
+class _Handle(Generic[R]):
+    """What both handles share. A handle can be pickled: it then knows the id alone."""
+
+    shard_key: str | None = None
+
+    def __init__(self, workflow_id: str, attempt: Attempt | None = None, must_exist: bool = True) -> None:
+        self.workflow_id = workflow_id
+        self._attempt = attempt
+        self._must_exist = must_exist
+
+    @classmethod
+    def of(cls, started: Started) -> Any:
+        """The handle of a workflow that was just started."""
+        return cls(started.workflow_id, started.attempt)
+
+    def get_workflow_id(self) -> str:
+        """The id of the workflow."""
+        return self.workflow_id
+
+    def _result(self, polling_interval_sec: float) -> Operation[Outcome[R]]:
+        if not polling_interval_sec > 0:
+            raise ValueError(f"polling_interval_sec must be a positive number of seconds, not {polling_interval_sec!r}")
+        return get_result(current_engine(), self.workflow_id, self._attempt, polling_interval_sec, self._must_exist)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self.workflow_id, None, self._must_exist)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.workflow_id!r})"
+
+
+class WorkflowHandle(_Handle[R]):
+    """A workflow, for synchronous code."""
+
+    def get_result(self, *, polling_interval_sec: float = POLLING_SECONDS) -> R:
+        """Wait for the workflow and return its result, or raise its error.
+
+        Args:
+            polling_interval_sec: How often to look, in seconds, should no notification come.
+
+        Raises DBOSAwaitedWorkflowCancelledError if it was cancelled, DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded if
+        it was put aside, DBOSNonExistentWorkflowError if it does not exist, and RuntimeError on a running event loop.
+        """
+        refuse_on_loop("WorkflowHandle.get_result", waits=True)
+        return run_blocking(current_engine(), self._result(polling_interval_sec)).unwrap()
+
+    def get_status(self) -> WorkflowStatus:
+        """How the workflow stands. Raises DBOSNonExistentWorkflowError."""
+        engine = current_engine()
+        return run_blocking(engine, require_status(engine, self.workflow_id))
+
+
+class WorkflowHandleAsync(_Handle[R]):
+    """A workflow, for coroutines."""
+
+    async def get_result(self, *, polling_interval_sec: float = POLLING_SECONDS) -> R:
+        """Wait for the workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
+        return (await run_async(current_engine(), self._result(polling_interval_sec))).unwrap()
+
+    async def get_status(self) -> WorkflowStatus:
+        """How the workflow stands. Raises DBOSNonExistentWorkflowError."""
+        engine = current_engine()
+        return await run_async(engine, require_status(engine, self.workflow_id))

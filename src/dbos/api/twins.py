@@ -1,0 +1,74 @@
+"""One operation, two faces: from a function that makes an operation, a blocking call and a coroutine function.
+
+Both keep its name, its documentation and, but for the engine it takes first, its signature.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+from collections.abc import Callable, Coroutine
+from functools import wraps
+from typing import Any, Concatenate, ParamSpec, TypeVar
+
+from dbos.api.launched import current_engine
+from dbos.runtime.engine import Engine
+from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.operation import Operation
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+logger = logging.getLogger("dbos")
+_warned: set[str] = set()
+
+
+def blocking(operation: Callable[Concatenate[Engine, P], Operation[R]], *, waits: bool = False) -> Callable[P, R]:
+    """The blocking face. One that `waits` for something is refused on a running event loop; others warn once."""
+    name = operation.__name__
+
+    @wraps(operation)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_on_loop(f"DBOS.{name}", waits)
+        engine = current_engine()
+        return run_blocking(engine, operation(engine, *args, **kwargs))
+
+    return _without_engine(call, operation)
+
+
+def awaitable(
+    operation: Callable[Concatenate[Engine, P], Operation[R]],
+) -> Callable[P, Coroutine[Any, Any, R]]:
+    """The async face."""
+
+    @wraps(operation)
+    async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        engine = current_engine()
+        return await run_async(engine, operation(engine, *args, **kwargs))
+
+    call.__name__ = f"{operation.__name__}_async"
+    call.__qualname__ = f"{operation.__qualname__}_async"
+    return _without_engine(call, operation)
+
+
+def refuse_on_loop(name: str, waits: bool) -> None:
+    """Raises RuntimeError if a call that waits would block a running event loop; warns once if it merely reads."""
+    if asyncio._get_running_loop() is None:
+        return
+    if waits:
+        raise RuntimeError(f"{name}() was called while an event loop is running. Use await {name}_async(...) instead.")
+    if name not in _warned:
+        _warned.add(name)
+        logger.warning("%s() blocks the running event loop for a moment; use await %s_async(...) instead", name, name)
+
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _without_engine(face: F, operation: Callable[..., Any]) -> F:
+    """Show the signature users call, without the engine."""
+    signature = inspect.signature(operation)
+    face.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    del face.__wrapped__  # type: ignore[attr-defined]
+    return face

@@ -1,0 +1,1 @@
+"""What things mean: pure values and rules. No I/O, no clock, no threads; time is an argument."""

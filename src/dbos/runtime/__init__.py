@@ -1,0 +1,1 @@
+"""Runs workflows and steps durably: operations, the two interpreters, attempts, and the hosts of user code."""

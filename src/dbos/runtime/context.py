@@ -1,0 +1,207 @@
+"""Who am I: the workflow attempt that runs here, the step it is in, and who called.
+
+Everything hangs on context variables, so it follows the user's code through `asyncio` tasks and `to_thread`. An
+`Attempt` is one execution of one workflow by this process; its epoch is the right to write.
+"""
+
+from __future__ import annotations
+
+import itertools
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from dbos.error import (
+    DBOSException,
+    DBOSUnexpectedStepError,
+    DBOSWorkflowCancelledError,
+    DBOSWorkflowConflictIDError,
+)
+from dbos.model.workflow import Status, StepRow
+from dbos.runtime.operation import Ask, Operation, Outcome
+
+if TYPE_CHECKING:
+    from dbos.runtime.engine import Engine
+
+FRESH_SECONDS = 0.08
+"""How old the knowledge "this attempt still owns its workflow" may be when a step starts. A cancellation by another
+process must keep a step from starting within 100 ms; hot loops learn it anew with every checkpoint and pay nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """On whose behalf code runs."""
+
+    user: str | None = None
+    roles: tuple[str, ...] | None = None
+    assumed_role: str | None = None
+
+
+NOBODY = Identity()
+
+
+@dataclass(slots=True)
+class StepStatus:
+    """The step that is running. Attempts count from 0 and, like their maximum, are None unless retries are allowed."""
+
+    step_id: int
+    current_attempt: int | None = None
+    max_attempts: int | None = None
+
+
+class Attempt:
+    """One execution of one workflow by this process."""
+
+    __slots__ = (
+        "_numbers",
+        "deadline_ms",
+        "ended",
+        "engine",
+        "epoch",
+        "history",
+        "identity",
+        "name",
+        "outcome",
+        "revoked",
+        "verified_at",
+        "workflow_id",
+    )
+
+    def __init__(
+        self,
+        engine: Engine,
+        workflow_id: str,
+        name: str,
+        epoch: int,
+        deadline_ms: int | None,
+        identity: Identity,
+        history: dict[int, StepRow] | None = None,
+    ) -> None:
+        self.engine = engine
+        self.workflow_id = workflow_id
+        self.name = name
+        self.epoch = epoch
+        self.deadline_ms = deadline_ms
+        self.identity = identity
+        self.history = history or None  # recorded steps of earlier attempts; None for a fresh workflow
+        self.verified_at = time.monotonic()  # when we last knew that the epoch is still ours
+        self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
+        self.outcome: Outcome[Any] | None = None  # set once it is durable
+        self.ended = False  # nothing runs here any more, whatever came of it
+        self._numbers = itertools.count(1)
+
+    def next_step_id(self) -> int:
+        """Draw a step number; from 1, in order of call, before any I/O."""
+        return next(self._numbers)
+
+    def recorded(self, step_id: int, name: str) -> StepRow | None:
+        """What an earlier attempt recorded at this number.
+
+        Raises DBOSUnexpectedStepError if that was another step: the workflow's code is not deterministic, or changed.
+        """
+        if self.history is None:
+            return None
+        row = self.history.get(step_id)
+        if row is not None and row.function_name != name:
+            raise DBOSUnexpectedStepError(self.workflow_id, step_id, name, row.function_name)
+        return row
+
+    def revoke(self, status: Status) -> None:
+        """The right to write is gone: the next step does not start, and whoever waits inside wakes up."""
+        self.revoked = status
+        self.engine.waiters.wake("attempt", self.workflow_id)
+
+    def revocation(self) -> DBOSWorkflowCancelledError | DBOSWorkflowConflictIDError:
+        """The exception that ends this attempt; neither is an `Exception`, so user code does not swallow it."""
+        if self.revoked is Status.CANCELLED:
+            return DBOSWorkflowCancelledError(f"Workflow {self.workflow_id} was cancelled")
+        return DBOSWorkflowConflictIDError(self.workflow_id)
+
+    def must_verify(self) -> bool:
+        """Is it too long ago that we knew the epoch to be ours?"""
+        return self.revoked is not None or time.monotonic() - self.verified_at > FRESH_SECONDS
+
+    def verify(self) -> Operation[None]:
+        """Ask the store whether the epoch is still ours; raise what ends this attempt if not."""
+        if self.revoked is None:
+            asked_at = time.monotonic()
+            standing = yield Ask(self.engine.store.workflows.standing, self.workflow_id)
+            if standing is not None and standing[1] == self.epoch and standing[0] == Status.PENDING:
+                self.verified_at = asked_at
+                return
+            cancelled = standing is not None and standing[0] == Status.CANCELLED
+            self.revoke(Status.CANCELLED if cancelled else Status.PENDING)
+        raise self.revocation()
+
+    def confirm(self) -> None:
+        """A guarded write of ours was committed just now: the epoch is ours."""
+        self.verified_at = time.monotonic()
+
+
+_attempt: ContextVar[Attempt | None] = ContextVar("dbos_attempt", default=None)
+_step: ContextVar[StepStatus | None] = ContextVar("dbos_step", default=None)
+_identity: ContextVar[Identity] = ContextVar("dbos_identity", default=NOBODY)
+
+
+def current_attempt() -> Attempt | None:
+    """The workflow attempt this code runs in."""
+    return _attempt.get()
+
+
+def current_step() -> StepStatus | None:
+    """The step this code runs in."""
+    return _step.get()
+
+
+def current_identity() -> Identity:
+    """On whose behalf this code runs."""
+    return _identity.get()
+
+
+def enter_step(step: StepStatus | None) -> None:
+    """From here on this context is inside that step (None: outside any)."""
+    _step.set(step)
+
+
+def enter_identity(identity: Identity) -> None:
+    """From here on this context runs on that behalf."""
+    _identity.set(identity)
+
+
+def workflow_body() -> Attempt | None:
+    """The attempt whose workflow body runs here, or None outside a workflow and inside a step."""
+    return _attempt.get() if _step.get() is None else None
+
+
+def require_workflow_body(call: str) -> Attempt:
+    """The attempt whose body runs here. Raises DBOSException if `call` is made anywhere else."""
+    attempt = _attempt.get()
+    if attempt is None:
+        raise DBOSException(f"{call}() must be called from within a workflow")
+    if _step.get() is not None:
+        raise DBOSException(
+            f"{call}() must be called from within a workflow, not from within a step: "
+            f"call it from the body of {attempt.name} instead"
+        )
+    return attempt
+
+
+@contextmanager
+def inside(attempt: Attempt) -> Generator[None]:
+    """Run a workflow body: a fresh scope, restored at the end.
+
+    Variables are put back by `set`, not by token: an abandoned coroutine may be closed in another context.
+    """
+    before = _attempt.get(), _step.get(), _identity.get()
+    _attempt.set(attempt)
+    _step.set(None)
+    _identity.set(attempt.identity)
+    try:
+        yield
+    finally:
+        _attempt.set(before[0])
+        _step.set(before[1])
+        _identity.set(before[2])

@@ -1,0 +1,119 @@
+"""The two interpreters of operations: blocking and async.
+
+The only place that knows threads from coroutines. Both throw failures and cancellation *into* the operation, so
+`try`/`finally` works in both worlds. User exceptions travel boxed in an Outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome
+
+if TYPE_CHECKING:
+    from dbos.runtime.engine import Engine
+    from dbos.runtime.waiters import Registration
+
+T = TypeVar("T")
+
+
+def run_blocking(engine: Engine, operation: Operation[T]) -> T:
+    """Perform an operation on this thread."""
+    try:
+        effect = next(operation)
+        while True:
+            try:
+                answer = _perform_blocking(engine, effect)
+            except BaseException as error:
+                effect = operation.throw(error)
+            else:
+                effect = operation.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+def _perform_blocking(engine: Engine, effect: Effect) -> Any:
+    kind = type(effect)
+    if kind is Commit:
+        return engine.store.journal.write(effect.records)  # type: ignore[union-attr]
+    if kind is Invoke:
+        try:
+            return Outcome(effect.call())  # type: ignore[union-attr]
+        except Exception as error:
+            return Outcome(error=error)
+    if kind is Ask:
+        return effect.call(*effect.arguments)  # type: ignore[union-attr]
+    with engine.threads.standing_aside():
+        return effect.registration.wait(effect.timeout_seconds)  # type: ignore[union-attr]
+
+
+async def run_async(engine: Engine, operation: Operation[T]) -> T:
+    """Perform an operation as a coroutine; the event loop is never blocked by the store."""
+    try:
+        effect = next(operation)
+        while True:
+            try:
+                kind = type(effect)
+                if kind is Commit:
+                    loop = asyncio.get_running_loop()
+                    answer: Any = await engine.store.journal.write_soon(effect.records, loop)  # type: ignore[union-attr]
+                elif kind is Invoke:
+                    answer = await _invoke(effect)  # type: ignore[arg-type]
+                elif kind is Ask:
+                    answer = await engine.read_soon(effect.call, effect.arguments)  # type: ignore[union-attr]
+                else:
+                    answer = await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
+            except BaseException as error:
+                effect = operation.throw(error)
+            else:
+                effect = operation.send(answer)
+    except StopIteration as stop:
+        return stop.value  # type: ignore[no-any-return]
+
+
+async def _invoke(effect: Invoke) -> Outcome[Any] | None:
+    """Run user code under the async interpreter, bounded and preemptible where asked."""
+    try:
+        if not effect.awaited:
+            return Outcome(effect.call())
+        if effect.watch is not None:
+            return await _invoke_preemptible(effect, effect.watch)
+        if effect.timeout_seconds is not None:
+            return await _invoke_bounded(effect)
+        return Outcome(await effect.call())
+    except Exception as error:
+        return Outcome(error=error)
+
+
+async def _invoke_bounded(effect: Invoke) -> Outcome[Any]:
+    try:
+        async with asyncio.timeout(effect.timeout_seconds) as bound:
+            return Outcome(await effect.call())
+    except TimeoutError:
+        if bound.expired() and effect.on_timeout is not None:
+            return Outcome(error=effect.on_timeout())
+        raise
+
+
+async def _invoke_preemptible(effect: Invoke, watch: Registration) -> Outcome[Any] | None:
+    """User code and the wait for preemption, side by side; whichever ends first ends the other."""
+
+    async def preempted() -> None:
+        while not effect.preempted():
+            await watch.wait_async(None)
+
+    work = asyncio.ensure_future(_invoke_bounded(effect) if effect.timeout_seconds is not None else effect.call())
+    guard = asyncio.ensure_future(preempted())
+    try:
+        await asyncio.wait((work, guard), return_when=asyncio.FIRST_COMPLETED)
+        if not work.done():
+            work.cancel()
+            await asyncio.wait((work,))
+            if work.cancelled():
+                return None
+        value = work.result()
+        return value if isinstance(value, Outcome) else Outcome(value)
+    finally:
+        work.cancel()
+        guard.cancel()

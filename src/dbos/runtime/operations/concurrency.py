@@ -1,0 +1,49 @@
+"""`asyncio.wait` that replays: which of several awaitables were done is recorded, so a replay takes the same branch."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Sequence
+from typing import Any
+
+from dbos.runtime.clock import wall_ms
+from dbos.runtime.context import workflow_body
+from dbos.runtime.interpreters import run_async
+from dbos.runtime.operation import Outcome
+from dbos.runtime.step import encode, record, replay
+
+NAME = "DBOS.asyncio_wait"
+
+Waited = tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]
+
+
+async def asyncio_wait(
+    fs: Sequence[Awaitable[Any]], *, timeout: float | None = None, return_when: str = asyncio.ALL_COMPLETED
+) -> Waited:
+    """Like `asyncio.wait`, but durable: inside a workflow the step `DBOS.asyncio_wait` records which were done.
+
+    Args:
+        fs: Awaitables; coroutines become tasks.
+        timeout: Seconds to wait at most; None waits without bound.
+        return_when: `FIRST_COMPLETED`, `FIRST_EXCEPTION` or `ALL_COMPLETED`, as in asyncio.
+
+    Returns the futures that are done and those that are pending. A replay waits for, and reports, exactly those that
+    were done the first time. Outside a workflow it is plain `asyncio.wait`.
+    """
+    futures: list[asyncio.Future[Any]] = [asyncio.ensure_future(each) for each in fs]
+    attempt = workflow_body()
+    if attempt is None:
+        return await asyncio.wait(futures, timeout=timeout, return_when=return_when)
+    step_id = attempt.next_step_id()
+    row = attempt.recorded(step_id, NAME)
+    if row is not None:
+        finished = {futures[index] for index in replay(attempt, row).unwrap()}
+        if finished:
+            await asyncio.wait(finished)
+        return finished, set(futures) - finished
+    started_at_ms = wall_ms()
+    done, pending = await asyncio.wait(futures, timeout=timeout, return_when=return_when)
+    indices = [index for index, future in enumerate(futures) if future in done]
+    checkpoint = encode(attempt, step_id, NAME, Outcome(indices), started_at_ms)
+    await run_async(attempt.engine, record(attempt, checkpoint))
+    return done, pending

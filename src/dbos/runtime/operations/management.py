@@ -1,0 +1,237 @@
+"""Looking at workflows and steering them: status, listings, cancel, resume, attributes.
+
+Called from a workflow body, each is a recorded step. Listings never fail because one value cannot be decoded: such a
+value is shown as the stored text, with a warning.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+from dbos.error import DBOSException, DBOSNonExistentWorkflowError
+from dbos.model.status import StepInfo, WorkflowStatus
+from dbos.model.workflow import Status, StepRow, WorkflowRow
+from dbos.runtime.context import workflow_body
+from dbos.runtime.engine import Engine
+from dbos.runtime.operation import Ask, Commit, Operation
+from dbos.runtime.step import as_step
+from dbos.store.records import UpdateAttributes
+from dbos.store.search import WorkflowFilter
+
+logger = logging.getLogger("dbos")
+
+
+def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
+    """The status of one workflow, or None if there is none of that id."""
+    require_ids([workflow_id])
+    return as_step("DBOS.getStatus", _status(engine, workflow_id))
+
+
+def _status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
+    row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
+    return None if row is None else present(engine, row)
+
+
+def require_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus]:
+    """The same. Raises DBOSNonExistentWorkflowError."""
+    status = yield from get_workflow_status(engine, workflow_id)
+    if status is None:
+        raise DBOSNonExistentWorkflowError("target", workflow_id)
+    return status
+
+
+def list_workflows(engine: Engine, wanted: WorkflowFilter) -> Operation[list[WorkflowStatus]]:
+    """The workflows that fit a filter."""
+    return as_step("DBOS.listWorkflows", _listing(engine, wanted))
+
+
+def _listing(engine: Engine, wanted: WorkflowFilter) -> Operation[list[WorkflowStatus]]:
+    rows: list[WorkflowRow] = yield Ask(engine.store.workflows.search, wanted)
+    return [present(engine, row) for row in rows]
+
+
+def list_workflow_steps(
+    engine: Engine, workflow_id: str, *, load_output: bool = True, limit: int | None = None, offset: int | None = None
+) -> Operation[list[StepInfo]]:
+    """The recorded steps of a workflow, by number."""
+    return as_step("DBOS.listWorkflowSteps", _steps(engine, workflow_id, load_output, limit, offset))
+
+
+def _steps(
+    engine: Engine, workflow_id: str, load_output: bool, limit: int | None, offset: int | None
+) -> Operation[list[StepInfo]]:
+    rows: list[StepRow] = yield Ask(engine.store.steps.list, workflow_id, limit, offset, load_output)
+    return [_present_step(engine, row) for row in rows]
+
+
+def cancel_workflow(engine: Engine, workflow_id: str, *, cancel_children: bool = False) -> Operation[None]:
+    """Cancel a workflow that is not finished: it leaves its queue, or stops before its next step.
+
+    Args:
+        workflow_id: One that is unknown or finished is left as it is.
+        cancel_children: Cancel its children too, and theirs.
+    """
+    return cancel_workflows(engine, [workflow_id], cancel_children=cancel_children)
+
+
+def cancel_workflows(engine: Engine, workflow_ids: Sequence[str], *, cancel_children: bool = False) -> Operation[None]:
+    """Cancel several workflows; see `cancel_workflow`."""
+    return as_step("DBOS.cancelWorkflow", _cancel(engine, require_ids(workflow_ids), cancel_children))
+
+
+def require_ids(workflow_ids: Sequence[str]) -> list[str]:
+    """The ids as a list. Raises DBOSException for anything but a sequence of strings."""
+    if isinstance(workflow_ids, (str, bytes)) or not all(isinstance(each, str) for each in workflow_ids):
+        raise DBOSException(f"Workflow IDs must be given as a list of strings, not {workflow_ids!r}")
+    return list(workflow_ids)
+
+
+def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> Operation[None]:
+    if cancel_children:
+        workflow_ids = workflow_ids + (yield Ask(engine.store.workflows.children, workflow_ids))
+    changed: list[str] = yield Ask(engine.store.workflows.cancel, workflow_ids)
+    announce_cancelled(engine, changed)
+
+
+def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:
+    """Tell everybody that these were cancelled: attempts that run here, waiters, other processes."""
+    for workflow_id in workflow_ids:
+        attempt = engine.attempt_of(workflow_id)
+        if attempt is not None:
+            attempt.revoke(Status.CANCELLED)
+        engine.waiters.wake("workflow", workflow_id)
+    engine.store.hints.publish("cancelled", workflow_ids)
+
+
+def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
+    """Run workflows on from their last completed step. Raises DBOSNonExistentWorkflowError if one does not exist."""
+    return as_step("DBOS.resumeWorkflow", _resume(engine, require_ids(workflow_ids), queue_name))
+
+
+def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> Operation[None]:
+    arguments = (workflow_ids,) if queue_name is None else (workflow_ids, queue_name)
+    changed: list[str] = yield Ask(engine.store.workflows.resume, *arguments)
+    for workflow_id in changed:
+        engine.set_aside.discard(workflow_id)
+        attempt = engine.attempt_of(workflow_id)
+        if attempt is not None:
+            attempt.revoke(Status.PENDING)
+    engine.waiters.wake("service", "dispatcher")
+    engine.store.hints.publish("enqueued", changed)
+
+
+def update_workflow_attributes(
+    engine: Engine, workflow_id: str, attributes: dict[str, Any] | None, *, merge: bool = False
+) -> Operation[None]:
+    """Replace the attributes of a workflow.
+
+    Args:
+        workflow_id: Any workflow; an unknown id changes nothing.
+        attributes: The new attributes, of JSON values; None clears them.
+        merge: Overwrite the given top-level keys only, and keep the others.
+
+    Raises DBOSException for attributes that are not a dict of JSON values.
+    """
+    if merge and attributes is None:
+        raise DBOSException("update_workflow_attributes(merge=True) takes a dict of attributes, not None")
+    text = None if attributes is None else encode_attributes(attributes)
+    return as_step("DBOS.updateWorkflowAttributes", _update_attributes(engine, workflow_id, text, merge))
+
+
+def _update_attributes(engine: Engine, workflow_id: str, text: str | None, merge: bool) -> Operation[None]:
+    caller = workflow_body()
+    guard = (None, None) if caller is None else (caller.workflow_id, caller.epoch)
+    yield Commit(UpdateAttributes(workflow_id, text, merge, *guard))
+
+
+RESERVED_ATTRIBUTE = "dbos.otelContext"
+
+
+def encode_attributes(attributes: Any) -> str:
+    """Attributes as JSON text. Raises DBOSException for anything JSON or the database cannot hold."""
+    if not isinstance(attributes, dict) or not all(isinstance(key, str) for key in attributes):
+        raise DBOSException(f"Workflow attributes must be a dict with str keys, not {attributes!r}")
+    if RESERVED_ATTRIBUTE in attributes:
+        raise DBOSException(f"The workflow attribute {RESERVED_ATTRIBUTE!r} is reserved")
+    try:
+        text = json.dumps(attributes, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise DBOSException(f"Workflow attributes must be JSON values: {error}") from error
+    if "\\u0000" in text or ("\\ud" in text.lower() and _has_lone_surrogate(attributes)):
+        raise DBOSException("Workflow attributes must not contain NUL characters or lone surrogates")
+    return text
+
+
+def _has_lone_surrogate(attributes: Any) -> bool:
+    try:
+        json.dumps(attributes, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def present(engine: Engine, row: WorkflowRow) -> WorkflowStatus:
+    """A row as users see it."""
+    codec = engine.codec
+    inputs, bad_inputs = (None, False) if row.inputs is None else codec.describe_inputs(row.inputs, row.serialization)
+    output, bad_output = (None, False) if row.output is None else codec.describe(row.output, row.outcome_serialization)
+    error, bad_error = (
+        (None, False) if row.error is None else codec.describe_error(row.error, row.outcome_serialization)
+    )
+    if bad_inputs or bad_output or bad_error:
+        logger.warning("A stored value of workflow %s cannot be decoded and is shown as text", row.workflow_uuid)
+    return WorkflowStatus(
+        workflow_id=row.workflow_uuid,
+        status=row.status,
+        name=row.name,
+        class_name=row.class_name,
+        config_name=row.config_name,
+        authenticated_user=row.authenticated_user,
+        assumed_role=row.assumed_role,
+        authenticated_roles=None if row.authenticated_roles is None else json.loads(row.authenticated_roles),
+        input=inputs,
+        output=output,
+        error=error,
+        created_at=row.created_at,
+        updated_at=row.updated_at,
+        queue_name=row.queue_name,
+        executor_id=row.executor_id,
+        app_version=row.application_version,
+        workflow_timeout_ms=row.workflow_timeout_ms,
+        workflow_deadline_epoch_ms=row.workflow_deadline_epoch_ms,
+        deduplication_id=row.deduplication_id,
+        priority=row.priority,
+        queue_partition_key=row.queue_partition_key,
+        forked_from=row.forked_from,
+        app_id=row.application_id or "",
+        recovery_attempts=row.recovery_attempts,
+        was_forked_from=row.was_forked_from,
+        parent_workflow_id=row.parent_workflow_id,
+        dequeued_at=row.started_at_epoch_ms if row.queue_name is not None else None,
+        delay_until_epoch_ms=row.delay_until_epoch_ms,
+        completed_at=row.completed_at,
+        attributes=None if row.attributes is None else json.loads(row.attributes),
+        schedule_name=row.schedule_name,
+        application_name=row.application_name,
+    )
+
+
+def _present_step(engine: Engine, row: StepRow) -> StepInfo:
+    codec = engine.codec
+    output, bad_output = (None, False) if row.output is None else codec.describe(row.output, row.serialization)
+    error, bad_error = (None, False) if row.error is None else codec.describe_error(row.error, row.serialization)
+    if bad_output or bad_error:
+        logger.warning("The value of step %d of workflow %s cannot be decoded", row.function_id, row.workflow_uuid)
+    return StepInfo(
+        function_id=row.function_id,
+        function_name=row.function_name,
+        output=output,
+        error=error,
+        child_workflow_id=row.child_workflow_id,
+        started_at_epoch_ms=row.started_at_epoch_ms,
+        completed_at_epoch_ms=row.completed_at_epoch_ms,
+        child_shard_key=None,
+    )

@@ -1,0 +1,260 @@
+"""Names to functions, classes and instances: what this process can run.
+
+Decorators write here, before or after launch; recovery and dispatch look here. One registry serves one application;
+`DBOS.destroy(destroy_registry=True)` starts a new one, and functions of the old one stop working.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import logging
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from dbos.error import DBOSException, DBOSWorkflowFunctionNotFoundError
+from dbos.model.retry import RetryPolicy
+from dbos.model.serialization import WorkflowSerializationFormat
+
+logger = logging.getLogger("dbos")
+
+MARK = "__dbos_function__"
+TEMPORARY = "<temp>."
+"""Prefix of the one-step workflow that carries a bare step which was started or enqueued on its own."""
+
+
+class Binding(Enum):
+    """How a function receives its first argument."""
+
+    FUNCTION = "function"
+    INSTANCE = "instance"
+    CLASS = "class"
+
+
+ValidateArgs = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """How a step runs."""
+
+    name: str
+    retry: RetryPolicy | None = None
+    should_retry: Callable[[BaseException], Any] | None = None
+    preemptible: bool = False
+    timeout_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowSpec:
+    """How a workflow runs."""
+
+    max_recovery_attempts: int | None = 100
+    serialization_type: WorkflowSerializationFormat = WorkflowSerializationFormat.DEFAULT
+    validate_args: ValidateArgs | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Function:
+    """A decorated function."""
+
+    name: str
+    body: Callable[..., Any]
+    registry: Registry
+    is_async: bool
+    workflow: WorkflowSpec | None = None
+    step: StepSpec | None = None
+    class_name: str | None = None
+    binding: Binding = Binding.FUNCTION
+
+    @property
+    def workflow_name(self) -> str:
+        """The name a workflow of this function is stored under."""
+        return self.name if self.workflow is not None else TEMPORARY + self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A function together with the class or instance it is called on."""
+
+    function: Function
+    receiver: Any = None
+    config_name: str | None = None
+
+    @property
+    def class_name(self) -> str | None:
+        return self.function.class_name
+
+    def bind(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
+        """The arguments as the plain function takes them."""
+        return args if self.receiver is None else (self.receiver, *args)
+
+
+Runnable = tuple[str, str, str]
+
+
+@dataclass(slots=True, eq=False)
+class Registry:
+    """All that is decorated."""
+
+    workflows: dict[str, Function] = field(default_factory=dict)
+    steps: dict[str, Function] = field(default_factory=dict)
+    classes: dict[str, type] = field(default_factory=dict)
+    instances: dict[tuple[str, str], Any] = field(default_factory=dict)
+    listened_queues: tuple[str, ...] | None = None  # None: all
+    alert_handler: Callable[[str, str, dict[str, str]], None] | None = None
+    _lock: threading.Lock = field(default_factory=threading.Lock)  # guards all of the above and _runnable
+    _runnable: list[Runnable] | None = None
+
+    def add(self, function: Function) -> None:
+        """Register a workflow or a step. The last one of a name wins; another body under a name is worth a warning."""
+        shelf = self.workflows if function.workflow is not None else self.steps
+        with self._lock:
+            before = shelf.get(function.name)
+            shelf[function.name] = function
+            self._runnable = None
+        if before is not None and getattr(before.body, "__code__", None) != getattr(function.body, "__code__", None):
+            logger.warning("Duplicate registration of function '%s'", function.name)
+
+    def add_class(self, cls: type, class_name: str | None) -> None:
+        """Register a class: its decorated methods learn how they are called.
+
+        Raises an Exception if another class has that name already.
+        """
+        name = class_name or cls.__qualname__
+        with self._lock:
+            if name in self.classes:
+                raise DBOSException(f"Duplicate type registration for class '{name}'")
+            self.classes[name] = cls
+            self._runnable = None
+        for member in vars(cls).values():
+            wrapped = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+            function = vars(wrapped).get(MARK) if callable(wrapped) and hasattr(wrapped, "__dict__") else None
+            if not isinstance(function, Function) or isinstance(member, staticmethod):
+                continue
+            function.class_name = name
+            function.binding = Binding.CLASS if isinstance(member, classmethod) else Binding.INSTANCE
+
+    def add_instance(self, instance: Any, config_name: str) -> None:
+        """Register a configured instance under every registered class it belongs to.
+
+        Raises an Exception if the class has an instance of that name already.
+        """
+        with self._lock:
+            names = [name for name, cls in self.classes.items() if isinstance(instance, cls)]
+            for name in names:
+                if (name, config_name) in self.instances:
+                    raise DBOSException(f"Duplicate instance registration for class '{name}' instance '{config_name}'")
+            for name in names:
+                self.instances[name, config_name] = instance
+            self._runnable = None
+
+    def find(self, name: str, class_name: str | None, config_name: str | None) -> Target:
+        """The target of a stored workflow. Raises DBOSWorkflowFunctionNotFoundError."""
+        function = self.workflows.get(name)
+        if function is None and name.startswith(TEMPORARY):
+            function = self.steps.get(name.removeprefix(TEMPORARY))
+        if function is None:
+            raise DBOSWorkflowFunctionNotFoundError("<NONE>", f"Workflow function '{name}' is not registered")
+        if function.binding is Binding.FUNCTION:
+            return Target(function)
+        if function.binding is Binding.CLASS:
+            return Target(function, self.classes[function.class_name or ""])
+        instance = self.instances.get((class_name or "", config_name or ""))
+        if instance is None:
+            raise DBOSWorkflowFunctionNotFoundError(
+                "<NONE>",
+                f"Workflow function '{name}' needs the instance '{config_name}' of class '{class_name}': not registered",
+            )
+        return Target(function, instance, config_name)
+
+    def runnable(self) -> list[Runnable]:
+        """Everything that can be run here, as (name, class name, config name); "" stands for none."""
+        with self._lock:
+            if self._runnable is None:
+                self._runnable = [
+                    each
+                    for function in (*self.workflows.values(), *self.steps.values())
+                    for each in self._identities(function)
+                ]
+            return self._runnable
+
+    def _identities(self, function: Function) -> list[Runnable]:
+        name = function.workflow_name
+        if function.binding is Binding.FUNCTION:
+            return [(name, "", "")]
+        if function.binding is Binding.CLASS:
+            return [(name, function.class_name or "", "")]
+        return [(name, cls, config) for cls, config in self.instances if cls == function.class_name]
+
+    def fingerprint(self) -> str:
+        """A hash over the source of all workflows: the same code, the same version, in every process."""
+        digest = hashlib.md5(b"dbos storage 1", usedforsecurity=False)
+        for name, function in sorted(self.workflows.items()):
+            digest.update(f"\0{name}\0{_source(function.body)}".encode("utf-8", "surrogatepass"))
+        return digest.hexdigest()
+
+
+def _source(body: Callable[..., Any]) -> str:
+    try:
+        return inspect.getsource(inspect.unwrap(body))
+    except (OSError, TypeError):  # typed at a prompt, or built: the code itself must do
+        code = getattr(body, "__code__", None)
+        return repr((code.co_code, code.co_names, code.co_varnames)) if code is not None else repr(type(body))
+
+
+def registered(func: Callable[..., Any]) -> Function | None:
+    """What was decorated, if `func` (or the function of a bound method) was."""
+    function = getattr(func, MARK, None)
+    return function if isinstance(function, Function) else None
+
+
+def resolve(func: Callable[..., Any]) -> Target:
+    """The target of a function or bound method that a user hands over. Raises DBOSWorkflowFunctionNotFoundError."""
+    function = registered(func)
+    if function is None:
+        raise DBOSWorkflowFunctionNotFoundError(
+            "<NONE>",
+            f"{getattr(func, '__qualname__', func)!r} is not a DBOS function: "
+            "decorate it with @DBOS.workflow() or @DBOS.step()",
+        )
+    receiver = getattr(func, "__self__", None)
+    return aim(function, receiver) if receiver is not None else Target(function)
+
+
+def aim(function: Function, receiver: Any) -> Target:
+    """The target of a call on a class or an instance. Raises DBOSException if that is not registered."""
+    if function.binding is Binding.CLASS:
+        return Target(function, receiver)
+    if function.binding is Binding.INSTANCE:
+        config_name = getattr(receiver, "config_name", None)
+        if not isinstance(config_name, str):
+            raise DBOSException(
+                f"Function target appears to be a class instance, but is not properly registered: "
+                f"{function.name} needs an instance of a DBOSConfiguredInstance"
+            )
+        return Target(function, receiver, config_name)
+    kind = "a class" if isinstance(receiver, type) else "a class instance"
+    raise DBOSException(
+        f"Function target appears to be {kind}, but is not properly registered: "
+        f"decorate the class of {function.name} with @DBOS.dbos_class()"
+    )
+
+
+def split(function: Function, args: tuple[Any, ...]) -> tuple[Target, tuple[Any, ...]]:
+    """The target of a direct call, and the arguments without the receiver."""
+    if function.binding is not Binding.FUNCTION:
+        return aim(function, args[0]), args[1:]
+    if args and function.body.__qualname__ != function.body.__name__ and _is_method_of(function, args[0]):
+        aim(function, args[0])
+    return Target(function), args
+
+
+def _is_method_of(function: Function, receiver: Any) -> bool:
+    cls = receiver if isinstance(receiver, type) else type(receiver)
+    member = inspect.getattr_static(cls, function.body.__name__, None)
+    wrapped = getattr(member, "__func__", member)
+    return not isinstance(member, staticmethod) and registered(wrapped) is function if callable(wrapped) else False

@@ -1,0 +1,55 @@
+"""What the caller asks of the workflows it starts: id, timeout, attributes. Set by the context managers of the api
+(scopes.py), read when a workflow starts, never passed on to what that workflow starts itself.
+"""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import Literal
+
+ReusePolicy = Literal["return-existing", "reject"]
+
+
+class Inherit:
+    """Nothing was said about a timeout: the deadline of the parent holds."""
+
+
+INHERIT = Inherit()
+
+
+@dataclass(slots=True)
+class RequestedId:
+    """An id for the first workflow started in a block. Shared by copies of the context: it is given away once."""
+
+    workflow_id: str
+    policy: ReusePolicy | None = None
+    taken: bool = False
+
+    def take(self) -> bool:
+        """May this start have the id?"""
+        first, self.taken = not self.taken, True
+        return first
+
+
+@dataclass(frozen=True, slots=True)
+class Requests:
+    """All that is asked in the current block."""
+
+    identity: RequestedId | None = None
+    timeout_seconds: float | Inherit | None = INHERIT
+    attributes: str | None = None  # JSON object
+
+
+NOTHING = Requests()
+_requests: ContextVar[Requests] = ContextVar("dbos_requests", default=NOTHING)
+
+
+def current_requests() -> Requests:
+    """What is asked of workflows started here."""
+    return _requests.get()
+
+
+def enter_requests(requests: Requests) -> None:
+    """From here on this context asks for that."""
+    _requests.set(requests)

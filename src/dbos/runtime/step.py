@@ -1,0 +1,204 @@
+"""A step: recorded already? -> attempts with retries -> checkpoint.
+
+Also what every other recorded call shares: `record` writes a checkpoint and finds out what a refused write means, and
+`as_step` turns an operation of ours into a recorded step when it is called from a workflow.
+"""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from dbos.error import (
+    DBOSMaxStepRetriesExceeded,
+    DBOSStepNondeterminismError,
+    DBOSStepTimeoutError,
+)
+from dbos.model.workflow import StepRow
+from dbos.runtime.clock import wall_ms
+from dbos.runtime.context import Attempt, StepStatus, enter_step, workflow_body
+from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
+from dbos.runtime.registry import StepSpec
+from dbos.store.records import Checkpoint, Record
+
+logger = logging.getLogger("dbos")
+T = TypeVar("T")
+
+
+def perform(attempt: Attempt, spec: StepSpec, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any]]:
+    """Run a step of a workflow under the next number."""
+    return perform_numbered(attempt, attempt.next_step_id(), spec, call, awaited)
+
+
+def perform_numbered(
+    attempt: Attempt, step_id: int, spec: StepSpec, call: Callable[[], Any], awaited: bool
+) -> Operation[Outcome[Any]]:
+    """Run a step under a number drawn before: replay what is recorded, else run it and checkpoint its outcome."""
+    row = attempt.recorded(step_id, spec.name)
+    if row is not None:
+        return replay(attempt, row)
+    if attempt.must_verify():
+        yield from attempt.verify()
+    started_at_ms = wall_ms()
+    if spec.retry is None:
+        outcome = yield from _run_once(attempt, StepStatus(step_id), spec, call, awaited)
+    else:
+        outcome = yield from _run_with_retries(attempt, step_id, spec, call, awaited)
+    yield from record(attempt, encode(attempt, step_id, spec.name, outcome, started_at_ms))
+    return outcome
+
+
+def _run_once(
+    attempt: Attempt, status: StepStatus, spec: StepSpec, call: Callable[[], Any], awaited: bool
+) -> Operation[Outcome[Any]]:
+    timeout = spec.timeout_seconds
+    on_timeout = None if timeout is None else lambda: DBOSStepTimeoutError(spec.name, timeout)
+    enter_step(status)
+    try:
+        if not spec.preemptible:
+            outcome: Outcome[Any] = yield Invoke(call, awaited, timeout, on_timeout)
+            return outcome
+        with attempt.engine.waiters.register(("attempt", attempt.workflow_id)) as watch:
+            preempted = lambda: attempt.revoked is not None  # noqa: E731
+            answer: Outcome[Any] | None = yield Invoke(call, awaited, timeout, on_timeout, watch, preempted)
+        if answer is None:
+            raise attempt.revocation()
+        return answer
+    finally:
+        enter_step(None)
+
+
+def _run_with_retries(
+    attempt: Attempt, step_id: int, spec: StepSpec, call: Callable[[], Any], awaited: bool
+) -> Operation[Outcome[Any]]:
+    assert spec.retry is not None
+    errors: list[Exception] = []
+    limit = spec.retry.max_attempts
+    for number in range(limit):
+        if number > 0:
+            yield from pause(attempt, spec.retry.delay_before(number))
+        outcome = yield from _run_once(attempt, StepStatus(step_id, number, limit), spec, call, awaited)
+        error = outcome.error
+        if not isinstance(error, Exception):
+            return outcome
+        if spec.should_retry is not None and not (yield from _wants_retry(spec, error)):
+            return outcome
+        errors.append(error)
+        logger.warning(
+            "Step %s of workflow %s failed, attempt %d of %d: %r",
+            spec.name,
+            attempt.workflow_id,
+            number + 1,
+            limit,
+            error,
+        )
+    return Outcome(error=DBOSMaxStepRetriesExceeded(spec.name, limit, errors))
+
+
+def _wants_retry(spec: StepSpec, error: Exception) -> Operation[bool]:
+    assert spec.should_retry is not None
+    predicate = spec.should_retry
+    verdict: Outcome[Any] = yield Invoke(lambda: predicate(error), awaited=inspect.iscoroutinefunction(predicate))
+    return bool(verdict.unwrap())
+
+
+def pause(attempt: Attempt, seconds: float) -> Operation[None]:
+    """Wait inside a workflow; ends early, with the fitting exception, if the attempt is over."""
+    clock = attempt.engine.clock
+    due_ms = clock.now_ms() + seconds * 1000
+    yield from wait_until(attempt, due_ms)
+
+
+def wait_until(attempt: Attempt, due_ms: float) -> Operation[None]:
+    """Wait inside a workflow until the database's clock shows `due_ms`."""
+    engine = attempt.engine
+    with engine.waiters.register(("attempt", attempt.workflow_id)) as registration:
+        while True:
+            engine.ensure_open()
+            if attempt.revoked is not None:
+                raise attempt.revocation()
+            remaining_seconds = (due_ms - engine.clock.now_ms()) / 1000
+            if remaining_seconds <= 0:
+                return
+            yield Wait(registration, remaining_seconds)
+
+
+def encode(
+    attempt: Attempt, step_id: int, name: str, outcome: Outcome[Any], started_at_ms: int, child: str | None = None
+) -> Checkpoint:
+    """The checkpoint of an outcome. Raises DBOSSerializationError for a value that cannot be stored."""
+    codec = attempt.engine.codec
+    output = error = None
+    if outcome.error is None:
+        output, serialization = codec.encode(outcome.value, "result")
+    else:
+        error, serialization = codec.encode_error(outcome.error)
+    return Checkpoint(
+        attempt.workflow_id, attempt.epoch, step_id, name, output, error, serialization, child, started_at_ms, wall_ms()
+    )
+
+
+def replay(attempt: Attempt, row: StepRow) -> Outcome[Any]:
+    """The outcome that was recorded."""
+    codec = attempt.engine.codec
+    if row.error is not None:
+        return Outcome(error=codec.decode_error(row.error, row.serialization))
+    return Outcome(None if row.output is None else codec.decode(row.output, row.serialization))
+
+
+def record(attempt: Attempt, checkpoint: Checkpoint, *others: Record) -> Operation[list[Any]]:
+    """Write a checkpoint, and what must become durable with it, in one transaction.
+
+    The answers are those of `others`. If the checkpoint is refused, the store is asked why: it was ours after all (the
+    commit whose reply was lost), or this attempt is over, which raises what ends it.
+    """
+    while True:
+        results: list[Any] = yield Commit(checkpoint, *others)
+        if results[0] is not None:
+            attempt.confirm()
+            return results[1:]
+        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)
+        if row is not None and row.epoch == attempt.epoch:
+            return results[1:]
+        yield from attempt.verify()
+        if row is not None:
+            raise DBOSStepNondeterminismError(attempt.workflow_id, checkpoint.step_id)
+
+
+def outcome_as_step(
+    name: str, operation: Operation[Outcome[T]], child: str | None = None, step_id: int | None = None
+) -> Operation[Outcome[T]]:
+    """Perform one of our own operations; called from a workflow body, its outcome is a recorded step.
+
+    `step_id` is the step's number if it was drawn before.
+    """
+    attempt = workflow_body()
+    if attempt is None:
+        return (yield from operation)
+    if step_id is None:
+        step_id = attempt.next_step_id()
+    row = attempt.recorded(step_id, name)
+    if row is not None:
+        operation.close()
+        return replay(attempt, row)
+    if attempt.must_verify():
+        yield from attempt.verify()
+    started_at_ms = wall_ms()
+    try:
+        outcome = yield from operation
+    except Exception as error:
+        outcome = Outcome(error=error)
+    yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))
+    return outcome
+
+
+def as_step(name: str, operation: Operation[T]) -> Operation[T]:
+    """The same for an operation that answers with a plain value and raises its errors."""
+    outcome = yield from outcome_as_step(name, _boxed(operation))
+    return outcome.unwrap()
+
+
+def _boxed(operation: Operation[T]) -> Operation[Outcome[T]]:
+    return Outcome((yield from operation))

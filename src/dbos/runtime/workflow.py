@@ -1,0 +1,229 @@
+"""One workflow attempt, from claim to outcome.
+
+`execute` runs the body and writes the outcome; if the attempt turns out not to own the workflow any more, it parks and
+delivers what the winner wrote. `run_claimed` starts attempts for rows that this process has claimed: recovered,
+resumed or dequeued ones.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context, copy_context
+from functools import partial
+from typing import Any
+
+from dbos.error import (
+    DBOSSerializationError,
+    DBOSWorkflowCancelledError,
+    DBOSWorkflowConflictIDError,
+)
+from dbos.model.workflow import Status, StepRow, WorkflowRow
+from dbos.runtime.context import Attempt, Identity, inside
+from dbos.runtime.engine import Engine
+from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
+from dbos.runtime.outcomes import await_outcome
+from dbos.runtime.registry import StepSpec, Target, ValidateArgs
+from dbos.runtime.step import perform
+from dbos.store.records import FinishWorkflow
+
+logger = logging.getLogger("dbos")
+
+
+def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any]]:
+    """Run the body and make its outcome durable. An attempt that lost its workflow delivers the winner's outcome."""
+    engine = attempt.engine
+    engine.begin(attempt)
+    try:
+        with inside(attempt):
+            try:
+                if attempt.revoked is not None:
+                    raise attempt.revocation()
+                outcome: Outcome[Any] | None = yield Invoke(call, awaited)
+            except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+                if attempt.revoked is None:  # user code let such an exception of another workflow through
+                    attempt.verified_at = 0.0
+                    try:
+                        yield from attempt.verify()
+                    except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+                        pass
+                    else:
+                        raise
+                outcome = None
+        if outcome is not None:
+            outcome = yield from _finish(attempt, outcome)
+    finally:
+        engine.end(attempt)
+    if outcome is not None:
+        return outcome
+    return (yield from await_outcome(engine, attempt.workflow_id))
+
+
+def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] | None]:
+    """Write the outcome, once, by the epoch that owns the workflow. None: it was not ours to write."""
+    engine = attempt.engine
+    outcome, record = _encode(attempt, outcome)
+    while True:
+        (written,) = yield Commit(record)
+        if written is None:
+            row = yield Ask(engine.store.workflows.standing, attempt.workflow_id)
+            if row is None or row[1] != attempt.epoch:
+                return None
+            if row[0] == Status.PENDING:
+                continue  # neither written nor fenced: the commit was lost before it arrived
+            if row[0] != record.status:
+                return None
+        attempt.outcome = outcome
+        engine.store.hints.publish("workflow", (attempt.workflow_id,))
+        return outcome
+
+
+def _encode(attempt: Attempt, outcome: Outcome[Any]) -> tuple[Outcome[Any], FinishWorkflow]:
+    codec = attempt.engine.codec
+    output = error = None
+    if outcome.error is None:
+        try:
+            output, serialization = codec.encode(outcome.value, "result")
+        except DBOSSerializationError as refusal:
+            outcome = Outcome(error=refusal)
+    if outcome.error is not None:
+        error, serialization = codec.encode_error(outcome.error)
+    status = Status.SUCCESS if outcome.error is None else Status.ERROR
+    return outcome, FinishWorkflow(attempt.workflow_id, attempt.epoch, status, output, error, serialization)
+
+
+def body(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
+    """The call that runs a target as a workflow. A bare step becomes the only step of a temporary workflow."""
+    function = target.function
+    call = partial(function.body, *target.bind(args), **kwargs)
+    if function.workflow is not None:
+        return call
+    spec = function.step or StepSpec(function.name)
+    if function.is_async:
+
+        async def run_step_async() -> Any:
+            return (await run_async(attempt.engine, perform(attempt, spec, call, True))).unwrap()
+
+        return run_step_async
+
+    def run_step() -> Any:
+        return run_blocking(attempt.engine, perform(attempt, spec, call, False)).unwrap()
+
+    return run_step
+
+
+def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool, context: Context | None = None) -> None:
+    """Run an attempt on a host of ours: a thread, or the event loop for coroutines. Its failure is logged."""
+    engine = attempt.engine
+    engine.begin(attempt)  # from here on no sweep takes it for abandoned
+    context = context or copy_context()
+    if awaited:
+        engine.loop.submit(run_logged_async(attempt, call), engine.keep, context)
+    else:
+        engine.threads.submit(partial(context.run, _run_logged, attempt, call))
+
+
+def _run_logged(attempt: Attempt, call: Callable[[], Any]) -> None:
+    try:
+        outcome = run_blocking(attempt.engine, execute(attempt, call, False))
+    except BaseException as error:
+        _log_interruption(attempt, error)
+    else:
+        _log_failure(attempt, outcome)
+
+
+async def run_logged_async(attempt: Attempt, call: Callable[[], Any]) -> None:
+    """Run an attempt as a task: its outcome is in the database, not in the task."""
+    try:
+        outcome = await run_async(attempt.engine, execute(attempt, call, True))
+    except Exception as error:
+        _log_interruption(attempt, error)
+    else:
+        _log_failure(attempt, outcome)
+
+
+def _log_failure(attempt: Attempt, outcome: Outcome[Any]) -> None:
+    if outcome.error is not None and attempt.outcome is not None:
+        logger.error(
+            "Exception encountered in background workflow %s (%s)",
+            attempt.workflow_id,
+            attempt.name,
+            exc_info=outcome.error,
+        )
+
+
+def _log_interruption(attempt: Attempt, error: BaseException) -> None:
+    if attempt.engine.closed:
+        return  # destroyed meanwhile: the row stays PENDING, the next launch goes on
+    logger.error(
+        "Workflow %s (%s) was interrupted and will be recovered", attempt.workflow_id, attempt.name, exc_info=error
+    )
+
+
+def run_claimed(engine: Engine, rows: Sequence[WorkflowRow]) -> list[str]:
+    """Run workflows this process has claimed. One that cannot run is logged and set aside; it never stops the others.
+
+    Returns the ids that run now.
+    """
+    if not rows:
+        return []
+    histories = engine.store.steps.history([row.workflow_uuid for row in rows])
+    started = []
+    for row in rows:
+        try:
+            if _run_one(engine, row, histories.get(row.workflow_uuid, ())):
+                started.append(row.workflow_uuid)
+        except Exception:
+            engine.set_aside.add(row.workflow_uuid)
+            logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
+    return started
+
+
+def _run_one(engine: Engine, row: WorkflowRow, history: Sequence[StepRow]) -> bool:
+    target = engine.registry.find(row.name, row.class_name, row.config_name)
+    spec = target.function.workflow
+    roles = None if row.authenticated_roles is None else tuple(json.loads(row.authenticated_roles))
+    attempt = Attempt(
+        engine,
+        row.workflow_uuid,
+        row.name,
+        row.epoch,
+        row.workflow_deadline_epoch_ms,
+        Identity(row.authenticated_user, roles, row.assumed_role),
+        {step.function_id: step for step in history},
+    )
+    limit = None if spec is None else spec.max_recovery_attempts
+    if limit is not None and row.recovery_attempts > limit + 1:
+        _give_up(attempt, limit)
+        return False
+    args, kwargs = engine.codec.decode_inputs(row.inputs or "", row.serialization)
+    if spec is not None and spec.validate_args is not None:
+        call = partial(_call_validated, attempt, target, spec.validate_args, args, kwargs)
+    else:
+        call = body(attempt, target, args, kwargs)
+    run_in_background(attempt, call, target.function.is_async, Context())
+    return True
+
+
+def _call_validated(
+    attempt: Attempt, target: Target, validate: ValidateArgs, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Inputs that fail their validation fail the workflow, like anything its body raises."""
+    return body(attempt, target, *validate(args, kwargs))()
+
+
+def _give_up(attempt: Attempt, limit: int) -> None:
+    """Too many attempts have died with this workflow: put it aside for good, until somebody resumes it."""
+    status = Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED
+    record = FinishWorkflow(attempt.workflow_id, attempt.epoch, status, None, None, None)
+    attempt.engine.store.journal.write((record,))
+    attempt.engine.waiters.wake("workflow", attempt.workflow_id)
+    attempt.engine.store.hints.publish("workflow", (attempt.workflow_id,))
+    logger.error(
+        "Workflow %s (%s) exceeded its maximum of %d recovery attempts; DBOS.resume_workflow() runs it again",
+        attempt.workflow_id,
+        attempt.name,
+        limit,
+    )

@@ -1,0 +1,84 @@
+"""Database notifications -> wake-ups, and the floor beneath them.
+
+A notification is a hint. Whatever it says, or if it never comes, the listener asks the store, at least once per polling
+interval and in one query each: which of the workflows that somebody here waits for have ended, and which of the
+attempts that run here have lost their workflow.
+"""
+
+from __future__ import annotations
+
+import time
+
+from dbos.model.workflow import Status
+from dbos.runtime.engine import Engine
+from dbos.services.service import Service
+
+CHANGED = ("*", "")
+"""The hint that says "something changed": a foreign commit on SQLite, a connection that was lost meanwhile."""
+
+PROBE_SECONDS = 0.02  # at most so often is the store asked because of hints
+SQLITE_POLL_SECONDS = 0.005  # how often SQLite is asked whether another process has committed, while somebody cares
+SQLITE_IDLE_POLL_SECONDS = 0.05
+PROBE_LIMIT = 10_000  # ids in one query
+
+
+class Listener(Service):
+    """Wakes waiters and revokes attempts."""
+
+    name = "listener"
+
+    def __init__(self, engine: Engine, polling_seconds: float) -> None:
+        super().__init__(engine)
+        self._polling_seconds = polling_seconds
+        self._probed_at = float("-inf")
+        self._probe_due = False
+
+    def poll(self) -> float:
+        """Wait for hints and act on them."""
+        engine = self.engine
+        since_probe = time.monotonic() - self._probed_at
+        rest = (PROBE_SECONDS if self._probe_due else self._polling_seconds) - since_probe
+        if rest <= 0:
+            self._probe()
+            return 0
+        eager = bool(engine.waiters.waiting_for("workflow")) or bool(engine.active())
+        interval = SQLITE_POLL_SECONDS if eager else SQLITE_IDLE_POLL_SECONDS
+        for kind, identifier in engine.store.hints.receive(rest, interval):
+            if kind == "workflow":
+                engine.waiters.wake("workflow", identifier)
+            elif kind == "enqueued":
+                engine.waiters.wake("service", "dispatcher")
+            else:
+                self._probe_due = True
+            if (kind, identifier) == CHANGED:
+                engine.waiters.wake("service", "dispatcher")
+        return 0
+
+    def interrupt(self) -> None:
+        self.engine.store.hints.interrupt()
+        super().interrupt()
+
+    def _probe(self) -> None:
+        """Ask about everybody who waits and everything that runs."""
+        engine = self.engine
+        self._probe_due = False
+        self._probed_at = time.monotonic()
+        active = engine.active()
+        waited = [each for each in engine.waiters.waiting_for("workflow") if each not in active]
+        for start in range(0, len(waited), PROBE_LIMIT):
+            for workflow_id in engine.store.workflows.finished(waited[start : start + PROBE_LIMIT]):
+                engine.waiters.wake("workflow", workflow_id)
+        owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
+        if owned:
+            for workflow_id in engine.store.workflows.lost(owned):
+                self._revoke(workflow_id, owned[workflow_id])
+
+    def _revoke(self, workflow_id: str, epoch: int) -> None:
+        attempt = self.engine.attempt_of(workflow_id)
+        if attempt is None or attempt.epoch != epoch or attempt.ended:
+            return
+        standing = self.engine.store.workflows.standing(workflow_id)
+        if standing is not None and standing[1] == epoch:
+            return  # finished meanwhile, by the very attempt
+        cancelled = standing is not None and standing[0] == Status.CANCELLED
+        attempt.revoke(Status.CANCELLED if cancelled else Status.PENDING)

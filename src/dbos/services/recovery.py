@@ -1,0 +1,155 @@
+"""Leases: renew ours, find executors that are dead, and adopt the workflows they left.
+
+No control plane: any live executor of the same application and version does it, for whatever it can run. On this host
+a process that is gone is dead at once; elsewhere an executor is dead when its lease is over. The epoch that each
+adoption raises keeps a zombie from writing anything more.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from pathlib import Path
+
+from dbos.model.workflow import Status
+from dbos.runtime.engine import Engine
+from dbos.runtime.workflow import run_claimed
+from dbos.services.service import Service
+
+logger = logging.getLogger("dbos")
+
+BATCH = 200  # workflows adopted by one statement
+RENEWALS_PER_LEASE = 3
+SWEEP_SECONDS = 1.0  # at most this long between two looks at the others
+
+
+def host_identity() -> str:
+    """Names the set of processes among which a process id means something: host, boot and pid namespace."""
+    parts = [os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")]
+    try:
+        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(os.readlink("/proc/self/ns/pid"))
+    except OSError:  # not Linux: the name alone
+        pass
+    return " ".join(parts)
+
+
+def process_start(pid: int) -> str | None:
+    """When a process of this host started, in the kernel's own count; None if there is no such process.
+
+    Together with the id it names a process for good: ids are reused. Where the kernel does not tell, "".
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        if Path("/proc/self/stat").exists():
+            return None
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return None
+        except OSError:
+            pass
+        return ""
+    state, *fields = text.rpartition(")")[2].split()
+    return None if state == "Z" else fields[18]
+
+
+class Recovery(Service):
+    """Heartbeat of this executor, and heir of the dead ones."""
+
+    name = "recovery"
+
+    def __init__(self, engine: Engine, lease_seconds: float) -> None:
+        super().__init__(engine)
+        self._lease_seconds = lease_seconds
+        self._host = host_identity()
+        self._renewed_at = float("-inf")
+        self._unowned: dict[str, float] = {}  # rows of ours that nobody here runs -> since when
+        self._reported: set[str] = set()
+
+    def register(self) -> None:
+        """Announce this executor: from here on its workflows are its own while it lives."""
+        pid = os.getpid()
+        owner, started = self.engine.owner, process_start(pid) or ""
+        self.engine.store.executors.register(owner, self._host, pid, started, self._lease_seconds)
+        self._renewed_at = time.monotonic()
+
+    def poll(self) -> float:
+        """One round: renew, bury, adopt."""
+        self._renew()
+        self._bury_the_dead_of_this_host()
+        self.adopt()
+        self._readopt_our_own()
+        return min(SWEEP_SECONDS, self._lease_seconds / RENEWALS_PER_LEASE)
+
+    def _renew(self) -> None:
+        if time.monotonic() - self._renewed_at < self._lease_seconds / RENEWALS_PER_LEASE:
+            return
+        if not self.engine.store.executors.renew(self.engine.owner.instance, self._lease_seconds):
+            self.register()
+        self._renewed_at = time.monotonic()
+        self.engine.clock.synchronise()
+
+    def _bury_the_dead_of_this_host(self) -> None:
+        executors = self.engine.store.executors
+        dead = [
+            instance
+            for instance, pid, started in executors.living_on(self._host)
+            if instance != self.engine.owner.instance and process_start(pid) != started
+        ]
+        if dead:
+            executors.declare_dead(dead)
+
+    def adopt(self) -> None:
+        """Take over what dead executors left, and run it."""
+        engine = self.engine
+        while not engine.closed:
+            runnable = engine.registry.runnable()
+            rows = engine.store.workflows.adopt(engine.owner, runnable, BATCH)
+            run_claimed(engine, rows)
+            if len(rows) < BATCH:
+                break
+        for row in engine.store.workflows.unrunnable(engine.owner, engine.registry.runnable(), BATCH):
+            if row.workflow_uuid not in self._reported:
+                self._reported.add(row.workflow_uuid)
+                logger.error(
+                    "DBOS Error 4: workflow %s stays %s: its function '%s' is not registered here",
+                    row.workflow_uuid,
+                    row.status,
+                    row.name,
+                )
+
+    def _readopt_our_own(self) -> None:
+        """Rows we own but do not run, for a whole lease: a start whose reply was lost, or a cancelled asyncio task."""
+        engine = self.engine
+        now = time.monotonic()
+        owned = engine.store.workflows.owned_by(engine.owner.instance)
+        active = engine.active()
+        idle = [each for each, epoch in owned if each not in active and each not in engine.set_aside]
+        self._unowned = {each: self._unowned.get(each, now) for each in idle}
+        overdue = [each for each, since in self._unowned.items() if now - since >= self._lease_seconds]
+        if overdue:
+            run_claimed(engine, engine.store.workflows.adopt_orphans(engine.owner, overdue))
+
+    def retire(self) -> None:
+        """This executor ends gracefully: whoever lives may adopt what it leaves at once."""
+        self.engine.store.executors.retire(self.engine.owner.instance)
+
+
+def take_over(engine: Engine, executor_ids: list[str]) -> list[str]:
+    """Take over the unfinished workflows of the named executors at once, live lease or not; returns their ids.
+
+    Attempts of them that still run, here or elsewhere, are superseded: the raised epoch fences them.
+    """
+    taken = []
+    while True:
+        rows = engine.store.workflows.take_over(engine.owner, executor_ids, engine.registry.runnable(), BATCH)
+        for row in rows:
+            before = engine.attempt_of(row.workflow_uuid)
+            if before is not None:
+                before.revoke(Status.PENDING)
+        taken += run_claimed(engine, rows)
+        if len(rows) < BATCH:
+            return taken
