@@ -6,12 +6,14 @@ running.
 """
 
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
 
+from dbos import DBOS
 from tests.support.postgres import PostgresCluster
 
 # Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
@@ -52,4 +54,20 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 # ---------------------------------------------------------------- the lifecycle of DBOS
-# (the fixtures that launch and destroy an application belong here)
+
+@pytest.fixture
+def launch(database_url: str) -> Iterator[Callable[..., type[DBOS]]]:
+    """Launch DBOS on the test's database: `launch(executor_id="a", ...)` takes configuration keys. Decorate first.
+
+    The registry is fresh, and destroyed with the test; launching again in one test destroys what runs first.
+    """
+    DBOS.destroy(destroy_registry=True)
+
+    def start(**config: Any) -> type[DBOS]:
+        DBOS.destroy()
+        DBOS(config={"name": "test-app", "system_database_url": database_url, **config})
+        DBOS.launch()
+        return DBOS
+
+    yield start
+    DBOS.destroy(destroy_registry=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from dbos.api.scopes import refuse_shard_key
 from dbos.error import DBOSException
 from dbos.model.status import WorkflowStatus
 from dbos.runtime.engine import Engine
@@ -38,8 +37,6 @@ def list_workflows(
     executor_id: OneOrMany = None,
     queues_only: bool = False,
     application_name: OneOrMany = None,
-    shard_key: OneOrMany = None,
-    parent_shard_key: OneOrMany = None,
 ) -> Operation[list[WorkflowStatus]]:
     """List workflows, oldest first.
 
@@ -67,8 +64,6 @@ def list_workflows(
     Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
     decoded is given as the text that is stored.
     """
-    refuse_shard_key(shard_key)
-    refuse_shard_key(parent_shard_key)
     for what, number in (("limit", limit), ("offset", offset)):
         if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
             raise DBOSException(f"{what} must be an integer of at least 0, not {number!r}")

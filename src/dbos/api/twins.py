@@ -1,6 +1,7 @@
 """One operation, two faces: from a function that makes an operation, a blocking call and a coroutine function.
 
-Both keep its name, its documentation and, but for the engine it takes first, its signature.
+Both keep its name, its documentation and, but for the engine it takes first, its signature. Both also take the keyword
+`shard_key`, which must be None: system databases are not sharded.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from functools import wraps
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dbos.api.launched import current_engine
+from dbos.api.scopes import refuse_shard_key
 from dbos.runtime.engine import Engine
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
@@ -31,6 +33,7 @@ def blocking(operation: Callable[Concatenate[Engine, P], Operation[R]], *, waits
     @wraps(operation)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         refuse_on_loop(f"DBOS.{name}", waits)
+        refuse_shard_key(kwargs.pop("shard_key", None))
         engine = current_engine()
         return run_blocking(engine, operation(engine, *args, **kwargs))
 
@@ -44,6 +47,7 @@ def awaitable(
 
     @wraps(operation)
     async def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_shard_key(kwargs.pop("shard_key", None))
         engine = current_engine()
         return await run_async(engine, operation(engine, *args, **kwargs))
 

@@ -142,6 +142,8 @@ class Engine:
     def close(self) -> None:
         """Stop running user code: nothing more is written, waiters wake up and find the engine closed."""
         self.closed = True
+        for attempt in self.active().values():
+            attempt.revoke(Status.PENDING)  # the next launch goes on; here no further step starts
         self.threads.close(drop=True)
         self.store.journal.close()
         self.waiters.wake_all()

@@ -54,22 +54,24 @@ async def run_async(engine: Engine, operation: Operation[T]) -> T:
         effect = next(operation)
         while True:
             try:
-                kind = type(effect)
-                if kind is Commit:
-                    loop = asyncio.get_running_loop()
-                    answer: Any = await engine.store.journal.write_soon(effect.records, loop)  # type: ignore[union-attr]
-                elif kind is Invoke:
-                    answer = await _invoke(effect)  # type: ignore[arg-type]
-                elif kind is Ask:
-                    answer = await engine.read_soon(effect.call, effect.arguments)  # type: ignore[union-attr]
-                else:
-                    answer = await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
+                answer = await _perform_async(engine, effect)
             except BaseException as error:
                 effect = operation.throw(error)
             else:
                 effect = operation.send(answer)
     except StopIteration as stop:
         return stop.value  # type: ignore[no-any-return]
+
+
+async def _perform_async(engine: Engine, effect: Effect) -> Any:
+    kind = type(effect)
+    if kind is Commit:
+        return await engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())  # type: ignore[union-attr]
+    if kind is Invoke:
+        return await _invoke(effect)  # type: ignore[arg-type]
+    if kind is Ask:
+        return await engine.read_soon(effect.call, effect.arguments)  # type: ignore[union-attr]
+    return await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
 
 
 async def _invoke(effect: Invoke) -> Outcome[Any] | None:

@@ -167,7 +167,7 @@ class Registry:
         if instance is None:
             raise DBOSWorkflowFunctionNotFoundError(
                 "<NONE>",
-                f"Workflow function '{name}' needs the instance '{config_name}' of class '{class_name}': not registered",
+                f"Workflow function '{name}' needs the instance '{config_name}' of class '{class_name}'",
             )
         return Target(function, instance, config_name)
 

@@ -200,7 +200,7 @@ def _run_one(engine: Engine, row: WorkflowRow, history: Sequence[StepRow]) -> bo
         return False
     args, kwargs = engine.codec.decode_inputs(row.inputs or "", row.serialization)
     if spec is not None and spec.validate_args is not None:
-        call = partial(_call_validated, attempt, target, spec.validate_args, args, kwargs)
+        call: Callable[[], Any] = partial(_call_validated, attempt, target, spec.validate_args, args, kwargs)
     else:
         call = body(attempt, target, args, kwargs)
     run_in_background(attempt, call, target.function.is_async, Context())

@@ -1,1 +1,1 @@
-"""Loops beside user code that keep it going, unaware of each other. Each does one round and says when the next is due."""
+"""Loops beside user code that keep it going, unaware of each other; each says when its next round is due."""

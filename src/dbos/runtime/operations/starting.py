@@ -111,7 +111,7 @@ def _start_alone(
     row = _row(engine, target, args, kwargs, asked, workflow_id or engine.new_id(), None)
     (created,) = yield Commit(row)
     if created is not None:
-        return _created(engine, row, created[0])
+        return _created(engine, row, created[-1])
     there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
     if there is None:
         raise DBOSNonExistentWorkflowError("target", row.workflow_id)
@@ -155,7 +155,7 @@ def _start_child(
     )
     (created,) = yield from record(parent, step, row)
     if created is not None:
-        return _created(engine, row, created[0])
+        return _created(engine, row, created[-1])
     there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
     if there is not None and _ours_to_run(engine, there, row.token):
         return _created(engine, row, there.workflow_deadline_epoch_ms)
