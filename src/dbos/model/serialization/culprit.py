@@ -127,5 +127,5 @@ def _flaw(value: Any) -> str:
     if type(value) is dict and not all(type(key) is str for key in value):
         return "a dict with keys that are not str"
     if type(value) is dict or type(value) is list:
-        return f"a {type(value).__name__} that contains itself or is nested deeper than {MAX_DEPTH} levels"
+        return f"a {type(value).__name__} that holds itself or much the same twice, or is nested over {MAX_DEPTH} deep"
     return type_name(type(value))

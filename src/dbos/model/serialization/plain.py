@@ -10,8 +10,8 @@ from json import JSONDecoder, JSONEncoder
 from typing import Any
 
 MAX_DEPTH = 100  # the JSON reader recurses, and must not run out of stack wherever the value is read
-# Where sharing is allowed: a hundred lists that each hold the next one twice would unfold to 2**100.
-_MAX_CONTAINERS = 10_000_000
+# Lists and dicts where sharing is allowed: a hundred that each hold the next one twice would unfold to 2**100.
+_MAX_UNFOLDED = 100_000
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _PLAIN = _SCALARS | {list, dict}
@@ -58,6 +58,7 @@ def _is_plain(root: Any, sharing: bool) -> bool:
     level: list[Any] = [root]
     seen = {id(root)}
     count = 1
+    shared = False
     for _ in range(MAX_DEPTH):
         inner: list[Any] = []
         for container in level:
@@ -75,14 +76,11 @@ def _is_plain(root: Any, sharing: bool) -> bool:
             inner += [item for item in items if type(item) is list or type(item) is dict]
         if not inner:
             return True
-        if sharing:
-            count += len(inner)
-            if count > _MAX_CONTAINERS:
-                return False
-        else:
-            found = set(map(id, inner))
-            if len(found) != len(inner) or not seen.isdisjoint(found):
-                return False
-            seen |= found
+        found = set(map(id, inner))
+        shared = shared or len(found) != len(inner) or not seen.isdisjoint(found)
+        seen |= found
+        count += len(inner)
+        if shared and (not sharing or count > _MAX_UNFOLDED):
+            return False
         level = inner
     return False
