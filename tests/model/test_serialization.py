@@ -14,7 +14,7 @@ import threading
 import uuid
 from collections.abc import Callable
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
 from hypothesis import given
@@ -26,6 +26,7 @@ from dbos.model.serialization.plain import MAX_DEPTH
 
 DEFAULT = Serialization()
 NO_PICKLE = Serialization(allow_pickle=False)
+SUMMER = dt.timezone(dt.timedelta(hours=2), "summer")
 
 
 class Colour(enum.Enum):
@@ -89,7 +90,7 @@ odd_scalars = (
     scalars
     | st.floats()
     | st.binary()
-    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.just(ZoneInfo("Europe/Berlin")))
+    | st.datetimes(timezones=st.none() | st.just(dt.UTC) | st.just(SUMMER))
     | st.decimals(allow_nan=False)
     | st.uuids()
     | st.just(Colour.RED)
@@ -171,7 +172,7 @@ def test_plain_data_is_stored_as_readable_json(value: Any, text: str) -> None:
         collections.defaultdict(list, a=[1]),
         10**5000,
         decimal.Decimal("1.10"),
-        dt.datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1),
+        dt.datetime(2024, 10, 27, 2, 30, tzinfo=SUMMER, fold=1),
         uuid.UUID(int=7),
         "\ud83d\ude00",  # two halves that a JSON reader would fuse
     ],
@@ -189,10 +190,15 @@ def test_a_lone_surrogate_is_escaped() -> None:
     assert round_trip("a\ud800") == "a\ud800"
 
 
-def test_the_fold_of_a_time_is_kept() -> None:
-    moment = dt.datetime(2024, 10, 27, 2, 30, tzinfo=ZoneInfo("Europe/Berlin"), fold=1)
-    assert round_trip(moment).fold == 1
-    assert round_trip(moment).utcoffset() == dt.timedelta(hours=1)
+def test_zone_and_fold_of_a_time_are_kept() -> None:
+    try:
+        zone = ZoneInfo("Europe/Berlin")
+    except ZoneInfoNotFoundError:
+        pytest.skip("this machine has no time zone database")
+    again = round_trip(dt.datetime(2024, 10, 27, 2, 30, tzinfo=zone, fold=1))
+    assert again.fold == 1
+    assert again.tzinfo is zone
+    assert again.utcoffset() == dt.timedelta(hours=1)
 
 
 def test_shared_and_cyclic_references_keep_their_shape() -> None:

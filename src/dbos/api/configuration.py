@@ -160,7 +160,6 @@ _DORMANT_KEYS = frozenset(
         "enable_patching",
         "kafka_queue_polling_interval_sec",
         "notification_coalesce_sec",
-        "observability_query_timeout_sec",
         "otlp_logs_endpoints",
         "otlp_traces_endpoints",
         "run_admin_server",
