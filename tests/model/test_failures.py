@@ -235,7 +235,8 @@ def test_a_serializer_for_data_leaves_errors_to_the_record() -> None:
 @pytest.mark.parametrize(
     ("text", "codec", "message"),
     [
-        ('"gone wrong"', "json", '"gone wrong"'),
+        ('"gone wrong"', "json", "gone wrong"),
+        ('"gone wrong"', "portable_json", "gone wrong"),
         ('{"name":"N","message":"m"}', "json", "m"),
         ('{"message":"m"}', "portable_json", "m"),
         ("[1]", "portable_json", "[1]"),
@@ -246,6 +247,12 @@ def test_whatever_stands_for_an_error_is_raised_as_one(text: str, codec: str, me
     again = DEFAULT.decode_error(text, codec)
     assert isinstance(again, PortableWorkflowError)
     assert again.message == message
+
+
+def test_a_custom_serializer_may_hold_a_text_for_an_error() -> None:
+    again = Serialization(JsonSerializer()).decode_error('"gone wrong"', "JsonSerializer")
+    assert isinstance(again, PortableWorkflowError)
+    assert again.message == "gone wrong"
 
 
 def test_listings_get_errors() -> None:

@@ -296,6 +296,22 @@ def test_an_object_that_refuses_to_pickle_is_named_itself() -> None:
     assert caught.value.path == "result['a']"
 
 
+def test_the_search_survives_hostile_classes() -> None:
+    class Hostile(dict[str, Any]):
+        def items(self) -> Any:
+            raise ZeroDivisionError
+
+        def __reduce__(self) -> Any:
+            raise ZeroDivisionError("not today")
+
+        def __repr__(self) -> str:
+            raise ZeroDivisionError
+
+    with pytest.raises(DBOSSerializationError, match="not today") as caught:
+        DEFAULT.encode([Hostile(a=1)], "result")
+    assert caught.value.path == "result[0]"
+
+
 @pytest.mark.parametrize(
     ("value", "path", "said"),
     [

@@ -135,18 +135,13 @@ class Serialization:
     def decode_error(self, text: str, codec: str | None) -> BaseException:
         """The exception of a text. Raises `DBOSDeserializationError` if nothing can be made of it."""
         try:
-            if codec == PORTABLE_JSON:
-                return failures.from_record(text)
             if codec == PICKLE or (codec is None and self._custom is None):
                 return failures.load(self._unbase64(text, codec))
-            error = self._reader(codec)(text)
+            return failures.from_value(self._reader(codec)(text))
         except DBOSDeserializationError:
             raise
         except Exception as cause:
             raise DBOSDeserializationError(codec, f"{type(cause).__name__}: {cause}") from cause
-        return (
-            error if isinstance(error, BaseException) else failures.from_record(text if codec == JSON else str(error))
-        )
 
     def describe_error(self, text: str, codec: str | None) -> tuple[Any, bool]:
         """`(exception, False)`, or `(the raw text, True)` if it cannot be read. For listings; never raises."""

@@ -48,7 +48,10 @@ def _find(
     """The deepest refused part on the way down along the first refused part of each level."""
     culprit = None
     for _ in range(_MAX_DESCENTS):
-        refused = next(((path, part) for path, part in parts if not accepts(part)), None)
+        try:
+            refused = next(((path, part) for path, part in parts if not accepts(part)), None)
+        except Exception:  # looking inside runs methods of user classes; what is found so far must do
+            return culprit
         if refused is None:
             return culprit
         culprit = refused

@@ -15,7 +15,7 @@ from typing import Any
 
 from dbos.error import DBOSMaxStepRetriesExceeded, PortableWorkflowError, reduce_by_state
 from dbos.model.serialization.culprit import type_name
-from dbos.model.serialization.plain import from_json, to_json
+from dbos.model.serialization.plain import to_json
 
 PICKLE_PROTOCOL = 5
 _MAX_TEXT_CHARS = 64 * 1024  # of one message, note or argument in a portable record; its whole must stay small
@@ -42,11 +42,7 @@ def dump(error: BaseException) -> bytes | None:
 def load(data: bytes) -> BaseException:
     """The exception of a pickle. A class that no longer exists gives a `PortableWorkflowError` under its name."""
     error = _Rescuer(io.BytesIO(data)).load()
-    if isinstance(error, _Lost):
-        return to_portable(error)
-    if isinstance(error, BaseException):
-        return error
-    return PortableWorkflowError(clip(str(error)), type_name(type(error)))
+    return to_portable(error) if isinstance(error, _Lost) else from_value(error)
 
 
 def same(error: BaseException, again: Any) -> bool:
@@ -86,15 +82,16 @@ def to_record(error: BaseException) -> str:
     return to_json(record, sharing=True) or json.dumps(record, default=repr)
 
 
-def from_record(text: str) -> PortableWorkflowError:
-    """The error of a portable record; anything that is not one becomes its message."""
-    record = from_json(text)
-    if not isinstance(record, dict) or "message" not in record:
-        return PortableWorkflowError(text, "Error")
+def from_value(value: Any) -> BaseException:
+    """The error that a decoded value stands for: itself, a portable record, or anything else as its message."""
+    if isinstance(value, BaseException):
+        return value
+    if not isinstance(value, dict) or "message" not in value:
+        return PortableWorkflowError(clip(str(value)), "Error")
     error = PortableWorkflowError(
-        str(record["message"]), str(record.get("name", "Error")), record.get("code"), record.get("data")
+        str(value["message"]), str(value.get("name", "Error")), value.get("code"), value.get("data")
     )
-    for note in record.get("notes") or ():
+    for note in value.get("notes") or ():
         error.add_note(str(note))
     return error
 
