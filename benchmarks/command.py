@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import signal
 import sys
 from collections.abc import Callable, Iterable
 
@@ -28,6 +29,7 @@ AGED_WORKFLOWS = 500_000
 def main() -> int:
     """Returns 1 if a script failed or a figure fell below what is accepted."""
     options = _options()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinding ends the running script and drops its database
     workloads = [one.sized(quick=options.quick) for one in WORKLOADS if not options.only or one.name in options.only]
     kinds: list[DatabaseKind] = [options.database] if options.database else list(BOTH)
     for environment in (OURS, ORIGINAL) if _needs_original(options) else (OURS,):

@@ -110,7 +110,9 @@ def run_script(environment: Environment, name: str, database_url: str, count: in
         try:
             output, errors = process.communicate(timeout=TIME_LIMIT_SECONDS)
         except subprocess.TimeoutExpired:
-            raise ScriptFailed(f"not done after {TIME_LIMIT_SECONDS:g} s") from None
+            os.killpg(process.pid, signal.SIGKILL)
+            _, errors = process.communicate()
+            raise ScriptFailed(f"{errors}\nnot done after {TIME_LIMIT_SECONDS:g} s".strip()) from None
     if process.returncode != 0:
         raise ScriptFailed(errors.strip() or f"ended with status {process.returncode}")
     return float(json.loads(output.splitlines()[-1])["value"])
