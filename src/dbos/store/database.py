@@ -1,0 +1,117 @@
+"""The contract that a dialect fulfils, and the words in which the store speaks about failures.
+
+A `Database` knows how to open sessions of one dialect and what the errors of its driver mean; a `Session` is one
+connection used by one thread at a time. `pool.py` owns the sessions and tries again where trying again is right;
+nothing above it ever sees an error of a driver.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+from dbos.error import DBOSException
+from dbos.store.records import Record
+from dbos.store.statements import Statement, Statements
+
+Row = tuple[Any, ...]
+Results = list[Row | None]
+
+
+class Verdict(Enum):
+    """What an error of the driver means for the one who tried."""
+
+    RETRY = "nothing was written, the connection is sound: try again in a moment"
+    RECONNECT = "the connection is lost or useless, and whether a commit landed is unknown"
+    REFUSED = "this statement with these values will never be accepted"
+
+
+class StoreClosed(DBOSException):
+    """The store was closed, or belongs to the process that this one was forked from."""
+
+
+class JournalClosed(StoreClosed):
+    """The record was not accepted because the journal is closed. It is certain that it was not written."""
+
+
+class StoreDamaged(DBOSException):
+    """The database was pulled away under the running process. What was acknowledged stays true; nothing more is."""
+
+
+class ValueRefused(DBOSException):
+    """The database cannot hold a value: an id or a payload with NUL characters or lone surrogates, or out of range."""
+
+
+@dataclass(frozen=True, slots=True)
+class StoreSettings:
+    """Where the system database is and how to treat it."""
+
+    url: str  # sqlite:///..., postgresql://..., postgres://..., postgresql+psycopg://...
+    schema: str = "dbos"  # Postgres only
+    pool_size: int = 20  # bound of all our connections together
+    engine: Any = None  # a SQLAlchemy Engine to take raw driver connections from; never disposed by us
+    connect_args: Mapping[str, Any] = field(default_factory=dict)  # for the driver; win over our defaults
+    idle_transaction_timeout_seconds: float = 60.0  # of the server for our connections; <= 0 leaves its own
+    query_timeout_seconds: float = 30.0  # for the queries of people
+    run_migrations: bool = True  # False: verify only
+    use_listen_notify: bool = True
+    application_name: str = ""  # for messages
+
+
+class Role(Enum):
+    """What a session is for."""
+
+    WRITER = "the journal's commits, in SQLite every other write as well"
+    READER = "reads, on Postgres management too"
+    LISTENER = "wake-ups"
+
+
+class Session(Protocol):
+    """One connection, used by one thread at a time."""
+
+    def run(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        """Run one statement: as a transaction of its own unless inside `transaction`."""
+
+    def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        """Run one query that gives up after a while; raises `DBOSQueryTimeoutError`."""
+
+    def transaction(self) -> AbstractContextManager[None]:
+        """Everything inside commits together, or not at all."""
+
+    def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
+        """Write records in one transaction; the result of each, and how many statements it took."""
+
+    def close(self) -> None:
+        """Let go of the connection, whatever state it is in."""
+
+
+class Database(Protocol):
+    """One dialect at one address."""
+
+    dialect: str
+    statements: Statements
+    one_writer: bool  # may only one session write at a time?
+
+    def connect(self, role: Role) -> Session:
+        """Open a session."""
+
+    def classify(self, error: BaseException) -> Verdict | None:
+        """What an error means; None if it does not come from the driver."""
+
+    def translate(self, error: BaseException) -> Exception:
+        """An error of our own that says the same without naming secrets."""
+
+
+@dataclass(slots=True)
+class Counters:
+    """What the store did so far. Tests hold the number of round trips per workflow by it."""
+
+    commits: int = 0  # batches of the journal that were committed
+    records: int = 0  # records in them
+    statements: int = 0  # statements in them
+    round_trips: int = 0  # waits for the database in them
+    largest_batch: int = 0  # records in the largest of them
+    queries: int = 0  # reads and management transactions

@@ -1,0 +1,71 @@
+"""The executors: one row per launch, with a lease on the clock of the database.
+
+Whoever lets its lease run out, or is declared dead because its process is gone, loses its workflows to any living
+executor of the same application and version (`Workflows.adopt`). A lost lease never comes back: one registers again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from dbos.store.pool import Pool
+
+KEEP_ENDED_SECONDS = 24 * 3600.0  # for those who want to see who ran what
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who executes: a launch of an application. `executor_id` is configured and may be shared, `instance` is not."""
+
+    instance: str
+    executor_id: str
+    application_name: str
+    application_version: str
+
+
+class Executors:
+    """The table `executors`."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+
+    def register(self, owner: Owner, host: str, pid: int, process_started: str, lease_seconds: float) -> None:
+        """Begin, or begin again, a lease."""
+        self._pool.write(
+            "register_executor",
+            instance=owner.instance,
+            executor_id=owner.executor_id,
+            application_name=owner.application_name,
+            application_version=owner.application_version,
+            host=host,
+            pid=pid,
+            process_started=process_started,
+            lease_ms=_milliseconds(lease_seconds),
+        )
+
+    def renew(self, instance: str, lease_seconds: float) -> bool:
+        """Extend a lease from now. False: it is over or forgotten, and the workflows may be someone else's by now."""
+        return bool(self._pool.write("renew_lease", instance=instance, lease_ms=_milliseconds(lease_seconds)))
+
+    def retire(self, instance: str) -> None:
+        """End one's own lease now; whatever is still pending is up for adoption."""
+        self.declare_dead([instance])
+
+    def declare_dead(self, instances: Sequence[str]) -> None:
+        """End leases of executors that are known to be gone."""
+        if instances:
+            self._pool.write("end_leases", instances=json.dumps(instances))
+
+    def living_on(self, host: str) -> list[tuple[str, int, str]]:
+        """(instance, pid, start of the process) of executors of a host whose lease lasts."""
+        return [(row[0], row[1], row[2]) for row in self._pool.read("living_on_host", host=host)]
+
+    def prune(self) -> None:
+        """Forget executors that ended a day ago and that no pending workflow refers to."""
+        self._pool.write("prune_executors", keep_ms=_milliseconds(KEEP_ENDED_SECONDS))
+
+
+def _milliseconds(seconds: float) -> int:
+    return round(seconds * 1000)

@@ -1,0 +1,258 @@
+"""Group commit: the one writer of everything that running workflows make durable.
+
+Whoever has something to remember hands in records and goes on once they are committed. A writer thread takes whatever
+is waiting, commits it as one batch, and wakes everyone in it; while it commits, the next batch gathers by itself. Nobody
+waits for a batch to fill. A caller alone commits on its own thread, which saves two thread switches.
+
+`pool.py` below makes one batch durable, however often the connection breaks. What it cannot write is split until only
+those who handed in the offending values get the error.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import cast
+
+from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
+from dbos.store.pool import Pool
+from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
+
+MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
+MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
+MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads that write have to wait
+MAX_QUEUED_CHARACTERS = 64_000_000
+
+
+class _Entry:
+    """What one caller handed in, and how it hears of the outcome."""
+
+    __slots__ = ("error", "future", "gate", "loop", "records", "results", "weight")
+
+    def __init__(self, records: Sequence[Record], weight: int) -> None:
+        self.records = records
+        self.weight = weight  # characters of payload
+        self.results: Results = []
+        self.error: Exception | None = None
+        self.gate: threading.Lock | None = None  # a thread waits here, or:
+        self.loop: asyncio.AbstractEventLoop | None = None  # a coroutine waits for the future on this loop
+        self.future: asyncio.Future[Results] | None = None
+
+    def resolve(self) -> None:
+        """Tell the coroutine, on its loop. It may have been cancelled meanwhile."""
+        assert self.future is not None
+        if not self.future.done():
+            if self.error is None:
+                self.future.set_result(self.results)
+            else:
+                self.future.set_exception(self.error)
+
+
+class Journal:
+    """Group commit over the writer's session of a pool."""
+
+    def __init__(self, pool: Pool) -> None:
+        self._pool = pool
+        self._mutex = threading.Lock()  # guards everything below
+        self._room = threading.Condition(self._mutex)  # the queue got shorter
+        self._queue: deque[_Entry] = deque()
+        self._queued_records = 0
+        self._queued_characters = 0
+        self._asleep = False  # the writer thread waits for the doorbell
+        self._doorbell = threading.Lock()
+        self._doorbell.acquire()
+        self._crowded = False  # the last batch of the writer thread had several callers
+        self._refusal: Callable[[], Exception] | None = None  # why nothing is accepted any more
+        self._closing = threading.Event()  # set with the refusal: ends the wait for a database that is away
+        self._thread = threading.Thread(target=self._write_batches, name="dbos-journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def counters(self) -> Counters:
+        return self._pool.counters
+
+    # ------------------------------------------------------------ the callers' side
+
+    def write(self, records: Sequence[Record]) -> Results:
+        """Make records durable together and return the result of each. Blocks until they are committed.
+
+        Raises `JournalClosed` if they were not accepted, `ValueRefused` or another `DBOSException` if the database
+        does not take them. A result of None is no error: records.py says what it means for each kind.
+        """
+        weight = _weigh(records)
+        if not self._queue and not self._crowded and self._pool.writer.lock.try_acquire():
+            # Nobody else is here. With several callers the writer thread wins clearly over taking turns like this.
+            try:
+                if self._refusal is not None:
+                    raise self._refusal()
+                return self._pool.commit(records, self._closing)
+            except StoreClosed as closed:
+                raise JournalClosed("The system database was closed before the record was written") from closed
+            finally:
+                self._pool.writer.lock.release()
+        entry = _Entry(records, weight)
+        entry.gate = gate = threading.Lock()
+        gate.acquire()
+        with self._mutex:
+            while self._is_full() and self._refusal is None:
+                self._room.wait()
+            ring = self._enqueue(entry)
+        if ring:
+            self._doorbell.release()
+        gate.acquire()
+        if entry.error is not None:
+            raise entry.error
+        return entry.results
+
+    def write_soon(self, records: Sequence[Record], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Results]:
+        """Like `write`, without blocking: called on the thread of `loop`, answers by a future of that loop."""
+        entry = _Entry(records, _weigh(records))
+        entry.loop = loop
+        entry.future = future = loop.create_future()
+        with self._mutex:
+            ring = self._enqueue(entry)
+        if ring:
+            self._doorbell.release()
+        return future
+
+    def _is_full(self) -> bool:
+        return self._queued_records >= MAX_QUEUED_RECORDS or self._queued_characters >= MAX_QUEUED_CHARACTERS
+
+    def _enqueue(self, entry: _Entry) -> bool:
+        """Add to the queue; True if the writer thread has to be woken. The caller holds the mutex."""
+        if self._refusal is not None:
+            raise self._refusal()
+        self._queue.append(entry)
+        self._queued_records += len(entry.records)
+        self._queued_characters += entry.weight
+        ring, self._asleep = self._asleep, False
+        return ring
+
+    # ------------------------------------------------------------ the writer's side
+
+    def _write_batches(self) -> None:
+        while self._wait_for_work():
+            with self._pool.writer.lock:
+                entries = self._take_batch()  # now, not before: others came while we waited for the lock
+                if entries:
+                    self._settle(entries)
+            _announce(entries)
+
+    def _wait_for_work(self) -> bool:
+        """Sleep while the queue is empty; False once the journal is closed."""
+        with self._mutex:
+            if self._refusal is not None:
+                return False
+            if self._queue:
+                return True
+            self._asleep = True
+        self._doorbell.acquire()
+        return self._refusal is None
+
+    def _take_batch(self) -> list[_Entry]:
+        entries: list[_Entry] = []
+        records = characters = 0
+        with self._mutex:
+            queue = self._queue
+            while queue and records < MAX_BATCH_RECORDS and characters < MAX_BATCH_CHARACTERS:
+                entry = queue.popleft()
+                entries.append(entry)
+                records += len(entry.records)
+                characters += entry.weight
+            was_full = self._is_full()
+            self._queued_records -= records
+            self._queued_characters -= characters
+            self._crowded = len(entries) > 1
+            if was_full:
+                self._room.notify_all()
+        return entries
+
+    def _settle(self, entries: Sequence[_Entry]) -> None:
+        """Commit the entries in one transaction; if that is refused, find out whose fault it is."""
+        records = entries[0].records if len(entries) == 1 else [r for entry in entries for r in entry.records]
+        try:
+            results = self._pool.commit(records, self._closing)
+        except StoreClosed as closed:
+            for entry in entries:
+                entry.error = JournalClosed("The system database was closed before the record was written")
+                entry.error.__cause__ = closed
+        except Exception as error:
+            if len(entries) == 1:
+                entries[0].error = error
+            else:
+                middle = len(entries) // 2
+                self._settle(entries[:middle])
+                self._settle(entries[middle:])
+        else:
+            start = 0
+            for entry in entries:
+                end = start + len(entry.records)
+                entry.results = results[start:end]
+                start = end
+
+    # ------------------------------------------------------------ the end
+
+    def close(self) -> None:
+        """Finish the batch in flight, fail what is still queued, accept nothing more. Closing again does nothing."""
+        with self._mutex:
+            if self._refusal is None:
+                self._refusal = lambda: JournalClosed("The system database is closed")
+            self._closing.set()
+            orphans, self._queue = list(self._queue), deque()
+            self._queued_records = self._queued_characters = 0
+            self._room.notify_all()
+            ring, self._asleep = self._asleep, False
+        if ring:
+            self._doorbell.release()
+        for entry in orphans:
+            entry.error = JournalClosed("The system database was closed before the record was written")
+        _announce(orphans)
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def disown(self, refusal: Callable[[], Exception]) -> None:
+        """In a forked child: refuse everything, touch nothing; locks may be in any state and the thread is gone."""
+        self._refusal = refusal
+        self._crowded = False
+        self._mutex = threading.Lock()
+
+
+def _announce(entries: Sequence[_Entry]) -> None:
+    """Wake everyone: a thread by its gate, all coroutines of a loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[_Entry]] = {}
+    for entry in entries:
+        if entry.gate is not None:
+            entry.gate.release()
+        else:
+            by_loop.setdefault(cast(asyncio.AbstractEventLoop, entry.loop), []).append(entry)
+    for loop, waiting in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, waiting)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits there any more
+
+
+def _resolve(entries: Sequence[_Entry]) -> None:
+    for entry in entries:
+        entry.resolve()
+
+
+def _weigh(records: Sequence[Record]) -> int:
+    """Characters of payload. A NUL is refused here, on both dialects: Postgres cannot hold it, SQLite cuts it short."""
+    weight = 0
+    for record in records:
+        match record:
+            case Checkpoint(output=output, error=error) | FinishWorkflow(output=output, error=error):
+                payloads = (output, error)
+            case StartWorkflow(inputs=inputs):
+                payloads = (inputs, None)
+            case UpdateAttributes(attributes=attributes):
+                payloads = (attributes, None)
+        for payload in payloads:
+            if payload is not None:
+                if "\0" in payload:
+                    raise ValueRefused("A payload holds a NUL character, which the system database cannot store")
+                weight += len(payload)
+    return weight

@@ -1,0 +1,88 @@
+"""Bring a database to our schema: forward only, each step in a transaction of its own, once.
+
+A database that holds tables of our names but not our mark belongs to another library, perhaps to an older generation of
+this API, and is refused untouched; so is one that a newer version of this library has migrated. A database that is
+current costs one query and no lock.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Protocol
+
+from dbos.error import DBOSInitializationError
+
+LINEAGE = "dbos-journal"  # the mark: `dbos_migrations.lineage` of every step we applied
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    version: int
+    name: str
+    script: str  # `{schema}` stands for the schema, quoted
+
+
+class Target(Protocol):
+    """A database as the migrations see it."""
+
+    def version(self) -> int | None:
+        """The newest step applied, 0 if there is nothing of ours yet, None if it is another library's."""
+
+    def exclusively(self) -> AbstractContextManager[None]:
+        """A transaction that no other migration runs beside."""
+
+    def apply(self, migration: Migration) -> None:
+        """Run the script and record the step."""
+
+    def __str__(self) -> str:
+        """What to call it in messages, without secrets."""
+
+
+@cache
+def migrations(dialect: str) -> list[Migration]:
+    """All steps of a dialect in order."""
+    folder = files("dbos.store.migrations") / dialect
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        number, _, name = file.name.removesuffix(".sql").partition("_")
+        if number.isdecimal():
+            found.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
+    return found
+
+
+def migrate(target: Target, dialect: str, run_migrations: bool) -> None:
+    """Check a database and, unless told only to verify, bring it up to date."""
+    newest = migrations(dialect)[-1].version
+    version = recognised(target)
+    if version > newest and run_migrations:
+        raise DBOSInitializationError(
+            f"{target} has schema version {version}, but this version of the library knows only {newest}. "
+            "Upgrade the library, or use another database."
+        )
+    if version >= newest:
+        return
+    if not run_migrations:
+        state = f"has schema version {version}" if version else "has no DBOS tables"
+        raise DBOSInitializationError(
+            f"{target} {state}, version {newest} is needed, and `run_migrations` is off. "
+            "Launch once with `run_migrations` on, with a role that may create tables."
+        )
+    for migration in migrations(dialect):
+        with target.exclusively():
+            if recognised(target) < migration.version:  # nobody else was faster
+                target.apply(migration)
+
+
+def recognised(target: Target) -> int:
+    """The version of a database that is ours or empty; raises for any other."""
+    version = target.version()
+    if version is None:
+        raise DBOSInitializationError(
+            f"{target} holds tables of another library or of an incompatible release (a `workflow_status` or "
+            "`dbos_migrations` table without this library's mark). It was left untouched. Choose another database"
+            " or, on Postgres, another schema (`dbos_system_schema`)."
+        )
+    return version

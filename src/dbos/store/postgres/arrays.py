@@ -1,0 +1,55 @@
+"""Records as columns: the text form of Postgres arrays, built for speed.
+
+A batch of a thousand records becomes a dozen array literals. Writing them ourselves, whole columns at a time in C
+(`join`, `replace`), costs well under a microsecond per record; the driver's list dumper costs tens.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from dbos.store.database import ValueRefused
+
+
+def text_array(column: Sequence[str | None]) -> bytes:
+    """`{"a","b",NULL}`"""
+    if None in column:
+        if column.count(None) == len(column):
+            return b"{" + b",".join([b"NULL"] * len(column)) + b"}"
+        elements = ["NULL" if value is None else f'"{_escape(value)}"' for value in column]
+        joined = ",".join(elements)
+        _refuse_nul(joined, 0)
+        return f"{{{joined}}}".encode()
+    joined = "\0".join(column)  # type: ignore[arg-type]  # no None in it
+    _refuse_nul(joined, len(column) - 1)
+    return ('{"' + _escape(joined).replace("\0", '","') + '"}').encode()
+
+
+def number_array(column: Sequence[int | None]) -> bytes:
+    """`{1,2,NULL}`; booleans as well, which Postgres reads from 1 and 0 in text form."""
+    if None in column:
+        return ("{" + ",".join(["NULL" if value is None else str(int(value)) for value in column]) + "}").encode()
+    return ("{" + ",".join([str(int(value)) for value in column if value is not None]) + "}").encode()
+
+
+def scalar(value: str | int | None) -> bytes | None:
+    """One parameter in text form."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        _refuse_nul(value, 0)
+        return value.encode()
+    return str(int(value)).encode()
+
+
+def _escape(text: str) -> str:
+    if "\\" in text:
+        text = text.replace("\\", "\\\\")
+    if '"' in text:
+        text = text.replace('"', '\\"')
+    return text
+
+
+def _refuse_nul(text: str, allowed: int) -> None:
+    if text.count("\0") != allowed:
+        raise ValueRefused("A text holds a NUL character, which the system database cannot store")

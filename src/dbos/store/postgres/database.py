@@ -1,0 +1,183 @@
+"""Postgres: connections as we want them, the way a system database comes to be, and what errors mean.
+
+Nothing here relies on the state of a session beyond speed: names are qualified with the schema, which is quoted in one
+place, and nothing depends on `search_path`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+
+from dbos.error import DBOSException
+from dbos.store.database import Role, StoreSettings, ValueRefused, Verdict
+from dbos.store.postgres.session import PostgresSession
+from dbos.store.statements import Statements
+
+APPLICATION_NAME = "dbos_transact"  # what pg_stat_activity shows
+
+# Found dead within about 15 s, wherever the other side went.
+_CONNECTION_DEFAULTS: Mapping[str, Any] = {
+    "connect_timeout": 10,
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 3,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 15_000,
+}
+
+_RETRY_STATES = {
+    "40001", "40P01",  # serialization failure, deadlock
+    "55P03", "57014",  # lock timeout, statement timeout or cancel
+    "53000", "53100", "53200", "53400",  # out of resources, disk full, out of memory, configuration limit
+    "25P02",  # in failed transaction: only after another failure
+}  # fmt: skip
+_RECONNECT_STATES = {
+    "25006",  # the primary was demoted: find the new one
+    "25P03", "57P01", "57P02", "57P03", "57P05",  # terminated, crashed, starting up or shutting down, idle too long
+    "53300",  # too many connections: when connecting
+    "26000", "42P05",  # the connection is not the one we prepared statements on
+}  # fmt: skip
+
+
+def classify(error: BaseException) -> Verdict | None:
+    """What an error means; a pure function of the error."""
+    if isinstance(error, UnicodeError):
+        return Verdict.REFUSED
+    if not isinstance(error, psycopg.Error):
+        return None
+    state = error.sqlstate
+    if state is None:  # made by the client: a broken connection, or values it could not send
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InternalError))
+        return Verdict.RECONNECT if lost else Verdict.REFUSED
+    if state in _RETRY_STATES:
+        return Verdict.RETRY
+    if state in _RECONNECT_STATES or state.startswith(("08", "58")):
+        return Verdict.RECONNECT
+    return Verdict.REFUSED
+
+
+class _Vocabulary:
+    """How Postgres says what the dialects say differently."""
+
+    def __init__(self, schema: str) -> None:
+        self.words: Mapping[str, str] = {
+            "schema": quote(schema),
+            "json": "jsonb",
+            "lock": "for no key update",
+            "lock_rows": "for no key update",
+            "lock_free_rows": "for no key update skip locked",
+            "each_pair": "json_each_text",
+            # Stable within a statement, so that an index can be searched by it.
+            "now_ms": "cast(extract(epoch from statement_timestamp()) * 1000 as bigint)",
+            "merged_attributes": "coalesce(workflow_status.attributes, '{}') || cast(i.attributes as jsonb)",
+        }
+
+    def each(self, parameter: str) -> str:
+        return f"select value from json_array_elements_text(cast(:{parameter} as json))"
+
+    def placeholder(self, name: str, position: int) -> str:
+        return f"${position}"
+
+    def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
+        # One record as plain parameters is a third faster than arrays of one.
+        return {"": _one_row, "_many": _many_rows}
+
+
+_TYPES = {str: "text", int: "bigint", bool: "boolean"}
+
+
+def _one_row(columns: Mapping[str, type]) -> str:
+    return "(select " + ", ".join(f"cast(:{name} as {_TYPES[kind]}) as {name}" for name, kind in columns.items()) + ")"
+
+
+def _many_rows(columns: Mapping[str, type]) -> str:
+    arrays = ", ".join(f"cast(:{name} as {_TYPES[kind]}[])" for name, kind in columns.items())
+    names = ", ".join(columns)
+    return f"(select {names} from unnest({arrays}) as arrays ({names}))"
+
+
+def quote(identifier: str) -> str:
+    """An identifier in SQL: the only place where one is quoted."""
+    return '"' + identifier.replace('"', '""') + '"'
+
+
+class PostgresDatabase:
+    """The dialect in one schema of one database."""
+
+    dialect = "postgres"
+    one_writer = False
+
+    def __init__(self, settings: StoreSettings) -> None:
+        self._settings = settings
+        self.statements = Statements(self.dialect, _Vocabulary(settings.schema))
+
+    def connect(self, role: Role) -> PostgresSession:
+        connection = self.open()
+        try:
+            connection.execute(self._session_settings(role))
+        except BaseException:
+            connection.close()
+            raise
+        return PostgresSession(connection, self.statements)
+
+    def open(self) -> psycopg.Connection[Any]:
+        """A raw connection."""
+        engine = self._settings.engine
+        if engine is not None:
+            pooled = engine.raw_connection()
+            connection: psycopg.Connection[Any] = pooled.driver_connection
+            pooled.detach()  # ours from now on: the engine's pool neither resets nor counts it
+            connection.rollback()
+            connection.autocommit = True
+            return connection
+        return psycopg.connect(autocommit=True, **connection_parameters(self._settings))
+
+    def _session_settings(self, role: Role) -> str:
+        """Settings for speed and safety; a pooler that loses them costs no correctness."""
+        wanted: dict[str, str] = {}
+        idle = self._settings.idle_transaction_timeout_seconds
+        if idle > 0 and self._settings.engine is None:
+            wanted["idle_in_transaction_session_timeout"] = str(round(idle * 1000))
+        if role is Role.WRITER:
+            # The journal goes by primary keys alone. A plan made while the tables were small, or on old statistics,
+            # must not scan them once they are large.
+            wanted |= {"plan_cache_mode": "force_generic_plan"}
+            wanted |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+        return "; ".join(f"set {name} = '{value}'" for name, value in wanted.items())
+
+    def classify(self, error: BaseException) -> Verdict | None:
+        return classify(error)
+
+    def translate(self, error: BaseException) -> Exception:
+        if isinstance(error, UnicodeError):
+            return ValueRefused(f"A text cannot be stored as UTF-8: {error}")
+        if isinstance(error, psycopg.DataError):
+            return ValueRefused(f"Postgres cannot store a value: {error}")
+        return DBOSException(f"Postgres refused a statement: {error}")
+
+
+def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
+    """Our defaults, then what the URL says, then the explicit arguments."""
+    scheme, rest = settings.url.split("://", 1)
+    dialect = scheme.partition("+")[0]
+    given = conninfo.conninfo_to_dict(f"{dialect}://{rest}")
+    defaults = {**_CONNECTION_DEFAULTS, "application_name": APPLICATION_NAME}
+    return {**defaults, **given, **settings.connect_args}
+
+
+def database_address(settings: StoreSettings) -> str:
+    """Where the database is, for messages: never with a password."""
+    parameters = connection_parameters(settings)
+    user = f"{parameters['user']}@" if parameters.get("user") else ""
+    host = parameters.get("host") or parameters.get("hostaddr") or "localhost"
+    return f"{user}{host}:{parameters.get('port', 5432)}/{parameters.get('dbname', '')}"
+
+
+def redacted(error: BaseException, settings: StoreSettings) -> str:
+    """The text of an error without our password, should the driver have repeated it."""
+    password = connection_parameters(settings).get("password")
+    return str(error).replace(str(password), "***") if password else str(error)

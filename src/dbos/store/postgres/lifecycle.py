@@ -1,0 +1,168 @@
+"""How a Postgres system database comes to be, is emptied and goes away."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors
+
+from dbos.error import DBOSInitializationError
+from dbos.store.database import StoreSettings
+from dbos.store.migrations.migrate import LINEAGE, Migration, migrate
+from dbos.store.postgres.database import (
+    PostgresDatabase,
+    connection_parameters,
+    database_address,
+    quote,
+    redacted,
+)
+
+LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
+MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
+
+TABLES = ("operation_outputs", "workflow_status", "executors")
+"""Everything that `truncate` empties."""
+
+
+class PostgresTarget:
+    """One schema of one database, seen by the migrations."""
+
+    def __init__(self, connection: psycopg.Connection[Any], schema: str) -> None:
+        self._connection = connection
+        self._schema = schema
+
+    def __str__(self) -> str:
+        return f'The schema "{self._schema}" of the Postgres database "{self._connection.info.dbname}"'
+
+    def version(self) -> int | None:
+        found = self._connection.execute(
+            "select c.relname, bool_or(a.attname = 'lineage')"
+            " from pg_catalog.pg_class as c"
+            " join pg_catalog.pg_namespace as n on n.oid = c.relnamespace"
+            " join pg_catalog.pg_attribute as a on a.attrelid = c.oid"
+            " where n.nspname = %s and c.relname in ('workflow_status', 'dbos_migrations') group by c.relname",
+            (self._schema,),
+        ).fetchall()
+        if not found:
+            return 0
+        if ("dbos_migrations", True) not in found:
+            return None
+        row = self._connection.execute(
+            f"select max(version) from {quote(self._schema)}.dbos_migrations where lineage = %s", (LINEAGE,)
+        ).fetchone()
+        assert row is not None
+        newest: int | None = row[0]
+        return newest
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        with self._connection.transaction():
+            self._connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+            try:
+                self._connection.execute(
+                    "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{LINEAGE} {self._schema}",)
+                )
+            except errors.LockNotAvailable as timeout:
+                raise DBOSInitializationError(
+                    f"{self}: another process has been migrating for {LOCK_TIMEOUT_SECONDS} s. Find it in pg_locks "
+                    "(locktype = 'advisory'), end it if it hangs, and launch again."
+                ) from timeout
+            yield
+
+    def apply(self, migration: Migration) -> None:
+        schema = quote(self._schema)
+        exists = self._connection.execute("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
+        if exists is None:  # `if not exists` would ask for the right to create one even if it is there
+            self._connection.execute(f"create schema {schema}")
+        self._connection.execute(
+            f"create table if not exists {schema}.dbos_migrations"
+            " (version integer primary key, lineage text not null, applied_at_ms bigint not null)"
+        )
+        self._connection.execute(migration.script.replace("{schema}", schema))
+        self._connection.execute(
+            f"insert into {schema}.dbos_migrations (version, lineage, applied_at_ms)"
+            " values (%s, %s, cast(extract(epoch from statement_timestamp()) * 1000 as bigint))",
+            (migration.version, LINEAGE),
+        )
+
+
+def prepare(settings: StoreSettings) -> PostgresDatabase:
+    """Connect, check, create and migrate what is missing."""
+    database = PostgresDatabase(settings)
+    try:
+        with _connected(database, settings) as connection:
+            migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
+    except psycopg.Error as error:
+        address = database_address(settings)
+        raise DBOSInitializationError(f"The Postgres database {address} cannot be used: {redacted(error, settings)}") from error
+    return database
+
+
+def _connected(database: PostgresDatabase, settings: StoreSettings) -> psycopg.Connection[Any]:
+    try:
+        return database.open()
+    except psycopg.OperationalError as error:
+        if settings.engine is not None or not settings.run_migrations or not does_not_exist(error):
+            raise
+    create_database(settings)
+    return database.open()
+
+
+def create_database(settings: StoreSettings) -> None:
+    """Create the database that the URL names; another process may be doing the same."""
+    name = connection_parameters(settings)["dbname"]
+    with _maintenance(settings) as connection:
+        try:
+            connection.execute(f"create database {quote(name)}")
+        except (errors.DuplicateDatabase, errors.UniqueViolation):
+            pass  # the other process was faster
+
+
+def drop(settings: StoreSettings) -> None:
+    """Drop the database, whoever is connected."""
+    name = connection_parameters(settings)["dbname"]
+    with _maintenance(settings) as connection:
+        connection.execute(f"drop database if exists {quote(name)} with (force)")
+
+
+def truncate(settings: StoreSettings) -> None:
+    """Empty our tables, if they are there and ours."""
+    try:
+        connection = psycopg.connect(autocommit=True, **connection_parameters(settings))
+    except psycopg.OperationalError as error:
+        if does_not_exist(error):
+            return
+        raise
+    with connection:
+        target = PostgresTarget(connection, settings.schema)
+        if target.version():
+            tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
+            connection.execute(f"truncate {tables} restart identity")
+
+
+def does_not_exist(error: psycopg.OperationalError) -> bool:
+    """Is the database missing? While connecting, the driver has no code for it, only the server's words."""
+    connection = error.pgconn
+    message = connection.error_message.decode("utf-8", "replace") if connection is not None else str(error)
+    return "3D000" in message or 'database "' in message and "does not exist" in message
+
+
+@contextmanager
+def _maintenance(settings: StoreSettings) -> Iterator[psycopg.Connection[Any]]:
+    """A connection to a database of the same server that surely exists."""
+    parameters = connection_parameters(settings)
+    failure: psycopg.OperationalError | None = None
+    for name in MAINTENANCE_DATABASES:
+        try:
+            connection = psycopg.connect(autocommit=True, **{**parameters, "dbname": name})
+        except psycopg.OperationalError as error:
+            failure = failure or error
+            continue
+        with connection:
+            yield connection
+        return
+    assert failure is not None
+    raise failure

@@ -1,0 +1,187 @@
+"""One Postgres connection: named statements through the driver, batches through libpq itself.
+
+A batch goes out as one flight: every statement of it prepared, bound and executed, then one `Sync`. Without an explicit
+`begin`, everything up to the `Sync` is one transaction, so a batch of any mix costs exactly one round trip.
+"""
+
+from __future__ import annotations
+
+import select
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+from psycopg import errors, pq
+
+from dbos.error import DBOSQueryTimeoutError
+from dbos.store.batch import by_kind, without_repeats
+from dbos.store.database import Results, Row
+from dbos.store.postgres.arrays import number_array, scalar, text_array
+from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
+from dbos.store.statements import Statement, Statements, columns_of
+
+REPLY_TIMEOUT_SECONDS = 60.0  # a reply that takes longer counts as a lost connection; keepalives find dead peers sooner
+
+_ARRAYS = {
+    kind: [text_array if column is str else number_array for column in columns_of(kind).values()]
+    for kind in (Checkpoint, StartWorkflow, UpdateAttributes, FinishWorkflow)
+}
+# What `returning` says about a written row is what identifies its record: the fields at these places.
+_IDENTITY: dict[type[Record], tuple[int, ...]] = {
+    Checkpoint: (0, 1, 2),  # workflow_id, epoch, step_id
+    StartWorkflow: (1,),  # token
+    UpdateAttributes: (0,),  # workflow_id
+    FinishWorkflow: (0, 1),  # workflow_id, epoch
+}
+_FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
+
+
+class _Part:
+    """The records of one kind in a batch, or a run of them, written by one statement."""
+
+    __slots__ = ("kind", "name", "parameters", "places", "records")
+
+    def __init__(self, kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> None:
+        self.kind = kind
+        self.places = places
+        self.records = records
+        if len(records) == 1:
+            self.name = kind.__name__
+            self.parameters: list[bytes | None] = [scalar(value) for value in records[0]]
+        else:
+            self.name = kind.__name__ + "_many"
+            columns = zip(*records, strict=True)
+            self.parameters = [array(column) for array, column in zip(_ARRAYS[kind], columns, strict=True)]
+
+    def read(self, reply: pq.abc.PGresult, results: Results) -> None:
+        """Put what the reply says about each record into its place."""
+        if self.kind is StartWorkflow:
+            deadlines = {_text(reply, row, 0): _number(reply, row, 1) for row in range(reply.ntuples)}
+            for place, record in zip(self.places, self.records, strict=True):
+                if record[1] in deadlines:
+                    results[place] = (deadlines[record[1]],)
+        elif reply.ntuples == len(self.records):
+            for place in self.places:
+                results[place] = ()
+        else:
+            fields = _IDENTITY[self.kind]
+            written = {tuple(_text(reply, row, column) for column in range(len(fields))) for row in range(reply.ntuples)}
+            for place, record in zip(self.places, self.records, strict=True):
+                identity = tuple(str(record[field]) for field in fields)
+                if identity in written:
+                    results[place] = ()
+                    written.remove(identity)  # a second record for the same row came too late
+
+
+class PostgresSession:
+    """One connection."""
+
+    def __init__(self, connection: psycopg.Connection[Any], statements: Statements) -> None:
+        self._connection = connection
+        self._cursor = psycopg.RawCursor(connection)
+        self._statements = statements
+        self._prepared: set[str] = set()  # of the batches' statements
+        self._replies = select.poll()
+        self._replies.register(connection.pgconn.socket, select.POLLIN)
+
+    def run(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        cursor = self._cursor.execute(statement.sql, statement.values(values), prepare=True)
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        try:
+            with self._connection.transaction():
+                self._cursor.execute(f"set local statement_timeout = {round(timeout_seconds * 1000)}")
+                # Not prepared: a statement of many shapes is planned for its values.
+                return self._cursor.execute(statement.sql, statement.values(values), prepare=False).fetchall()
+        except errors.QueryCanceled as error:
+            raise DBOSQueryTimeoutError(timeout_seconds) from error
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        with self._connection.transaction():
+            yield
+
+    def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
+        parts = [part for kind, places, members in by_kind(records) for part in _parts(kind, places, members)]
+        results: Results = [None] * len(records)
+        for part, reply in zip(parts, self._fly(parts), strict=True):
+            part.read(reply, results)
+        return results, len(parts)
+
+    def close(self) -> None:
+        self._connection.close()
+
+    # ------------------------------------------------------------ one flight
+
+    def _fly(self, parts: Sequence[_Part]) -> list[pq.abc.PGresult]:
+        """Send every statement and one Sync, and collect the reply to each."""
+        libpq = self._connection.pgconn
+        libpq.enter_pipeline_mode()
+        sent: list[str | None] = []  # per expected reply: the statement it prepares, None if it executes one
+        for part in parts:
+            if part.name not in self._prepared and part.name not in sent:
+                libpq.send_prepare(part.name.encode(), self._statements[part.name].sql.encode())
+                sent.append(part.name)
+            libpq.send_query_prepared(part.name.encode(), part.parameters)
+            sent.append(None)
+        libpq.pipeline_sync()
+        replies: list[pq.abc.PGresult] = []
+        failure: psycopg.Error | None = None
+        expected = iter(sent)
+        while (reply := self._next_reply()).status != pq.ExecStatus.PIPELINE_SYNC:
+            prepares = next(expected, None)
+            if reply.status in _FAILED and failure is None:
+                failure = _error(reply)
+            elif reply.status == pq.ExecStatus.COMMAND_OK and prepares is not None:
+                self._prepared.add(prepares)
+            else:
+                replies.append(reply)
+        libpq.exit_pipeline_mode()
+        if failure is not None:
+            raise failure
+        return replies
+
+    def _next_reply(self) -> pq.abc.PGresult:
+        libpq = self._connection.pgconn
+        while True:
+            while libpq.is_busy():
+                if not self._replies.poll(REPLY_TIMEOUT_SECONDS * 1000):
+                    raise psycopg.OperationalError("the server did not reply in time")
+                libpq.consume_input()
+            reply = libpq.get_result()
+            if reply is not None:  # None only separates the replies to two statements
+                return reply
+            if libpq.status != pq.ConnStatus.OK:
+                raise psycopg.OperationalError("the connection is lost")
+
+
+def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:
+    if kind is Checkpoint or kind is StartWorkflow or len(records) == 1:
+        return [_Part(kind, places, records)]
+    runs = without_repeats([record[0] for record in records])
+    return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]
+
+
+def _text(reply: pq.abc.PGresult, row: int, column: int) -> str:
+    value = reply.get_value(row, column)
+    assert value is not None
+    return value.decode()
+
+
+def _number(reply: pq.abc.PGresult, row: int, column: int) -> int | None:
+    value = reply.get_value(row, column)
+    return None if value is None else int(value)
+
+
+def _error(reply: pq.abc.PGresult) -> psycopg.Error:
+    """The driver's own exception for a failed reply."""
+    state = reply.error_field(pq.DiagnosticField.SQLSTATE)
+    message = reply.error_message.decode("utf-8", "replace").strip()
+    if state is None:
+        return psycopg.OperationalError(message)
+    try:
+        return errors.lookup(state.decode())(message)
+    except KeyError:
+        return psycopg.DatabaseError(message)

@@ -1,0 +1,85 @@
+"""The records that the journal writes: what becomes durable, one type per kind.
+
+Each record is a named tuple whose fields stand in the order of its statement's parameters, so that a
+batch turns into columns by one `zip`. A record says everything its write needs, its guard included:
+every write of an attempt carries the workflow id and the epoch it believes to own.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class StartWorkflow(NamedTuple):
+    """A new workflow row. Written only if the id is free, and only while the guard (if any) still owns its row.
+
+    The result is `(deadline_ms,)` (None inside when there is no deadline) if this write created the row,
+    and None if the id was taken or the guard no longer holds.
+    """
+
+    workflow_id: str
+    token: str  # names this very call: tells our own row from another's after an unknown commit (owner_xid)
+    status: str  # PENDING (runs here at once, epoch 1, one attempt), ENQUEUED or DELAYED (epoch 0, no attempt, no owner)
+    name: str
+    class_name: str | None
+    config_name: str | None
+    inputs: str
+    serialization: str  # codec of `inputs`
+    application_name: str | None
+    application_version: str | None
+    application_id: str | None
+    executor_id: str | None  # the configured id; None when not PENDING
+    executor_instance: str | None  # the owner; None when not PENDING
+    authenticated_user: str | None
+    assumed_role: str | None
+    authenticated_roles: str | None  # JSON list
+    queue_name: str | None
+    timeout_ms: int | None  # PENDING: the database sets deadline = its now + timeout, unless deadline_ms is given
+    deadline_ms: int | None  # absolute, inherited from a parent
+    delay_ms: int | None  # DELAYED: due at the database's now + delay
+    deduplication_id: str | None
+    priority: int
+    queue_partition_key: str | None
+    parent_workflow_id: str | None
+    attributes: str | None  # JSON object
+    guard_workflow_id: str | None  # the attempt that starts it, when a workflow does
+    guard_epoch: int | None
+
+
+class Checkpoint(NamedTuple):
+    """The outcome of one step. Result: a row if written, None if fenced or already recorded (ask the store which)."""
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    name: str
+    output: str | None
+    error: str | None
+    serialization: str | None  # codec of whichever of output and error is set
+    child_workflow_id: str | None
+    started_at_ms: int | None
+    completed_at_ms: int | None
+
+
+class FinishWorkflow(NamedTuple):
+    """The outcome of a workflow, by the attempt that owns it. Result: a row if written, None if fenced."""
+
+    workflow_id: str
+    epoch: int
+    status: str  # SUCCESS, ERROR or MAX_RECOVERY_ATTEMPTS_EXCEEDED
+    output: str | None
+    error: str | None
+    serialization: str | None  # codec of whichever is set (outcome_serialization)
+
+
+class UpdateAttributes(NamedTuple):
+    """Replace or merge the attributes of any workflow. Result: a row if it exists and the guard holds."""
+
+    workflow_id: str
+    attributes: str | None  # JSON object; None clears
+    merge: bool
+    guard_workflow_id: str | None
+    guard_epoch: int | None
+
+
+Record = StartWorkflow | Checkpoint | FinishWorkflow | UpdateAttributes

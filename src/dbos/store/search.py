@@ -1,0 +1,97 @@
+"""Listings of workflows: the only SQL that is put together at run time.
+
+The pieces come from the fixed list below; what users pass is always bound as a value.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+NO_LIMIT = 2**62  # both dialects take a number here
+
+
+@dataclass(frozen=True, slots=True)
+class WorkflowFilter:
+    """Which workflows, and how much of each. None, and an empty tuple, do not filter."""
+
+    workflow_ids: tuple[str, ...] | None = None
+    status: tuple[str, ...] | None = None
+    start_time_ms: int | None = None  # created then or later
+    end_time_ms: int | None = None  # created then or earlier
+    name: tuple[str, ...] | None = None
+    app_version: tuple[str, ...] | None = None
+    forked_from: tuple[str, ...] | None = None
+    user: tuple[str, ...] | None = None
+    parent_workflow_id: tuple[str, ...] | None = None
+    queue_name: tuple[str, ...] | None = None
+    executor_id: tuple[str, ...] | None = None
+    queues_only: bool = False
+    workflow_id_prefix: tuple[str, ...] | None = None
+    application_name: tuple[str | None, ...] | None = None  # None in it: those that no application owns
+    limit: int | None = None
+    offset: int | None = None
+    sort_desc: bool = False  # newest first
+    load_input: bool = True
+    load_output: bool = True
+
+
+_ONE_OF = {  # field of the filter -> column that equals one of its values
+    "workflow_ids": "workflow_uuid",
+    "status": "status",
+    "name": "name",
+    "app_version": "application_version",
+    "forked_from": "forked_from",
+    "user": "authenticated_user",
+    "parent_workflow_id": "parent_workflow_id",
+    "queue_name": "queue_name",
+    "executor_id": "executor_id",
+}
+
+
+def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
+    """The statement, as in the `sql` folder, and its values. Its rows are in order of creation."""
+    conditions: list[str] = []
+    values: dict[str, object] = {
+        "load_input": int(wanted.load_input),
+        "load_output": int(wanted.load_output),
+        "limit": NO_LIMIT if wanted.limit is None else wanted.limit,
+        "offset": wanted.offset or 0,
+    }
+
+    def require(condition: str, **bound: object) -> None:
+        conditions.append(condition)
+        values.update(bound)
+
+    for field, column in _ONE_OF.items():
+        if accepted := getattr(wanted, field):
+            require(f"{column} in ({{each:{field}}})", **{field: json.dumps(accepted)})
+    if wanted.application_name:
+        names = [name for name in wanted.application_name if name is not None]
+        unowned = "application_name is null or " if None in wanted.application_name else ""
+        require(f"({unowned}application_name in ({{each:application_name}}))", application_name=json.dumps(names))
+    if wanted.start_time_ms is not None:
+        require("created_at >= :start_time_ms", start_time_ms=wanted.start_time_ms)
+    if wanted.end_time_ms is not None:
+        require("created_at <= :end_time_ms", end_time_ms=wanted.end_time_ms)
+    if wanted.queues_only:
+        require("queue_name is not null")
+    if wanted.workflow_id_prefix:
+        prefixes = {f"prefix_{place}": like_prefix(prefix) for place, prefix in enumerate(wanted.workflow_id_prefix)}
+        alternatives = " or ".join(f"workflow_uuid like :{name} escape '\\'" for name in prefixes)
+        require(f"({alternatives})", **prefixes)
+
+    where = f"where {' and '.join(conditions)}" if conditions else ""
+    direction = "desc" if wanted.sort_desc else "asc"
+    text = (
+        f"select {{searched_columns}} from {{schema}}.workflow_status {where}"
+        f" order by created_at {direction}, sequence {direction} limit :limit offset :offset"
+    )
+    return text, values
+
+
+def like_prefix(prefix: str) -> str:
+    r"""A pattern for `like ... escape '\'` that takes the prefix literally."""
+    for special in ("\\", "%", "_"):
+        prefix = prefix.replace(special, "\\" + special)
+    return prefix + "%"

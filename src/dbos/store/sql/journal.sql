@@ -1,0 +1,85 @@
+-- What the journal writes: one statement per kind of record (see records.py).
+--
+-- `{input}` is the batch, one row per record, its columns named and ordered like the fields of the record: the
+-- parameters of a single row, or `unnest` over arrays where the dialect takes many rows at once.
+--
+-- The guard of an attempt, `epoch = its epoch and completed_at is null`, is checked on the row of the workflow with
+-- that row locked (`{lock}`; SQLite has one writer and needs none). A takeover that commits first is seen by the
+-- recheck after the lock; one that comes later waits for this commit. Without the lock it could slip between the check
+-- and our commit, and a stale owner would write once more. No guard names `status`: see the planner trap in schema.sql.
+
+-- name: Checkpoint
+-- The outcome of a step, once, while its attempt owns the workflow.
+insert into {schema}.operation_outputs (
+    workflow_uuid, function_id, function_name, output, error, serialization,
+    child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms, epoch
+)
+select
+    i.workflow_id, i.step_id, i.name, i.output, i.error, i.serialization,
+    i.child_workflow_id, i.started_at_ms, i.completed_at_ms, i.epoch
+from {input} as i
+where exists (
+    select 1 from {schema}.workflow_status as w
+    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
+    {lock}
+)
+on conflict do nothing
+returning workflow_uuid, epoch, function_id;
+
+-- name: StartWorkflow
+-- A new workflow, if its id is free and the attempt that starts it (if one does) still owns its own row.
+insert into {schema}.workflow_status (
+    workflow_uuid, owner_xid, status, name, class_name, config_name, inputs, serialization,
+    application_name, application_version, application_id, executor_id, executor_instance,
+    authenticated_user, assumed_role, authenticated_roles, queue_name, workflow_timeout_ms,
+    workflow_deadline_epoch_ms,
+    delay_until_epoch_ms, deduplication_id, priority, queue_partition_key, parent_workflow_id, attributes,
+    epoch, recovery_attempts, started_at_epoch_ms, created_at, updated_at
+)
+select
+    i.workflow_id, i.token, i.status, i.name, i.class_name, i.config_name, i.inputs, i.serialization,
+    i.application_name, i.application_version, i.application_id, i.executor_id, i.executor_instance,
+    i.authenticated_user, i.assumed_role, i.authenticated_roles, i.queue_name, i.timeout_ms,
+    case when i.deadline_ms is null and i.status = 'PENDING' then {now_ms} + i.timeout_ms else i.deadline_ms end,
+    {now_ms} + i.delay_ms, i.deduplication_id, i.priority, i.queue_partition_key, i.parent_workflow_id,
+    cast(i.attributes as {json}),
+    case when i.status = 'PENDING' then 1 else 0 end,
+    case when i.status = 'PENDING' then 1 else 0 end,
+    case when i.status = 'PENDING' then {now_ms} end,
+    {now_ms}, {now_ms}
+from {input} as i
+where i.guard_workflow_id is null or exists (
+    select 1 from {schema}.workflow_status as w
+    where w.workflow_uuid = i.guard_workflow_id and w.epoch = i.guard_epoch and w.completed_at is null
+    {lock}
+)
+on conflict do nothing
+returning owner_xid, workflow_deadline_epoch_ms;
+
+-- name: UpdateAttributes
+-- Replace or merge the attributes of a workflow, whatever its status.
+update {schema}.workflow_status
+set
+    attributes = case when i.merge then {merged_attributes} else cast(i.attributes as {json}) end,
+    updated_at = {now_ms}
+from {input} as i
+where workflow_status.workflow_uuid = i.workflow_id and (
+    i.guard_workflow_id is null or exists (
+        select 1 from {schema}.workflow_status as g
+        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
+        {lock}
+    )
+)
+returning workflow_status.workflow_uuid;
+
+-- name: FinishWorkflow
+-- The outcome of a workflow, once, by the attempt that owns it. Its deduplication slot is free from here on.
+update {schema}.workflow_status
+set
+    status = i.status, output = i.output, error = i.error, outcome_serialization = i.serialization,
+    completed_at = {now_ms}, updated_at = {now_ms}, deduplication_id = null
+from {input} as i
+where
+    workflow_status.workflow_uuid = i.workflow_id and workflow_status.epoch = i.epoch
+    and workflow_status.completed_at is null
+returning workflow_status.workflow_uuid, workflow_status.epoch;

@@ -1,0 +1,205 @@
+"""SQLite: one file, one writer at a time, WAL with a full sync at every commit.
+
+Opens sessions, checks and migrates the file, and says what the errors of the driver mean. The file itself is never
+opened by anything but SQLite: a mere `open()` and `close()` elsewhere in the process drops SQLite's locks.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from dbos.error import DBOSException, DBOSQueryTimeoutError
+from dbos.store.batch import by_kind
+from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
+from dbos.store.records import Record, StartWorkflow
+from dbos.store.statements import KINDS, Statement, Statements
+
+BUSY_TIMEOUT_SECONDS = 5.0  # inside SQLite, before the pool takes over with its own pauses
+
+_RETRY = {
+    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PROTOCOL,
+}  # fmt: skip
+_RECONNECT = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
+
+
+def classify(error: BaseException) -> Verdict | None:
+    """What an error means. Without an error code it is about the values, or about us."""
+    if isinstance(error, (UnicodeError, OverflowError)):
+        return Verdict.REFUSED
+    if not isinstance(error, sqlite3.Error):
+        return None
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+    if code in _RETRY:
+        return Verdict.RETRY
+    return Verdict.RECONNECT if code in _RECONNECT else Verdict.REFUSED
+
+
+class _Vocabulary:
+    """How SQLite says what the dialects say differently."""
+
+    words: Mapping[str, str] = {
+        "schema": "main",
+        "json": "text",
+        "lock": "",  # there is one writer: nothing can change between a check and its commit
+        "lock_rows": "",
+        "lock_free_rows": "",
+        "each_pair": "json_each",
+        "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
+        "merged_attributes": "merge_attributes(workflow_status.attributes, i.attributes)",
+    }
+
+    def each(self, parameter: str) -> str:
+        return f"select value from json_each(:{parameter})"
+
+    def placeholder(self, name: str, position: int) -> str:
+        return f":{name}"
+
+    def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
+        # Plain `?`: the fields of a record are bound in their order. One record per execution is the fastest way here.
+        return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)})"}
+
+
+class SqliteSession:
+    """One connection to the file."""
+
+    def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path) -> None:
+        self._connection = connection
+        self._journal = {kind: statements[kind.__name__].sql for kind in KINDS}
+        self._wal = wal
+        self._wal_identity: tuple[int, int] | None = None
+
+    def run(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        rows: list[Row] = self._connection.execute(statement.sql, values).fetchall()
+        return rows
+
+    def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        deadline = time.monotonic() + timeout_seconds
+        self._connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+        try:
+            return self.run(statement, values)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+                raise DBOSQueryTimeoutError(timeout_seconds) from error
+            raise
+        finally:
+            self._connection.set_progress_handler(None, 0)
+
+    @contextmanager
+    def transaction(self) -> Iterator[None]:
+        # `immediate` because a transaction that reads first and writes later fails at once if another came between.
+        self._connection.execute("begin immediate")
+        try:
+            yield
+            self._connection.execute("commit")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            raise
+        self._verify_wal()
+
+    def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
+        if len(records) == 1:
+            results: Results = [self._write(records[0])]  # a transaction of its own
+            self._verify_wal()
+            return results, 1
+        results = [None] * len(records)
+        with self.transaction():
+            for _, places, members in by_kind(records):
+                for place, record in zip(places, members, strict=True):
+                    results[place] = self._write(record)
+        return results, len(records)
+
+    def _write(self, record: Record) -> Row | None:
+        kind = type(record)
+        rows = self._connection.execute(self._journal[kind], record).fetchall()
+        if not rows:
+            return None
+        return rows[0][1:] if kind is StartWorkflow else ()
+
+    def _verify_wal(self) -> None:
+        """Before anyone hears of a commit: does the log we wrote to still belong to the database?
+
+        If other code of this process opens and closes the file, our locks are gone; the next process to leave then
+        deletes the log under us, and every later commit succeeds into a file without a name.
+        """
+        try:
+            found = os.stat(self._wal)
+        except FileNotFoundError:
+            found = None
+        identity = (found.st_dev, found.st_ino) if found is not None else None
+        if self._wal_identity is None:
+            self._wal_identity = identity
+        if identity is None or identity != self._wal_identity:
+            raise StoreDamaged(
+                f"The write-ahead log {self._wal} was removed or replaced while this process was using it, so its last "
+                "write may be lost. Something deleted the file, or opened and closed the database file in this process "
+                "with other means than SQLite. Restart the process: everything acknowledged so far is safe."
+            )
+
+    def close(self) -> None:
+        self._connection.close()
+
+
+class SqliteDatabase:
+    """The dialect at one file."""
+
+    dialect = "sqlite"
+    one_writer = True
+
+    def __init__(self, settings: StoreSettings, path: Path) -> None:
+        self._settings = settings
+        self._path = Path(os.path.realpath(path))
+        self.statements = Statements(self.dialect, _Vocabulary())
+
+    def connect(self, role: Role) -> SqliteSession:
+        connection = self.open()
+        try:
+            for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on", "trusted_schema = off"):
+                connection.execute(f"pragma {pragma}")
+            if role is Role.WRITER:
+                connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
+        except BaseException:
+            connection.close()
+            raise
+        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"))
+
+    def open(self) -> sqlite3.Connection:
+        """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""
+        engine = self._settings.engine
+        if engine is not None:
+            pooled = engine.raw_connection()
+            connection: sqlite3.Connection = pooled.driver_connection
+            pooled.detach()  # ours from now on: the engine's pool neither resets nor counts it
+            connection.isolation_level = None
+            return connection
+        return sqlite3.connect(
+            self._path,
+            isolation_level=None,
+            check_same_thread=False,  # sessions are lent to one thread at a time, not always the same
+            cached_statements=256,
+            **{"timeout": BUSY_TIMEOUT_SECONDS, **self._settings.connect_args},
+        )
+
+    def classify(self, error: BaseException) -> Verdict | None:
+        return classify(error)
+
+    def translate(self, error: BaseException) -> Exception:
+        if isinstance(error, UnicodeError):
+            return ValueRefused(f"A text holds a lone surrogate, which the system database cannot store: {error.reason}"
+                                if isinstance(error, UnicodeEncodeError) else str(error))
+        if isinstance(error, OverflowError):
+            return ValueRefused("A number does not fit into 64 bits")
+        return DBOSException(f"SQLite refused a statement: {error} ({self._path})")
+
+
+def _merge_attributes(old: str | None, new: str) -> str:
+    merged: dict[str, Any] = {**json.loads(old or "{}"), **json.loads(new)}
+    return json.dumps(merged, ensure_ascii=False)

@@ -1,0 +1,144 @@
+"""How a SQLite system database comes to be, is emptied and goes away."""
+
+from __future__ import annotations
+
+import os
+import random
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote
+
+from dbos.error import DBOSInitializationError
+from dbos.store.database import StoreSettings
+from dbos.store.migrations.migrate import LINEAGE, Migration, migrate, recognised
+from dbos.store.sqlite.database import SqliteDatabase
+
+LAUNCH_TIMEOUT_SECONDS = 30.0  # for other processes that are launching or migrating at the same time
+
+TABLES = ("operation_outputs", "workflow_status", "executors")
+"""Everything that `truncate` empties."""
+
+
+def path_of(settings: StoreSettings) -> Path:
+    """The file that a URL names."""
+    _, _, name = settings.url.partition(":///")
+    name = unquote(name.partition("?")[0])
+    if not name or name == ":memory:":
+        raise DBOSInitializationError(
+            "A SQLite system database needs a file, for example sqlite:///app.sqlite: what is kept in memory is not durable"
+        )
+    return Path(name)
+
+
+class SqliteTarget:
+    """One file, seen by the migrations."""
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def __str__(self) -> str:
+        return f"The SQLite database {self._path}"
+
+    def version(self) -> int | None:
+        found = self._connection.execute(
+            "select m.name, exists (select 1 from pragma_table_info(m.name) where name = 'lineage')"
+            " from sqlite_master as m where m.type = 'table' and m.name in ('workflow_status', 'dbos_migrations')"
+        ).fetchall()
+        if not found:
+            return 0
+        if ("dbos_migrations", 1) not in found:
+            return None
+        newest: int | None
+        (newest,) = self._connection.execute(
+            "select max(version) from dbos_migrations where lineage = ?", (LINEAGE,)
+        ).fetchone()
+        return newest
+
+    @contextmanager
+    def exclusively(self) -> Iterator[None]:
+        self._connection.execute("begin immediate")
+        try:
+            yield
+            self._connection.execute("commit")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("rollback")
+            raise
+
+    def apply(self, migration: Migration) -> None:
+        # Statement by statement: `executescript` would commit first.
+        self._connection.execute(
+            "create table if not exists dbos_migrations"
+            " (version integer primary key, lineage text not null, applied_at_ms integer not null) strict"
+        )
+        statement = ""
+        for line in migration.script.splitlines(keepends=True):
+            statement += line
+            if sqlite3.complete_statement(statement):
+                self._connection.execute(statement)
+                statement = ""
+        self._connection.execute(
+            "insert into dbos_migrations (version, lineage, applied_at_ms)"
+            " values (?, ?, cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer))",
+            (migration.version, LINEAGE),
+        )
+
+
+def prepare(settings: StoreSettings) -> SqliteDatabase:
+    """Check the file, create and migrate what is missing."""
+    path = path_of(settings)
+    if not path.parent.is_dir():
+        raise DBOSInitializationError(f"The directory of the SQLite database {path} does not exist: create it first")
+    if not settings.run_migrations and not path.exists():
+        raise DBOSInitializationError(f"The SQLite database {path} does not exist, and `run_migrations` is off")
+    database = SqliteDatabase(settings, path)
+    deadline = time.monotonic() + LAUNCH_TIMEOUT_SECONDS
+    while True:
+        try:
+            connection = database.open()
+            try:
+                _check_and_migrate(connection, path, settings.run_migrations)
+            finally:
+                connection.close()
+            return database
+        except sqlite3.Error as error:
+            # Many processes may be launching at once, and turning on the WAL does not wait for a busy file by itself.
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() > deadline:
+                raise DBOSInitializationError(f"The SQLite database {path} cannot be used: {error}") from error
+            time.sleep(random.uniform(0.005, 0.05))
+
+
+def _check_and_migrate(connection: sqlite3.Connection, path: Path, run_migrations: bool) -> None:
+    target = SqliteTarget(connection, path)
+    recognised(target)  # before anything is changed: the journal mode is part of the file
+    if run_migrations:
+        connection.execute("pragma journal_mode = wal")
+    migrate(target, "sqlite", run_migrations)
+
+
+def drop(settings: StoreSettings) -> None:
+    """Delete the file and what belongs to it."""
+    path = os.path.realpath(path_of(settings))
+    for suffix in ("", "-wal", "-shm"):
+        Path(path + suffix).unlink(missing_ok=True)
+
+
+def truncate(settings: StoreSettings) -> None:
+    """Empty our tables, if the file is there and ours."""
+    path = path_of(settings)
+    if not path.exists():
+        return
+    connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
+    try:
+        target = SqliteTarget(connection, path)
+        if target.version():
+            with target.exclusively():
+                for table in TABLES:
+                    connection.execute(f"delete from {table}")
+    finally:
+        connection.close()

@@ -1,0 +1,132 @@
+"""The named statements of the `sql` folders, read once and written out for one dialect.
+
+A file holds `-- name: x` or `-- fragment: x`, a line of purpose, and SQL. The folder `sql` is shared; a dialect's own
+`sql` folder overrides a statement, its reason written above it. What a statement leaves open stands in braces:
+`{fragment}`, a word of the dialect's vocabulary, `{each:ids}` (the elements of a JSON list) and, in the journal's
+statements, `{input}` (the records of a batch). Values are always parameters: `:name`, numbered here for the driver.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Protocol, get_args, get_type_hints
+
+from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
+
+KINDS: tuple[type[Record], ...] = (Checkpoint, StartWorkflow, UpdateAttributes, FinishWorkflow)
+"""The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
+of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict."""
+
+_HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
+_OPEN = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """SQL as the driver wants it, and which values it takes in which order."""
+
+    name: str
+    sql: str
+    parameters: tuple[str, ...]
+
+    def values(self, given: Mapping[str, object]) -> list[object]:
+        return [given[name] for name in self.parameters]
+
+
+class Vocabulary(Protocol):
+    """What two dialects say differently in the statements they share."""
+
+    words: Mapping[str, str]
+
+    def each(self, parameter: str) -> str:
+        """A query for the elements of a JSON list of strings."""
+
+    def placeholder(self, name: str, position: int) -> str:
+        """How the driver spells a parameter; positions count from 1."""
+
+    def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
+        """Ways to hand records to a statement: suffix of the statement's name -> relation with the record's columns."""
+
+
+class Statements:
+    """Every statement of a dialect by name. Those of the journal are named after their record, plus a way of input."""
+
+    def __init__(self, dialect: str, vocabulary: Vocabulary) -> None:
+        """Read the shared statements and the dialect's overrides."""
+        sources: dict[str, str] = {}
+        fragments: dict[str, str] = {}
+        package = files("dbos.store")
+        for folder in (package / "sql", package / dialect / "sql"):
+            for kind, name, body in _read(folder):
+                (fragments if kind == "fragment" else sources)[name] = body
+        self._vocabulary = vocabulary
+        self._words = {**vocabulary.words, **fragments}
+        self._by_name: dict[str, Statement] = {}
+        kinds = {kind.__name__: columns_of(kind) for kind in KINDS}
+        for name, body in sources.items():
+            if name in kinds:
+                for suffix, relation in vocabulary.inputs().items():
+                    self._by_name[name + suffix] = self.compose(name + suffix, body, input=relation(kinds[name]))
+            else:
+                self._by_name[name] = self.compose(name, body)
+
+    def __getitem__(self, name: str) -> Statement:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def compose(self, name: str, text: str, **words: str) -> Statement:
+        """Fill what stands in braces, and number the parameters in the order in which they first appear."""
+        order: dict[str, int] = {}
+
+        def number(match: re.Match[str]) -> str:
+            return self._vocabulary.placeholder(match[1], order.setdefault(match[1], len(order) + 1))
+
+        sql = _PARAMETER.sub(number, self._fill(text, {**self._words, **words}))
+        return Statement(name, sql, tuple(order))
+
+    def _fill(self, text: str, words: Mapping[str, str]) -> str:
+        def word(match: re.Match[str]) -> str:
+            if match[1] == "each":
+                return self._vocabulary.each(match[2])
+            return self._fill(words[match[1]], words)
+
+        return _OPEN.sub(word, text)
+
+
+def columns_of(kind: type[Record]) -> dict[str, type]:
+    """The fields of a record and their plain types: `str | None` counts as `str`."""
+    return {field: _plain(hint) for field, hint in get_type_hints(kind).items()}
+
+
+def _plain(hint: object) -> type:
+    candidates: Sequence[object] = [h for h in get_args(hint) if h is not type(None)] or [hint]
+    (plain,) = candidates
+    assert isinstance(plain, type)
+    return plain
+
+
+def _read(folder: Traversable) -> list[tuple[str, str, str]]:
+    if not folder.is_dir():
+        return []
+    found = []
+    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
+        if file.name.endswith(".sql"):
+            pieces = _HEADER.split(file.read_text(encoding="utf-8"))
+            found += [
+                (kind, name, _strip(body))
+                for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
+            ]
+    return found
+
+
+def _strip(body: str) -> str:
+    """Drop comments, blank lines and the closing semicolon: they would travel to the server every time."""
+    lines = (line.partition("--")[0].rstrip() for line in body.splitlines())
+    return "\n".join(line for line in lines if line).rstrip(";")

@@ -1,0 +1,93 @@
+"""The system database: opens it, bundles its tables, and closes it without leaving anything behind.
+
+Everything here is synchronous and may be called from any thread. Errors of a driver do not leave this layer.
+"""
+
+from __future__ import annotations
+
+import importlib
+import threading
+from dataclasses import replace
+from types import ModuleType
+from typing import Self
+
+from dbos.error import DBOSInitializationError
+from dbos.store.database import Database, StoreSettings
+from dbos.store.executors import Executors
+from dbos.store.journal import Journal
+from dbos.store.pool import Pool
+from dbos.store.steps import Steps
+from dbos.store.workflows import Workflows
+
+
+class Store:
+    """One system database, open."""
+
+    def __init__(self, database: Database, settings: StoreSettings) -> None:
+        self.dialect = database.dialect
+        self._pool = Pool(database, settings.pool_size)
+        self._closing = threading.Lock()  # guards _closed
+        self._closed = False
+        self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
+        self.steps = Steps(self._pool)
+        self.executors = Executors(self._pool)
+        self.journal = Journal(self._pool)
+
+    @staticmethod
+    def open(settings: StoreSettings) -> Store:
+        """Connect, create and migrate what is missing, and start the journal.
+
+        Raises `DBOSInitializationError` if the database cannot be reached, is another library's or newer than this one,
+        or is not ready and `run_migrations` is off. A refused database is left untouched.
+        """
+        settings = _with_url_of_engine(settings)
+        return Store(_lifecycle(settings).prepare(settings), settings)
+
+    @staticmethod
+    def drop(settings: StoreSettings) -> None:
+        """Remove the whole database: on Postgres the database, on SQLite the file. Missing is fine."""
+        settings = _with_url_of_engine(settings)
+        _lifecycle(settings).drop(settings)
+
+    @staticmethod
+    def truncate(settings: StoreSettings) -> None:
+        """Empty every system table and keep the schema. Missing is fine."""
+        settings = _with_url_of_engine(settings)
+        _lifecycle(settings).truncate(settings)
+
+    def now_ms(self) -> int:
+        """The database's clock, in milliseconds since 1970."""
+        now: int = self._pool.read("now")[0][0]
+        return now
+
+    def close(self) -> None:
+        """Finish the batch in flight, fail what is queued, close every connection. Closing again does nothing."""
+        with self._closing:
+            if self._closed:
+                return
+            self._closed = True
+        self._pool.stop_waiting()
+        self.journal.close()
+        self._pool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _with_url_of_engine(settings: StoreSettings) -> StoreSettings:
+    if settings.engine is None:
+        return settings
+    return replace(settings, url=settings.engine.url.render_as_string(hide_password=False))
+
+
+def _lifecycle(settings: StoreSettings) -> ModuleType:
+    """The module that prepares, drops and truncates databases of the dialect that the URL or the engine names."""
+    scheme = settings.url.partition("://")[0].partition("+")[0]
+    if scheme == "sqlite":
+        return importlib.import_module("dbos.store.sqlite.lifecycle")
+    if scheme in ("postgresql", "postgres"):
+        return importlib.import_module("dbos.store.postgres.lifecycle")  # the driver is loaded only if it is needed
+    raise DBOSInitializationError(f"A system database is on sqlite:/// or postgresql://, not on {scheme}://")
