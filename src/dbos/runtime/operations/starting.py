@@ -218,7 +218,7 @@ def _row(
     owner = engine.owner
     return StartWorkflow(
         workflow_id=workflow_id,
-        token=engine.new_id() if parent is None else f"{parent.workflow_id}:{step_id}",
+        token=engine.new_token() if parent is None else f"{parent.workflow_id}:{step_id}",
         status=Status.PENDING,
         name=function.workflow_name,
         class_name=target.class_name,
