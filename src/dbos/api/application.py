@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import threading
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, ParamSpec, TypeVar, overload
@@ -322,9 +323,7 @@ class DBOS:
         """
         refuse_on_loop("DBOS.wait_first", waits=True)
         engine = launched.current_engine()
-        winner = run_blocking(
-            engine, wait_first(engine, [h.workflow_id for h in handles], polling_interval_sec)
-        )
+        winner = run_blocking(engine, wait_first(engine, [h.workflow_id for h in handles], polling_interval_sec))
         return next(handle for handle in handles if handle.workflow_id == winner)
 
     @classmethod
@@ -441,6 +440,7 @@ class DBOS:
     # ------------------------------------------------------------ who and where am I
 
     logger = logger
+    debug_mode = False
 
     @classmethod
     def set_authentication(cls, authenticated_user: str | None, authenticated_roles: Sequence[str] | None) -> None:
@@ -494,6 +494,19 @@ class DBOS:
         """The version of this application; "" before launch."""
         engine = launched.launched_engine()
         return "" if engine is None else engine.owner.application_version
+
+    @class_property
+    def span() -> Any:
+        """The current OpenTelemetry span; None if there is none, or OpenTelemetry is not in use."""
+        trace = sys.modules.get("opentelemetry.trace")
+        span = None if trace is None else trace.get_current_span()
+        return span if span is not None and span.get_span_context().is_valid else None
+
+    @class_property
+    def tracer() -> Any:
+        """A tracer of the application's OpenTelemetry provider; None if OpenTelemetry is not in use."""
+        trace = sys.modules.get("opentelemetry.trace")
+        return None if trace is None else trace.get_tracer("dbos")
 
     @class_property
     def shard_key() -> str | None:

@@ -155,11 +155,15 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         raise DBOSException(f"@DBOS.{kind}() cannot decorate the generator function {func.__qualname__}")
     if name is not None and (not isinstance(name, str) or not name):
         raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
+    qualified_name: str = getattr(func, "__qualname__", "")
+    if not (name or qualified_name):
+        raise DBOSException(f"{func!r} has no name of its own: give it one, as in @DBOS.{kind}(name='...')")
     return Function(
-        name=name or func.__qualname__,
+        name=name or qualified_name,
         body=func,
         registry=current_registry(),
         is_async=inspect.iscoroutinefunction(func),
+        in_class=qualified_name.rpartition(".")[0].rpartition(".")[2] not in ("", "<locals>"),
     )
 
 

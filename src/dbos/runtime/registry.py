@@ -70,6 +70,8 @@ class Function:
     class_name: str | None = None
     binding: Binding = Binding.FUNCTION
 
+    in_class: bool = False  # defined in the body of a class, going by its qualified name
+
     @property
     def workflow_name(self) -> str:
         """The name a workflow of this function is stored under."""
@@ -248,7 +250,7 @@ def split(function: Function, args: tuple[Any, ...]) -> tuple[Target, tuple[Any,
     """The target of a direct call, and the arguments without the receiver."""
     if function.binding is not Binding.FUNCTION:
         return aim(function, args[0]), args[1:]
-    if args and function.body.__qualname__ != function.body.__name__ and _is_method_of(function, args[0]):
+    if args and function.in_class and _is_method_of(function, args[0]):
         aim(function, args[0])
     return Target(function), args
 

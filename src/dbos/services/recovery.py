@@ -74,19 +74,19 @@ class Recovery(Service):
         pid = os.getpid()
         owner, started = self.engine.owner, process_start(pid) or ""
         self.engine.store.executors.register(owner, self._host, pid, started, self._lease_seconds)
-        self._renewed_at = time.monotonic()
 
     def poll(self) -> float:
-        """One round: renew, bury, adopt."""
-        self._renew()
+        """One round: look for the dead and adopt; now and then also renew our own lease and see to our own rows."""
+        interval_seconds = self._lease_seconds / RENEWALS_PER_LEASE
+        if time.monotonic() - self._renewed_at >= interval_seconds:
+            self._renew()
+            self._readopt_our_own()
+            self._report_unrunnable()
         self._bury_the_dead_of_this_host()
-        self.adopt()
-        self._readopt_our_own()
-        return min(SWEEP_SECONDS, self._lease_seconds / RENEWALS_PER_LEASE)
+        self._adopt()
+        return min(SWEEP_SECONDS, interval_seconds)
 
     def _renew(self) -> None:
-        if time.monotonic() - self._renewed_at < self._lease_seconds / RENEWALS_PER_LEASE:
-            return
         if not self.engine.store.executors.renew(self.engine.owner.instance, self._lease_seconds):
             self.register()
         self._renewed_at = time.monotonic()
@@ -102,7 +102,7 @@ class Recovery(Service):
         if dead:
             executors.declare_dead(dead)
 
-    def adopt(self) -> None:
+    def _adopt(self) -> None:
         """Take over what dead executors left, and run it."""
         engine = self.engine
         while not engine.closed:
@@ -111,6 +111,10 @@ class Recovery(Service):
             run_claimed(engine, rows)
             if len(rows) < BATCH:
                 break
+
+    def _report_unrunnable(self) -> None:
+        """Tell, once each, of workflows that wait for a function nobody registered here."""
+        engine = self.engine
         for row in engine.store.workflows.unrunnable(engine.owner, engine.registry.runnable(), BATCH):
             if row.workflow_uuid not in self._reported:
                 self._reported.add(row.workflow_uuid)
