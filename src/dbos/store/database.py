@@ -11,11 +11,15 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dbos.error import DBOSException
+from dbos.store.hints import Hints
 from dbos.store.records import Record
 from dbos.store.statements import Statement, Statements
+
+if TYPE_CHECKING:
+    from dbos.store.pool import Pool
 
 Row = tuple[Any, ...]
 Results = list[Row | None]
@@ -97,6 +101,9 @@ class Database(Protocol):
 
     def connect(self, role: Role) -> Session:
         """Open a session."""
+
+    def hints(self, pool: Pool) -> Hints:
+        """Wake-ups between the processes that share this database."""
 
     def classify(self, error: BaseException) -> Verdict | None:
         """What an error means; None if it does not come from the driver."""

@@ -1,8 +1,8 @@
 """Group commit: the one writer of everything that running workflows make durable.
 
 Whoever has something to remember hands in records and goes on once they are committed. A writer thread takes whatever
-is waiting, commits it as one batch, and wakes everyone in it; while it commits, the next batch gathers by itself. Nobody
-waits for a batch to fill. A caller alone commits on its own thread, which saves two thread switches.
+is waiting, commits it as one batch, and wakes everyone in it; while it commits, the next batch gathers by itself:
+nobody waits for a batch to fill. A caller alone commits on its own thread, which saves two thread switches.
 
 `pool.py` below makes one batch durable, however often the connection breaks. What it cannot write is split until only
 those who handed in the offending values get the error.

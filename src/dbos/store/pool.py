@@ -26,6 +26,12 @@ FIRST_PAUSE_SECONDS = 0.01  # a deadlock or a busy database is usually over by t
 LONGEST_PAUSE_SECONDS = 2.0  # of an outage: soon enough back, without a stampede
 
 
+class Run(Protocol):
+    """Runs a named statement inside a transaction."""
+
+    def __call__(self, name: str, **values: object) -> list[Row]: ...
+
+
 class _Lender(Protocol):
     def borrow(self) -> Session:
         """A session for the calling thread alone, waiting for one if need be."""
@@ -161,13 +167,17 @@ class Pool:
         self.counters.queries += 1
         return self._perform(self._for_writes, lambda session: session.run(statement, values))
 
-    def transact(self, work: Callable[[Callable[..., list[Row]]], T]) -> T:
-        """Run `work(run)` in one transaction, where `run(name, **values)` runs a statement in it."""
+    def transact(self, work: Callable[[Run], T]) -> T:
+        """Run `work` in one transaction. It may run more than once, each time on a clean slate."""
 
         def attempt(session: Session) -> T:
-            with session.transaction():
-                return work(lambda name, **values: session.run(self.database.statements[name], values))
+            def run(name: str, **values: object) -> list[Row]:
+                return session.run(self.database.statements[name], values)
 
+            with session.transaction():
+                return work(run)
+
+        self.counters.queries += 1
         return self._perform(self._for_writes, attempt)
 
     def commit(self, records: Sequence[Record], closing: threading.Event) -> Results:
@@ -203,7 +213,9 @@ class Pool:
                     raise self.database.translate(error) from error
                 pause = next(pauses)
                 if pause > LONGEST_PAUSE_SECONDS / 4:
-                    _logger.warning("The system database does not answer, trying again: %s", self.database.translate(error))
+                    _logger.warning(
+                        "The system database does not answer, trying again: %s", self.database.translate(error)
+                    )
             except BaseException:
                 sound = False  # interrupted at an unknown point of the conversation
                 raise

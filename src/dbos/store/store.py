@@ -31,6 +31,7 @@ class Store:
         self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
         self.steps = Steps(self._pool)
         self.executors = Executors(self._pool)
+        self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
 
     @staticmethod
@@ -42,6 +43,18 @@ class Store:
         """
         settings = _with_url_of_engine(settings)
         return Store(_lifecycle(settings).prepare(settings), settings)
+
+    @staticmethod
+    def migrate(settings: StoreSettings, application_role: str | None = None) -> None:
+        """Create and migrate what is missing, and start nothing.
+
+        `application_role` (Postgres) is granted what running workflows takes, and no more. Raises like `open`.
+        """
+        settings = _with_url_of_engine(settings)
+        lifecycle = _lifecycle(settings)
+        lifecycle.prepare(settings)
+        if application_role is not None:
+            lifecycle.grant(settings, application_role)
 
     @staticmethod
     def drop(settings: StoreSettings) -> None:
@@ -68,6 +81,7 @@ class Store:
             self._closed = True
         self._pool.stop_waiting()
         self.journal.close()
+        self.hints.close()
         self._pool.close()
 
     def __enter__(self) -> Self:

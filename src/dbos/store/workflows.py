@@ -7,12 +7,19 @@ one to the epoch, so that whoever had it before is refused by the journal's guar
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from dbos.model.workflow import WorkflowRow
+from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
 from dbos.store.database import Row
-from dbos.store.pool import Pool
+from dbos.store.executors import Owner
+from dbos.store.pool import Pool, Run
+from dbos.store.resume import resume
 from dbos.store.search import WorkflowFilter, query
+
+Function = tuple[str, str, str]
+"""A registered function: name, class name, config name, the latter two "" where there is none."""
+
+UNIT_SEPARATOR = "\x1f"  # joins the three for comparison in SQL; no name holds it
 
 
 class Workflows:
@@ -43,6 +50,113 @@ class Workflows:
         """Status and epoch: the cheapest check whether an attempt may go on."""
         rows = self._pool.read("standing", workflow_id=workflow_id)
         return (rows[0][0], rows[0][1]) if rows else None
+
+    def lost(self, owned: Mapping[str, int]) -> list[str]:
+        """Of these attempts (workflow id -> epoch), those whose workflow is no longer PENDING at their epoch."""
+        return [row[0] for row in self._pool.read("lost", owned=json.dumps(owned))] if owned else []
+
+    def finished(self, ids: Sequence[str]) -> list[str]:
+        """Of these workflows, those that are finished or gone."""
+        return [row[0] for row in self._pool.read("finished", ids=json.dumps(ids))] if ids else []
+
+    def children(self, ids: Sequence[str]) -> list[str]:
+        """Everything these workflows started, directly or through others."""
+        return [row[0] for row in self._pool.read("children", ids=json.dumps(ids))] if ids else []
+
+    def owned_by(self, instance: str) -> list[tuple[str, int]]:
+        """(workflow id, epoch) of what an executor instance owns."""
+        return [(row[0], row[1]) for row in self._pool.read("owned_by", instance=instance)]
+
+    def unrunnable(self, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
+        """Workflows that wait for an executor of this application and version, whose function it does not know."""
+        rows = self._pool.read("unrunnable", **_candidates(owner, runnable, limit))
+        return [workflow_row(row) for row in rows]
+
+    def next_deadline_ms(self) -> int | None:
+        """When the next unfinished workflow runs out of time, on the database's clock."""
+        deadline: int | None = self._pool.read("next_deadline")[0][0]
+        return deadline
+
+    # ------------------------------------------------------------ cancelling and resuming
+
+    def cancel(self, ids: Sequence[str]) -> list[str]:
+        """Cancel those that are not finished, or were given up; returns their ids."""
+        return [row[0] for row in self._pool.write("cancel", ids=json.dumps(ids))] if ids else []
+
+    def expire(self) -> list[str]:
+        """Cancel everything whose deadline is over on the database's clock; returns the ids."""
+        return [row[0] for row in self._pool.write("expire")]
+
+    def resume(self, ids: Sequence[str], queue_name: str = INTERNAL_QUEUE) -> list[str]:
+        """Reopen all but those that succeeded, and put them on a queue; returns the ids of the reopened.
+
+        Those that failed forget the checkpoints of their failure (resume.py). Raises `DBOSNonExistentWorkflowError`,
+        and changes nothing, if any of them is unknown.
+        """
+        return self._pool.transact(lambda run: resume(run, ids, queue_name)) if ids else []
+
+    # ------------------------------------------------------------ claiming and taking over
+
+    def claim(self, queue_name: str, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
+        """Take the first workflows of a queue that the owner can run, in order of priority and arrival."""
+        return _in_order(self._pool.write("claim", queue_name=queue_name, **_candidates(owner, runnable, limit)))
+
+    def adopt(self, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
+        """Take over running workflows whose owner's lease is over. Those of queues go back there and are not returned.
+
+        An empty list means that nothing is left to adopt.
+        """
+        while True:
+            locked, rows = self._take("lock_abandoned", _candidates(owner, runnable, limit))
+            if rows or not locked:
+                return rows
+
+    def take_over(
+        self, owner: Owner, executor_ids: Sequence[str], runnable: Sequence[Function], limit: int
+    ) -> list[WorkflowRow]:
+        """The same for the running workflows of executors with these configured ids, whether they live or not."""
+        values = {**_candidates(owner, runnable, limit), "executor_ids": json.dumps(executor_ids)}
+        while True:
+            locked, rows = self._take("lock_running_of_executors", values)
+            if rows or not locked:
+                return rows
+
+    def adopt_orphans(self, owner: Owner, ids: Sequence[str]) -> list[WorkflowRow]:
+        """The same for workflows that this very instance owns without running them."""
+        return self._take("lock_orphans", {**_candidates(owner, (), 0), "ids": json.dumps(ids)})[1]
+
+    def _take(self, lock: str, values: dict[str, object]) -> tuple[int, list[WorkflowRow]]:
+        """Lock candidates, give those of queues back, own the others: (how many were locked, the owned ones)."""
+
+        def work(run: Run) -> tuple[int, list[WorkflowRow]]:
+            locked = run(lock, **values)
+            ours = [workflow_id for workflow_id, runs_directly in locked if runs_directly]
+            queued = [workflow_id for workflow_id, runs_directly in locked if not runs_directly]
+            if queued:
+                run("requeue", ids=json.dumps(queued))
+            rows = run("take", **{**values, "ids": json.dumps(ours)}) if ours else []
+            return len(locked), _in_order(rows)
+
+        return self._pool.transact(work)
+
+
+def _candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[str, object]:
+    """The values that choose workflows for an owner."""
+    return {
+        "instance": owner.instance,
+        "executor_id": owner.executor_id,
+        "application_name": owner.application_name,
+        "application_version": owner.application_version,
+        "internal_queue": INTERNAL_QUEUE,
+        "runnable": json.dumps([UNIT_SEPARATOR.join(function) for function in runnable]),
+        "limit": limit,
+    }
+
+
+def _in_order(rows: Sequence[Row]) -> list[WorkflowRow]:
+    """From `{workflow_columns}, sequence`; what an update returns is in no order."""
+    ordered = sorted(((row[-1], workflow_row(row[:-1])) for row in rows), key=lambda pair: (pair[1].priority, pair[0]))
+    return [workflow for _, workflow in ordered]
 
 
 def workflow_row(row: Row) -> WorkflowRow:

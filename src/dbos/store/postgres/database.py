@@ -14,8 +14,13 @@ from psycopg import conninfo
 
 from dbos.error import DBOSException
 from dbos.store.database import Role, StoreSettings, ValueRefused, Verdict
+from dbos.store.hints import Hints, NoHints
+from dbos.store.pool import Pool
+from dbos.store.postgres.hints import PostgresHints, channel_of
 from dbos.store.postgres.session import PostgresSession
 from dbos.store.statements import Statements
+
+PLANNER_SWITCHES = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 APPLICATION_NAME = "dbos_transact"  # what pg_stat_activity shows
 
@@ -68,9 +73,10 @@ class _Vocabulary:
             "schema": quote(schema),
             "json": "jsonb",
             "lock": "for no key update",
-            "lock_rows": "for no key update",
-            "lock_free_rows": "for no key update skip locked",
-            "each_pair": "json_each_text",
+            "lock_rows": "for no key update of w",
+            "lock_free_rows": "for no key update of w skip locked",
+            "each_pair": "jsonb_each_text",
+            "unit_separator": "chr(31)",
             # Stable within a statement, so that an index can be searched by it.
             "now_ms": "cast(extract(epoch from statement_timestamp()) * 1000 as bigint)",
             "merged_attributes": "coalesce(workflow_status.attributes, '{}') || cast(i.attributes as jsonb)",
@@ -143,11 +149,17 @@ class PostgresDatabase:
         if idle > 0 and self._settings.engine is None:
             wanted["idle_in_transaction_session_timeout"] = str(round(idle * 1000))
         if role is Role.WRITER:
-            # The journal goes by primary keys alone. A plan made while the tables were small, or on old statistics,
-            # must not scan them once they are large.
-            wanted |= {"plan_cache_mode": "force_generic_plan"}
-            wanted |= dict.fromkeys(("enable_seqscan", "enable_hashjoin", "enable_mergejoin"), "off")
+            wanted["plan_cache_mode"] = "force_generic_plan"  # plan the journal's few statements once, not five times
+        # Every statement has its index. A plan made while the tables were small, or on old statistics, must not scan
+        # them once they are large.
+        wanted |= dict.fromkeys(PLANNER_SWITCHES, "off")
         return "; ".join(f"set {name} = '{value}'" for name, value in wanted.items())
+
+    def hints(self, pool: Pool) -> Hints:
+        if not self._settings.use_listen_notify:
+            return NoHints()
+        connect = self.open if pool.may_listen else None
+        return PostgresHints(pool, channel_of(self._settings.schema), connect)
 
     def classify(self, error: BaseException) -> Verdict | None:
         return classify(error)

@@ -97,7 +97,9 @@ def prepare(settings: StoreSettings) -> PostgresDatabase:
             migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
     except psycopg.Error as error:
         address = database_address(settings)
-        raise DBOSInitializationError(f"The Postgres database {address} cannot be used: {redacted(error, settings)}") from error
+        raise DBOSInitializationError(
+            f"The Postgres database {address} cannot be used: {redacted(error, settings)}"
+        ) from error
     return database
 
 
@@ -119,6 +121,21 @@ def create_database(settings: StoreSettings) -> None:
             connection.execute(f"create database {quote(name)}")
         except (errors.DuplicateDatabase, errors.UniqueViolation):
             pass  # the other process was faster
+
+
+def grant(settings: StoreSettings, role: str) -> None:
+    """Let a role run workflows: read and write the tables, but not change them."""
+    schema, grantee = quote(settings.schema), quote(role)
+    with psycopg.connect(autocommit=True, **connection_parameters(settings)) as connection:
+        try:
+            connection.execute(
+                f"grant usage on schema {schema} to {grantee};"
+                f"grant select, insert, update, delete on all tables in schema {schema} to {grantee};"
+                f"revoke insert, update, delete on {schema}.dbos_migrations from {grantee};"
+                f"grant usage on all sequences in schema {schema} to {grantee}"
+            )
+        except psycopg.Error as error:
+            raise DBOSInitializationError(f'The role "{role}" cannot be granted access: {error}') from error
 
 
 def drop(settings: StoreSettings) -> None:
@@ -147,7 +164,7 @@ def does_not_exist(error: psycopg.OperationalError) -> bool:
     """Is the database missing? While connecting, the driver has no code for it, only the server's words."""
     connection = error.pgconn
     message = connection.error_message.decode("utf-8", "replace") if connection is not None else str(error)
-    return "3D000" in message or 'database "' in message and "does not exist" in message
+    return "3D000" in message or ('database "' in message and "does not exist" in message)
 
 
 @contextmanager

@@ -66,7 +66,9 @@ class _Part:
                 results[place] = ()
         else:
             fields = _IDENTITY[self.kind]
-            written = {tuple(_text(reply, row, column) for column in range(len(fields))) for row in range(reply.ntuples)}
+            written = {
+                tuple(_text(reply, row, column) for column in range(len(fields))) for row in range(reply.ntuples)
+            }
             for place, record in zip(self.places, self.records, strict=True):
                 identity = tuple(str(record[field]) for field in fields)
                 if identity in written:
@@ -92,7 +94,10 @@ class PostgresSession:
     def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
         try:
             with self._connection.transaction():
-                self._cursor.execute(f"set local statement_timeout = {round(timeout_seconds * 1000)}")
+                self._cursor.execute(
+                    f"set local statement_timeout = {round(timeout_seconds * 1000)};"
+                    "set local enable_seqscan = on; set local enable_hashjoin = on; set local enable_mergejoin = on"
+                )
                 # Not prepared: a statement of many shapes is planned for its values.
                 return self._cursor.execute(statement.sql, statement.values(values), prepare=False).fetchall()
         except errors.QueryCanceled as error:

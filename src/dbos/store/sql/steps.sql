@@ -24,3 +24,15 @@ from {schema}.operation_outputs
 where workflow_uuid = :workflow_id
 order by function_id
 limit :limit offset :offset;
+
+-- name: failures
+-- How the steps of a workflow ended, without their payloads.
+select function_id, function_name, error, child_workflow_id
+from {schema}.operation_outputs
+where workflow_uuid = :workflow_id
+order by function_id;
+
+-- name: forget_steps
+-- Drop checkpoints of a workflow that is being reopened.
+delete from {schema}.operation_outputs
+where workflow_uuid = :workflow_id and function_id in (select cast(value as integer) from ({each:step_ids}) as e);

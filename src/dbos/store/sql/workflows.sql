@@ -33,3 +33,187 @@ select {workflow_columns} from {schema}.workflow_status where workflow_uuid in (
 -- name: standing
 -- May this attempt go on? The cheapest look at a workflow.
 select status, epoch from {schema}.workflow_status where workflow_uuid = :workflow_id;
+
+-- name: lost
+-- Of these attempts (workflow id -> epoch), those that own their workflow no longer.
+select e.key
+from {each_pair}(cast(:owned as {json})) as e
+left join {schema}.workflow_status as w on w.workflow_uuid = e.key
+where w.workflow_uuid is null or w.epoch <> cast(e.value as integer) or w.status <> 'PENDING';
+
+-- name: finished
+-- Of these workflows, those that are finished or gone.
+select e.value
+from ({each:ids}) as e
+left join {schema}.workflow_status as w on w.workflow_uuid = e.value
+where w.workflow_uuid is null or w.completed_at is not null;
+
+-- name: children
+-- Everything these workflows started, directly or not.
+with recursive descendants (id) as (
+    select workflow_uuid from {schema}.workflow_status where parent_workflow_id in ({each:ids})
+    union
+    select w.workflow_uuid
+    from {schema}.workflow_status as w
+    join descendants as d on w.parent_workflow_id = d.id
+)
+select id from descendants;
+
+-- name: owned_by
+-- What an executor instance owns.
+select workflow_uuid, epoch from {schema}.workflow_status where status = 'PENDING' and executor_instance = :instance;
+
+-- name: next_deadline
+-- When the next unfinished workflow runs out of time.
+select min(workflow_deadline_epoch_ms) from {schema}.workflow_status
+where workflow_deadline_epoch_ms is not null and status in ('PENDING', 'ENQUEUED', 'DELAYED');
+
+-- ------------------------------------------------------------ cancelling
+
+-- fragment: cancelled
+-- Out of its queue, its deduplication slot free, its attempt fenced off.
+status = 'CANCELLED', epoch = epoch + 1, completed_at = {now_ms}, updated_at = {now_ms},
+queue_name = null, deduplication_id = null, executor_instance = null
+
+-- name: cancel
+-- Cancel what is not finished, or was given up.
+with chosen as (
+    select w.workflow_uuid as id from {schema}.workflow_status as w
+    where
+        w.workflow_uuid in ({each:ids})
+        and (w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
+    order by w.workflow_uuid
+    {lock_rows}
+)
+update {schema}.workflow_status set {cancelled} where workflow_uuid in (select id from chosen)
+returning workflow_uuid;
+
+-- name: expire
+-- Cancel what has run out of time. Rows that someone else is changing are left to the next sweep.
+with chosen as (
+    select w.workflow_uuid as id from {schema}.workflow_status as w
+    where
+        w.workflow_deadline_epoch_ms is not null and w.status in ('PENDING', 'ENQUEUED', 'DELAYED')
+        and w.workflow_deadline_epoch_ms < {now_ms}
+    {lock_free_rows}
+)
+update {schema}.workflow_status set {cancelled} where workflow_uuid in (select id from chosen)
+returning workflow_uuid;
+
+-- ------------------------------------------------------------ claiming and taking over
+
+-- fragment: ours
+-- May executors of this application and version run it?
+(w.application_name is null or w.application_name = :application_name)
+and (w.application_version is null or w.application_version = :application_version)
+
+-- fragment: registered_here
+-- Is its function among those that the executor knows?
+w.name || {unit_separator} || coalesce(w.class_name, '') || {unit_separator} || coalesce(w.config_name, '')
+in ({each:runnable})
+
+-- fragment: runs_directly
+-- Not on a queue of the user's: it may be run without asking anyone.
+(w.queue_name is null or w.queue_name = :internal_queue)
+
+-- fragment: taken
+-- The new owner, who counts an attempt and fences off the one before.
+status = 'PENDING', epoch = epoch + 1, recovery_attempts = recovery_attempts + 1,
+executor_id = :executor_id, executor_instance = :instance, updated_at = {now_ms},
+application_name = coalesce(application_name, :application_name),
+application_version = coalesce(application_version, :application_version)
+
+-- name: claim
+-- Take the first enqueued workflows of a queue; the time they are given runs from now.
+with chosen as (
+    select w.workflow_uuid as id from {schema}.workflow_status as w
+    where w.status = 'ENQUEUED' and w.queue_name = :queue_name and {ours} and {registered_here}
+    order by w.priority, w.sequence
+    limit :limit
+    {lock_free_rows}
+)
+update {schema}.workflow_status
+set
+    {taken}, started_at_epoch_ms = {now_ms},
+    workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, {now_ms} + workflow_timeout_ms)
+where workflow_uuid in (select id from chosen)
+returning {workflow_columns}, sequence;
+
+-- name: lock_abandoned
+-- Running workflows whose owner's lease is over.
+select w.workflow_uuid, {runs_directly}
+from {schema}.workflow_status as w
+join {schema}.executors as e on e.instance_id = w.executor_instance
+where
+    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and {ours}
+    and (not {runs_directly} or {registered_here})
+order by w.sequence
+limit :limit
+{lock_free_rows};
+
+-- name: lock_running_of_executors
+-- Running workflows of the executors so configured, whether they live or not, registered or not.
+select w.workflow_uuid, {runs_directly}
+from {schema}.workflow_status as w
+where
+    w.status = 'PENDING' and w.executor_id in ({each:executor_ids}) and {ours}
+    and (not {runs_directly} or {registered_here})
+order by w.sequence
+limit :limit
+{lock_rows};
+
+-- name: lock_orphans
+-- Running workflows that belong to this very instance.
+select w.workflow_uuid, {runs_directly}
+from {schema}.workflow_status as w
+where w.workflow_uuid in ({each:ids}) and w.status = 'PENDING' and w.executor_instance = :instance
+order by w.workflow_uuid
+{lock_rows};
+
+-- name: take
+-- Own what was locked just before, in the same transaction. Deadlines stay as they are.
+update {schema}.workflow_status set {taken} where workflow_uuid in ({each:ids})
+returning {workflow_columns}, sequence;
+
+-- name: requeue
+-- Give back to their queues what was locked just before, in the same transaction: their limits decide who runs it.
+update {schema}.workflow_status
+set status = 'ENQUEUED', epoch = epoch + 1, executor_id = null, executor_instance = null, updated_at = {now_ms}
+where workflow_uuid in ({each:ids});
+
+-- name: unrunnable
+-- What would be ours to run, were its function registered here.
+select {workflow_columns}
+from {schema}.workflow_status as w
+where
+    {ours} and {runs_directly} and not ({registered_here}) and (
+        (w.status = 'ENQUEUED' and w.queue_name = :internal_queue)
+        or (
+            w.status = 'PENDING' and w.executor_instance in (
+                select e.instance_id from {schema}.executors as e where e.lease_expires_at_ms < {now_ms}
+            )
+        )
+    )
+order by w.sequence
+limit :limit;
+
+-- ------------------------------------------------------------ resuming
+
+-- name: lock_to_resume
+-- Where the workflows stand, and how they failed.
+select w.workflow_uuid, w.status, w.error
+from {schema}.workflow_status as w
+where w.workflow_uuid in ({each:ids})
+order by w.workflow_uuid
+{lock_rows};
+
+-- name: resume
+-- Reopen everything but a success, as if it had never been started; its steps stay.
+update {schema}.workflow_status
+set
+    status = 'ENQUEUED', epoch = epoch + 1, queue_name = :queue_name, recovery_attempts = 0,
+    output = null, error = null, outcome_serialization = null, completed_at = null, updated_at = {now_ms},
+    started_at_epoch_ms = null, workflow_deadline_epoch_ms = null, delay_until_epoch_ms = null,
+    deduplication_id = null, queue_partition_key = null, executor_id = null, executor_instance = null
+where workflow_uuid in ({each:ids}) and status <> 'SUCCESS'
+returning workflow_uuid;

@@ -18,7 +18,10 @@ from typing import Any
 from dbos.error import DBOSException, DBOSQueryTimeoutError
 from dbos.store.batch import by_kind
 from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
+from dbos.store.hints import Hints
+from dbos.store.pool import Pool
 from dbos.store.records import Record, StartWorkflow
+from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import KINDS, Statement, Statements
 
 BUSY_TIMEOUT_SECONDS = 5.0  # inside SQLite, before the pool takes over with its own pauses
@@ -52,6 +55,7 @@ class _Vocabulary:
         "lock_rows": "",
         "lock_free_rows": "",
         "each_pair": "json_each",
+        "unit_separator": "char(31)",
         "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
         "merged_attributes": "merge_attributes(workflow_status.attributes, i.attributes)",
     }
@@ -173,28 +177,36 @@ class SqliteDatabase:
 
     def open(self) -> sqlite3.Connection:
         """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""
+        connection: sqlite3.Connection
         engine = self._settings.engine
         if engine is not None:
             pooled = engine.raw_connection()
-            connection: sqlite3.Connection = pooled.driver_connection
+            connection = pooled.driver_connection
             pooled.detach()  # ours from now on: the engine's pool neither resets nor counts it
             connection.isolation_level = None
             return connection
-        return sqlite3.connect(
+        connection = sqlite3.connect(
             self._path,
             isolation_level=None,
             check_same_thread=False,  # sessions are lent to one thread at a time, not always the same
             cached_statements=256,
             **{"timeout": BUSY_TIMEOUT_SECONDS, **self._settings.connect_args},
         )
+        return connection
+
+    def hints(self, pool: Pool) -> Hints:
+        return SqliteHints(pool.writer)
 
     def classify(self, error: BaseException) -> Verdict | None:
         return classify(error)
 
     def translate(self, error: BaseException) -> Exception:
         if isinstance(error, UnicodeError):
-            return ValueRefused(f"A text holds a lone surrogate, which the system database cannot store: {error.reason}"
-                                if isinstance(error, UnicodeEncodeError) else str(error))
+            return ValueRefused(
+                f"A text holds a lone surrogate, which the system database cannot store: {error.reason}"
+                if isinstance(error, UnicodeEncodeError)
+                else str(error)
+            )
         if isinstance(error, OverflowError):
             return ValueRefused("A number does not fit into 64 bits")
         return DBOSException(f"SQLite refused a statement: {error} ({self._path})")

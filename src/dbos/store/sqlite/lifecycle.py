@@ -28,7 +28,7 @@ def path_of(settings: StoreSettings) -> Path:
     name = unquote(name.partition("?")[0])
     if not name or name == ":memory:":
         raise DBOSInitializationError(
-            "A SQLite system database needs a file, for example sqlite:///app.sqlite: what is kept in memory is not durable"
+            "A SQLite system database needs a file, for example sqlite:///app.sqlite: memory is not durable"
         )
     return Path(name)
 
@@ -119,6 +119,10 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path, run_migration
     if run_migrations:
         connection.execute("pragma journal_mode = wal")
     migrate(target, "sqlite", run_migrations)
+
+
+def grant(settings: StoreSettings, role: str) -> None:
+    """SQLite has no roles."""
 
 
 def drop(settings: StoreSettings) -> None:
