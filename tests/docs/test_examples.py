@@ -1,0 +1,66 @@
+"""The examples run as a newcomer runs them: as programs of their own, in an empty directory."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.markdown import ROOT
+
+OUTPUTS = {
+    "fan_out.py": "20 pages, 13100 words; the fastest mirror is near\n",
+    "retries.py": "answer of call 3, and no teapot at once\n"
+    "failed after 2 attempts: the service is down\n"
+    "resumed: the service answered\n",
+    "configured_instances.py": "from me@example.com to Ada: please come\n"
+    "from me@example.com to Alan: please come\n"
+    "from office@example.com to Grace: please come\n"
+    "stored as class Mailbox, instance work; also Mailbox\n",
+}
+OTHERWISE_TESTED = {"demo.py", "order_service.py"}
+
+
+def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=directory,
+        env=environment | {"PYTHONWARNINGS": "error"},
+        capture_output=True,
+        text=True,
+        timeout=45,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize("name", OUTPUTS)
+def test_example(name: str, tmp_path: Path) -> None:
+    process = run(tmp_path, str(ROOT / "examples" / name))
+    assert (process.returncode, process.stdout) == (0, OUTPUTS[name]), process.stderr
+
+
+def test_every_example_is_run() -> None:
+    assert {path.name for path in (ROOT / "examples").glob("*.py")} == OUTPUTS.keys() | OTHERWISE_TESTED
+
+
+def test_demo(tmp_path: Path) -> None:
+    process = run(tmp_path, str(ROOT / "examples" / "demo.py"), "--keep", str(tmp_path / "demo"))
+    assert process.returncode == 0, process.stdout + process.stderr
+    assert process.stderr == ""
+    assert process.stdout.count("SIGKILL") == 2
+    assert "each of the 9 steps took effect exactly once" in process.stdout
+
+
+def test_demo_notices_a_repeated_step(tmp_path: Path) -> None:
+    """The verdict is worth something only if it can be bad: one more line in the ledger must turn it."""
+    home = tmp_path / "demo"
+    assert run(tmp_path, str(ROOT / "examples" / "demo.py"), "--keep", str(home)).returncode == 0
+    ledger = home / "ledger.jsonl"
+    charged = next(line for line in ledger.read_text().splitlines() if '"charge_card"' in line and '"done"' in line)
+    judge = "import pathlib, sys, demo; sys.exit(len(demo.judge(demo.Demo(pathlib.Path(sys.argv[1])), 'receipt for 3 parcels sent')))"
+    (tmp_path / "demo.py").write_text((ROOT / "examples" / "demo.py").read_text())
+    assert run(tmp_path, "-c", judge, str(home)).returncode == 0
+    ledger.write_text(ledger.read_text() + charged + "\n")
+    assert run(tmp_path, "-c", judge, str(home)).returncode == 1

@@ -1,0 +1,94 @@
+"""Every Python block of the README and of docs/ runs, and prints what the page says it prints."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.docs.markdown import ROOT, Block, blocks, pages
+
+RUNNER = Path(__file__).with_name("run_blocks.py")
+TIMEOUT_SECONDS = 45.0  # each takes about half a second; a page that hangs must say so before its test is killed
+
+# What a page leaves out because it would distract; everything else it must say itself.
+SETUP: dict[str, str] = {}
+
+
+def page_programs() -> Iterator[Any]:
+    """Per page: the blocks that belong together; and each block that is a program of its own."""
+    for path in pages():
+        found = [block for block in blocks(path) if block.language in ("python", "text")]
+        python = [block for block in found if block.language == "python"]
+        if shared := [block for block in python if not block.tag]:
+            yield pytest.param(shared, False, _outputs(found), id=shared[0].page)
+        for block in python:
+            if block.tag == "program":
+                yield pytest.param([block], True, _outputs(found), id=f"{block.page}:{block.line}")
+
+
+def _outputs(found: list[Block]) -> dict[int, Block]:
+    """Line of a Python block -> the block with its output."""
+    pairs = zip(found, found[1:], strict=False)
+    return {code.line: text for code, text in pairs if code.language == "python" and text.tag == "output"}
+
+
+@pytest.mark.parametrize(("parts", "alone", "outputs"), list(page_programs()))
+def test_runs(parts: list[Block], alone: bool, outputs: dict[int, Block], tmp_path: Path) -> None:
+    job, answer = tmp_path / "job.json", tmp_path / "answer.json"
+    setup = "" if alone else SETUP.get(parts[0].page, "")
+    job.write_text(json.dumps({"setup": setup, "launch": not alone, "blocks": [_located(part) for part in parts]}))
+    process = run(tmp_path, str(RUNNER), str(job), str(answer))
+    assert process.returncode == 0, f"{parts[0].page} (block_N.py is its N-th block)\n{process.stderr}"
+    for part, printed in zip(parts, json.loads(answer.read_text()), strict=True):
+        if part.line in outputs:
+            assert printed == outputs[part.line].text, f"{part.page}:{part.line} prints something else"
+
+
+def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
+    """Run Python in a directory, with nothing in the environment that configures us."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
+    environment |= {"DOCS_DATABASE_URL": f"sqlite:///{directory / 'docs.sqlite'}", "PYTHONWARNINGS": "error"}
+    return subprocess.run(
+        [sys.executable, *command],
+        cwd=directory,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT_SECONDS,
+        check=False,
+    )
+
+
+def _located(part: Block) -> str:
+    """The code, moved down to where it stands on its page, so that tracebacks name the line of the page."""
+    return "\n" * (part.line - 1) + part.text
+
+
+def test_files_of_tests_pass(tmp_path: Path) -> None:
+    found = [block for path in pages() for block in blocks(path) if block.tag == "pytest"]
+    assert found
+    for number, block in enumerate(found):
+        file = tmp_path / f"test_{number}.py"
+        file.write_text(_located(block), encoding="utf-8")
+        process = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file))
+        assert process.returncode == 0, process.stdout
+
+
+def test_tags_are_known() -> None:
+    """A misspelt tag would silently keep a block from running."""
+    known = {("python", ""), ("python", "program"), ("python", "pytest"), ("text", ""), ("text", "output"), ("console", ""), ("sql", ""),
+             ("sql", "query"), ("toml", "")}  # fmt: skip
+    unknown = [(b.page, b.line, b.language, b.tag) for path in pages() for b in blocks(path)
+               if (b.language, b.tag) not in known]  # fmt: skip
+    assert unknown == []
+
+
+def test_there_are_snippets_to_run() -> None:
+    """Should the pages move, this test is not satisfied with nothing."""
+    assert len(list(page_programs())) >= 15
+    assert (ROOT / "README.md").exists()
