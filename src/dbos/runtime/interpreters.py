@@ -41,7 +41,7 @@ def _perform_blocking(engine: Engine, effect: Effect) -> Any:
         try:
             return Outcome(effect.call())  # type: ignore[union-attr]
         except Exception as error:
-            return Outcome(error=error)
+            return _failure(error)
     if kind is Ask:
         return effect.call(*effect.arguments)  # type: ignore[union-attr]
     with engine.threads.standing_aside():
@@ -85,7 +85,13 @@ async def _invoke(effect: Invoke) -> Outcome[Any] | None:
             return await _invoke_bounded(effect)
         return Outcome(await effect.call())
     except Exception as error:
-        return Outcome(error=error)
+        return _failure(error)
+
+
+def _failure(error: Exception) -> Outcome[Any]:
+    """An exception of user code, boxed; its traceback begins there, without the frame of the interpreter."""
+    frames = error.__traceback__
+    return Outcome(error=error.with_traceback(None if frames is None else frames.tb_next))
 
 
 async def _invoke_bounded(effect: Invoke) -> Outcome[Any]:

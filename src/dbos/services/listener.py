@@ -12,9 +12,7 @@ import time
 from dbos.model.workflow import Status
 from dbos.runtime.engine import Engine
 from dbos.services.service import Service
-
-CHANGED = ("*", "")
-"""The hint that says "something changed": a foreign commit on SQLite, a connection that was lost meanwhile."""
+from dbos.store.hints import ANYTHING
 
 PROBE_SECONDS = 0.02  # at most so often is the store asked because of hints
 SQLITE_POLL_SECONDS = 0.005  # how often SQLite is asked whether another process has committed, while somebody cares
@@ -50,7 +48,7 @@ class Listener(Service):
                 engine.waiters.wake("service", "dispatcher")
             else:
                 self._probe_due = True
-            if (kind, identifier) == CHANGED:
+            if (kind, identifier) == ANYTHING:
                 engine.waiters.wake("service", "dispatcher")
         return 0
 
