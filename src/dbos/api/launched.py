@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import secrets
+import random
 
 from dbos.error import DBOSException
 from dbos.model.ids import uuid7
@@ -63,7 +63,7 @@ def engine_of(registry: Registry) -> Engine:
 
 def new_instance_id() -> str:
     """Names one launch of one process; the configured executor id may be shared, this never is."""
-    return uuid7(wall_ms(), secrets.randbits(74))
+    return uuid7(wall_ms(), random.SystemRandom().getrandbits(74))
 
 
 def _forget_in_forked_child() -> None:

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import os
 import random
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -62,7 +62,7 @@ class Engine:
         self._active: dict[str, Attempt] = {}
         self._starts = itertools.count(1)
         # Ids grow, so that inserting into a large table stays cheap. Seeded by the system, once: asking it costs 10 us.
-        self.new_id = Uuid7Sequence(wall_ms, random.Random(secrets.token_bytes(32)).getrandbits, threading.Lock()).next
+        self.new_id = Uuid7Sequence(wall_ms, random.Random(os.urandom(32)).getrandbits, threading.Lock()).next
         self._tasks: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly, we do not
 
     def new_token(self) -> str:
