@@ -1,0 +1,77 @@
+"""Fixtures for tests with real processes: a warm server that forks them, their ledger, and a fleet on one database.
+
+`DBOS_TEST_LONG=1` makes the enumerations of this folder exhaustive: every pair of crash points, on Postgres too.
+"""
+
+import os
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.worker_ledger import Ledger
+from tests.support.workers import Worker, Workers
+
+Start = Callable[..., Worker]
+
+
+@pytest.fixture(scope="session")
+def long_run() -> bool:
+    """Whether to look at everything instead of at enough."""
+    return bool(os.environ.get("DBOS_TEST_LONG"))
+
+
+@pytest.fixture(scope="session")
+def worker_server() -> Iterator[Workers]:
+    with Workers() as server:
+        yield server
+
+
+@pytest.fixture
+def workers(worker_server: Workers) -> Iterator[Workers]:
+    """The server that forks workers; those of a test end with it."""
+    yield worker_server
+    worker_server.dismiss()
+
+
+@pytest.fixture
+def ledger(tmp_path: Path) -> Ledger:
+    """What the steps of all workers of this test write to."""
+    return Ledger(tmp_path / "ledger.jsonl")
+
+
+@pytest.fixture
+def gate(tmp_path: Path) -> Path:
+    """A file that does not exist; `gated` workflows wait for it. `gate.touch()` opens it."""
+    return tmp_path / "gate"
+
+
+@pytest.fixture
+def start_on(workers: Workers, tmp_path: Path) -> Start:
+    """Start a process on a database, launched: `start_on(url, executor_id="b", host="elsewhere")`."""
+
+    def start(url: str, host: str | None = None, launched: bool = True, **config: Any) -> Worker:
+        settings = {
+            "name": "test-app",
+            "application_version": "1",
+            "system_database_url": url,
+            "log_level": "WARNING",
+            **config,
+        }
+        worker = workers.start(settings, str(tmp_path / "ledger.jsonl"), host)
+        if launched:
+            worker.call("launch")
+        return worker
+
+    return start
+
+
+@pytest.fixture
+def start(start_on: Start, database_url: str) -> Start:
+    """The same on the test's database of each dialect."""
+
+    def start_here(**options: Any) -> Worker:
+        return start_on(database_url, **options)
+
+    return start_here

@@ -1,0 +1,192 @@
+"""The program of a worker process: launches the test application and does what the test tells it, line by line.
+
+Runs as a small server that has everything imported and forks a worker for each request, which takes milliseconds
+where a new interpreter takes half a second. The server itself has one thread and no connection, so forking it is safe.
+A worker reads commands (JSON lines) from its socket and answers each from a thread of its own; workers.py is the other
+end.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+
+import dbos.services.recovery
+from dbos import DBOS, SetWorkflowID
+from tests.support import worker_workflows
+from tests.support.worker_death import Death
+
+REAP_POLL_SECONDS = 0.001
+REQUEST_BYTES = 65_536
+
+
+class Commands:
+    """What a test can ask of a worker: every public method, by name."""
+
+    def __init__(self, config: dict[str, Any], ledger: str, host: str | None) -> None:
+        self._config = config
+        worker_workflows.keep_ledger(ledger)
+        if host is not None:  # a machine of its own: nobody can tell from outside whether its processes live
+            dbos.services.recovery.host_identity = lambda: host
+
+    def launch(self) -> None:
+        DBOS(config=self._config)  # type: ignore[arg-type]
+        DBOS.launch()
+
+    def destroy(self) -> None:
+        DBOS.destroy()
+
+    def die_at(self, commit: int, phase: Any) -> None:
+        """From now on, be killed at this commit of the journal."""
+        dialect = self._config["system_database_url"].partition(":")[0]
+        Death(commit, phase).await_journal(dialect)
+
+    def start(self, name: str, workflow_id: str, *args: Any) -> None:
+        with SetWorkflowID(workflow_id):
+            DBOS.start_workflow(worker_workflows.WORKFLOWS[name], *args)
+
+    def run(self, name: str, workflow_id: str, *args: Any) -> Any:
+        """Start and wait, as one who asks again after a crash does."""
+        with SetWorkflowID(workflow_id):
+            return DBOS.start_workflow(worker_workflows.WORKFLOWS[name], *args).get_result()
+
+    def result(self, workflow_id: str) -> Any:
+        return DBOS.retrieve_workflow(workflow_id, existing_workflow=False).get_result()
+
+    def result_at(self, workflow_id: str) -> float:
+        """When this process heard that a workflow had ended (monotonic clock)."""
+        self.result(workflow_id)
+        return time.monotonic()
+
+    def cancel(self, workflow_id: str) -> float:
+        """Cancel; when that was accepted (monotonic clock)."""
+        DBOS.cancel_workflow(workflow_id)
+        return time.monotonic()
+
+    def resume(self, workflow_id: str) -> None:
+        DBOS.resume_workflow(workflow_id)
+
+    def take_over(self, executor_ids: list[str]) -> list[str]:
+        return [handle.workflow_id for handle in DBOS._recover_pending_workflows(executor_ids)]
+
+    def use_in_forked_child(self) -> list[str]:
+        """What a forked child of this launched process hears when it uses DBOS: one line per attempt."""
+        read, write = os.pipe()
+        pid = os.fork()
+        if pid == 0:
+            told = []
+            for use in (
+                lambda: DBOS.start_workflow(worker_workflows.parcel, "x"),
+                lambda: worker_workflows.parcel("x"),
+                DBOS.list_workflows,
+            ):
+                try:
+                    use()
+                    told.append("worked")
+                except BaseException as error:
+                    told.append(f"{type(error).__name__}: {error}")
+            os.write(write, json.dumps(told).encode())
+            os._exit(0)
+        os.close(write)
+        with os.fdopen(read, "rb") as pipe:
+            answer: list[str] = json.loads(pipe.read())
+        os.waitpid(pid, 0)
+        return answer
+
+    def exit(self) -> None:
+        os._exit(0)
+
+
+# ---------------------------------------------------------------- a worker
+
+
+def work(connection: socket.socket, options: dict[str, Any]) -> None:
+    """Obey until the test hangs up."""
+    commands = Commands(**options)
+    answering = threading.Lock()  # guards the sending side
+
+    def perform(number: int, command: Callable[..., Any], arguments: list[Any]) -> None:
+        answer: dict[str, Any] = {"number": number}
+        try:
+            answer["value"] = command(*arguments)
+        except BaseException as error:
+            traceback.print_exc()
+            answer["error"] = f"{type(error).__name__}: {error}"
+        with answering, suppress(OSError):
+            connection.sendall(json.dumps(answer).encode() + b"\n")
+
+    with connection.makefile("rb") as lines:
+        for line in lines:
+            request = json.loads(line)
+            command = getattr(commands, request["command"])
+            arguments = request["number"], command, request["arguments"]
+            threading.Thread(target=perform, args=arguments, daemon=True).start()
+
+
+# ---------------------------------------------------------------- the server that forks them
+
+
+def serve(control: socket.socket) -> None:
+    """Fork and reap on request until the test process is gone; then leave nobody behind."""
+    living: set[int] = set()
+    try:
+        while True:
+            message, descriptors, _, _ = socket.recv_fds(control, REQUEST_BYTES, 1)
+            if not message:
+                return
+            request = json.loads(message)
+            if "fork" in request:
+                pid = _fork(control, socket.socket(fileno=descriptors[0]), request["fork"])
+                living.add(pid)
+                control.sendall(json.dumps(pid).encode())
+            else:
+                exit_code = _reap(request["reap"], request["timeout_seconds"])
+                if exit_code is not None:
+                    living.discard(request["reap"])
+                control.sendall(json.dumps(exit_code).encode())
+    finally:
+        for pid in living:
+            os.kill(pid, signal.SIGKILL)
+            os.waitpid(pid, 0)
+
+
+def _fork(control: socket.socket, connection: socket.socket, options: dict[str, Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        try:
+            control.close()
+            work(connection, options)
+        except BaseException:
+            traceback.print_exc()
+        finally:
+            os._exit(0)
+    connection.close()
+    return pid
+
+
+def _reap(pid: int, timeout_seconds: float) -> int | None:
+    """The exit code of a worker, negative for a signal; None if it still lives after a while."""
+    deadline = time.monotonic() + timeout_seconds
+    while True:
+        gone, status = os.waitpid(pid, os.WNOHANG)
+        if gone:
+            return os.waitstatus_to_exitcode(status)
+        if time.monotonic() > deadline:
+            return None
+        time.sleep(REAP_POLL_SECONDS)
+
+
+if __name__ == "__main__":
+    import psycopg  # noqa: F401  # once, here, not in every worker
+
+    with socket.socket(fileno=int(sys.argv[1])) as parent:
+        serve(parent)

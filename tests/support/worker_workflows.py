@@ -1,0 +1,153 @@
+"""The application that worker processes run: workflows whose every step leaves a trace in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from pathlib import Path
+
+from dbos import DBOS
+from tests.support.worker_ledger import Ledger
+
+GATE_POLL_SECONDS = 0.002
+GATE_TIMEOUT_SECONDS = 60.0
+
+_ledger: Ledger | None = None
+
+
+def keep_ledger(path: str) -> None:
+    """From here on steps of this process write to that file."""
+    global _ledger
+    _ledger = Ledger(path)
+
+
+class _Traced:
+    """A step body leaves a line when it begins and another when it ends by itself."""
+
+    def __init__(self, label: str) -> None:
+        self._label = label
+        self._step = DBOS.workflow_id, DBOS.step_id
+
+    def __enter__(self) -> None:
+        assert _ledger is not None
+        _ledger.write("begin", *self._step, self._label)
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        assert _ledger is not None
+        if kind is None:
+            _ledger.write("end", *self._step, self._label)
+
+
+@DBOS.step()
+def note(label: str, pause_ms: int = 0) -> str:
+    """Do something that takes a while."""
+    with _Traced(label):
+        time.sleep(pause_ms / 1000)
+    return label
+
+
+@DBOS.step()
+async def note_async(label: str, pause_ms: int = 0) -> str:
+    """The same as a coroutine."""
+    with _Traced(label):
+        await asyncio.sleep(pause_ms / 1000)
+    return label
+
+
+@DBOS.step(retries_allowed=True, max_attempts=3, interval_seconds=0.005)
+def charge(label: str) -> str:
+    """Fails at its first attempt in every process that runs it."""
+    with _Traced(label):
+        status = DBOS.step_status
+        if status is not None and status.current_attempt == 0:
+            raise RuntimeError("the card reader was busy")
+    return f"charged {label}"
+
+
+@DBOS.step()
+def hold(gate: str) -> int:
+    """Wait for a file to appear; tells which process waited successfully."""
+    with _Traced("hold"):
+        deadline = time.monotonic() + GATE_TIMEOUT_SECONDS
+        while not Path(gate).exists():
+            if time.monotonic() > deadline:
+                raise TimeoutError(gate)
+            time.sleep(GATE_POLL_SECONDS)
+    return os.getpid()
+
+
+@DBOS.workflow()
+def parcel(address: str) -> str:
+    """A child: two steps."""
+    return f"{note('pack')} and {note('label')} for {address}"
+
+
+@DBOS.workflow()
+async def parcel_async(address: str) -> str:
+    """The same as a coroutine."""
+    return f"{await note_async('pack')} and {await note_async('label')} for {address}"
+
+
+@DBOS.workflow()
+def doomed() -> None:
+    """A child that fails."""
+    note("try")
+    raise ValueError("no stock")
+
+
+@DBOS.workflow()
+def order(customer: str) -> list[str]:
+    """Every kind of recorded call: steps, retries, sleep, children called, started and failing, a nameless step."""
+    told = [note("reserve"), charge("card")]
+    DBOS.sleep(0.01)
+    told.append(parcel(customer))
+    handle = DBOS.start_workflow(parcel, f"friend of {customer}")
+    told.append(handle.get_result())
+    try:
+        doomed()
+    except ValueError as error:
+        told.append(str(error))
+    told.append(DBOS.run_step({"name": "thank"}, note, "thank"))
+    return told
+
+
+@DBOS.workflow()
+async def order_async(customer: str) -> list[str]:
+    """The same for coroutines, with steps side by side."""
+    told = [await note_async("reserve")]
+    told += await asyncio.gather(*(note_async(f"part {number}") for number in range(3)))
+    await DBOS.sleep_async(0.01)
+    told.append(await parcel_async(customer))
+    handle = await DBOS.start_workflow_async(parcel_async, f"friend of {customer}")
+    told.append(await handle.get_result())
+    told.append(await DBOS.run_step_async({"name": "thank"}, note_async, "thank"))
+    return told
+
+
+@DBOS.workflow()
+def gated(gate: str) -> int:
+    """Stands in the middle of its second step until the gate is there; tells which process got through."""
+    note("before")
+    winner = hold(gate)
+    note("after")
+    return winner
+
+
+@DBOS.workflow()
+def walk(steps: int, pause_ms: int = 0) -> int:
+    """Many small steps; tells which process came to the end."""
+    for number in range(steps):
+        note(f"step {number}", pause_ms)
+    return os.getpid()
+
+
+@DBOS.workflow()
+async def walk_async(steps: int, pause_ms: int = 0) -> int:
+    """The same as a coroutine."""
+    for number in range(steps):
+        await note_async(f"step {number}", pause_ms)
+    return os.getpid()
+
+
+WORKFLOWS = {function.__name__: function for function in (parcel, doomed, order, order_async, gated, walk, walk_async)}
