@@ -38,7 +38,7 @@ class StoreClosed(DBOSException):
 
 
 class JournalClosed(StoreClosed):
-    """The record was not accepted because the journal is closed. It is certain that it was not written."""
+    """The journal closed before it acknowledged the record. Only one that was in flight just then may be written."""
 
 
 class StoreDamaged(DBOSException):
@@ -87,6 +87,9 @@ class Session(Protocol):
 
     def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
         """Write records in one transaction; the result of each, and how many statements it took."""
+
+    def abort(self) -> None:
+        """From any thread: make whatever blocks in the connection fail soon."""
 
     def close(self) -> None:
         """Let go of the connection, whatever state it is in."""

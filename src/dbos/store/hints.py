@@ -35,6 +35,9 @@ class Hints(Protocol):
     def close(self) -> None:
         """Send what is due, and let go of threads and connections."""
 
+    def disown(self) -> None:
+        """In a forked child: forget threads and connections without touching them."""
+
 
 class NoHints:
     """Where there is no way to tell or be told: everyone is left to his own polling."""
@@ -55,3 +58,6 @@ class NoHints:
 
     def close(self) -> None:
         self.interrupt()
+
+    def disown(self) -> None:
+        self._interrupted = threading.Event()

@@ -13,10 +13,11 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import cast
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
+from dbos.store.lending import CLOSING_GRACE_SECONDS
 from dbos.store.pool import Pool
 from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
 
@@ -24,6 +25,8 @@ MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is s
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
 MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads that write have to wait
 MAX_QUEUED_CHARACTERS = 64_000_000
+
+NOT_WRITTEN = "The system database was closed before the record was acknowledged"
 
 
 class _Entry:
@@ -64,7 +67,7 @@ class Journal:
         self._doorbell = threading.Lock()
         self._doorbell.acquire()
         self._crowded = False  # the last batch of the writer thread had several callers
-        self._refusal: Callable[[], Exception] | None = None  # why nothing is accepted any more
+        self._refusal: str | None = None  # why nothing is accepted any more
         self._closing = threading.Event()  # set with the refusal: ends the wait for a database that is away
         self._thread = threading.Thread(target=self._write_batches, name="dbos-journal", daemon=True)
         self._thread.start()
@@ -86,10 +89,10 @@ class Journal:
             # Nobody else is here. With several callers the writer thread wins clearly over taking turns like this.
             try:
                 if self._refusal is not None:
-                    raise self._refusal()
+                    raise JournalClosed(self._refusal)
                 return self._pool.commit(records, self._closing)
             except StoreClosed as closed:
-                raise JournalClosed("The system database was closed before the record was written") from closed
+                raise JournalClosed(NOT_WRITTEN) from closed
             finally:
                 self._pool.writer.lock.release()
         entry = _Entry(records, weight)
@@ -123,7 +126,7 @@ class Journal:
     def _enqueue(self, entry: _Entry) -> bool:
         """Add to the queue; True if the writer thread has to be woken. The caller holds the mutex."""
         if self._refusal is not None:
-            raise self._refusal()
+            raise JournalClosed(self._refusal)
         self._queue.append(entry)
         self._queued_records += len(entry.records)
         self._queued_characters += entry.weight
@@ -176,7 +179,7 @@ class Journal:
             results = self._pool.commit(records, self._closing)
         except StoreClosed as closed:
             for entry in entries:
-                entry.error = JournalClosed("The system database was closed before the record was written")
+                entry.error = JournalClosed(NOT_WRITTEN)
                 entry.error.__cause__ = closed
         except Exception as error:
             if len(entries) == 1:
@@ -197,8 +200,7 @@ class Journal:
     def close(self) -> None:
         """Finish the batch in flight, fail what is still queued, accept nothing more. Closing again does nothing."""
         with self._mutex:
-            if self._refusal is None:
-                self._refusal = lambda: JournalClosed("The system database is closed")
+            self._refusal = self._refusal or "The system database is closed"
             self._closing.set()
             orphans, self._queue = list(self._queue), deque()
             self._queued_records = self._queued_characters = 0
@@ -207,16 +209,19 @@ class Journal:
         if ring:
             self._doorbell.release()
         for entry in orphans:
-            entry.error = JournalClosed("The system database was closed before the record was written")
+            entry.error = JournalClosed(NOT_WRITTEN)
         _announce(orphans)
-        if threading.current_thread() is not self._thread:
+        self._thread.join(CLOSING_GRACE_SECONDS)
+        if self._thread.is_alive():
+            self._pool.writer.abort()
             self._thread.join()
 
-    def disown(self, refusal: Callable[[], Exception]) -> None:
-        """In a forked child: refuse everything, touch nothing; locks may be in any state and the thread is gone."""
-        self._refusal = refusal
-        self._crowded = False
+    def disown(self, because: str) -> None:
+        """In a forked child: refuse everything. The writer thread does not exist here, and locks are in any state."""
         self._mutex = threading.Lock()
+        self._room = threading.Condition(self._mutex)
+        self._queue = deque()
+        self._refusal = because
 
 
 def _announce(entries: Sequence[_Entry]) -> None:

@@ -1,4 +1,4 @@
-"""The sessions of a store: the writer behind a fair lock, a few readers opened when needed, and patience.
+"""Everything that is asked of the database goes through here, with patience.
 
 Whoever wants something from the database hands in a piece of work. It is tried until it succeeds, is refused for good,
 or the store is closed: a lost connection is replaced, a deadlock or a busy database waits a jittered moment. So work
@@ -13,8 +13,8 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol, TypeVar
 
-from dbos.store.database import Counters, Database, Results, Role, Row, Session, StoreClosed, Verdict
-from dbos.store.fairlock import FairLock
+from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
+from dbos.store.lending import Lender, LockedWriter, Readers, Writer
 from dbos.store.records import Record
 
 T = TypeVar("T")
@@ -32,106 +32,6 @@ class Run(Protocol):
     def __call__(self, name: str, **values: object) -> list[Row]: ...
 
 
-class _Lender(Protocol):
-    def borrow(self) -> Session:
-        """A session for the calling thread alone, waiting for one if need be."""
-
-    def give_back(self, session: Session | None, sound: bool) -> None:
-        """Hand it back; an unsound one is closed and replaced at the next need."""
-
-
-class Writer:
-    """The one session that the journal commits on. Whoever holds `lock` may borrow it."""
-
-    def __init__(self, database: Database) -> None:
-        self.lock = FairLock()  # guards the session
-        self._database = database
-        self._session: Session | None = None
-
-    def borrow(self) -> Session:
-        if self._session is None:
-            self._session = self._database.connect(Role.WRITER)
-        return self._session
-
-    def give_back(self, session: Session | None, sound: bool) -> None:
-        if session is not None and not sound:
-            self._session = None
-            session.close()
-
-    def close(self) -> None:
-        with self.lock:
-            self.give_back(self._session, sound=False)
-
-
-class _LockedWriter:
-    """The writer for those who do not hold its lock yet."""
-
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
-
-    def borrow(self) -> Session:
-        self._writer.lock.acquire()
-        try:
-            return self._writer.borrow()
-        except BaseException:
-            self._writer.lock.release()
-            raise
-
-    def give_back(self, session: Session | None, sound: bool) -> None:
-        if session is not None:
-            try:
-                self._writer.give_back(session, sound)
-            finally:
-                self._writer.lock.release()
-
-
-class Readers:
-    """Up to `limit` sessions, the most recently used one first."""
-
-    def __init__(self, database: Database, limit: int) -> None:
-        self._database = database
-        self._free = threading.Semaphore(limit)
-        self._mutex = threading.Lock()  # guards the two below
-        self._idle: list[Session] = []
-        self._closed = False
-
-    def borrow(self) -> Session:
-        self._free.acquire()
-        try:
-            with self._mutex:
-                session = self._idle.pop() if self._idle else None
-            return session if session is not None else self._database.connect(Role.READER)
-        except BaseException:
-            self._free.release()
-            raise
-
-    def give_back(self, session: Session | None, sound: bool) -> None:
-        if session is None:
-            return
-        try:
-            with self._mutex:
-                keep = sound and not self._closed
-                if keep:
-                    self._idle.append(session)
-                stale = [] if sound else self._take_idle()
-            # A lost connection is seldom lost alone: the server went away, and the idle ones are dead as well.
-            for lost in stale if keep else [session, *stale]:
-                lost.close()
-        finally:
-            self._free.release()
-
-    def _take_idle(self) -> list[Session]:
-        idle, self._idle = self._idle, []
-        return idle
-
-    def close(self) -> None:
-        with self._mutex:
-            self._closed = True
-            idle = self._take_idle()
-        for session in idle:
-            session.close()
-
-
 class Pool:
     """Every session of a store but the listener's."""
 
@@ -142,10 +42,11 @@ class Pool:
         self.writer = Writer(database)
         self.may_listen = size >= 2
         self._readers = Readers(database, min(MAX_READERS, size - 2)) if size > 2 else None
-        locked_writer = _LockedWriter(self.writer)
-        self._for_reads: _Lender = self._readers or locked_writer
-        self._for_writes: _Lender = locked_writer if database.one_writer else self._for_reads
+        locked_writer = LockedWriter(self.writer)
+        self._for_reads: Lender = self._readers or locked_writer
+        self._for_writes: Lender = locked_writer if database.one_writer else self._for_reads
         self._closing = threading.Event()
+        self._closed_because = "The system database is closed"
 
     # ------------------------------------------------------------ work
 
@@ -194,12 +95,12 @@ class Pool:
 
     # ------------------------------------------------------------ patience
 
-    def _perform(self, lender: _Lender, work: Callable[[Session], T], closing: threading.Event | None = None) -> T:
+    def _perform(self, lender: Lender, work: Callable[[Session], T], closing: threading.Event | None = None) -> T:
         closing = closing or self._closing
-        pauses = _pauses()
+        pauses = growing_pauses()
         while True:
             if closing.is_set():
-                raise StoreClosed("The system database is closed")
+                raise StoreClosed(self._closed_because)
             session, sound = None, True
             try:
                 session = lender.borrow()
@@ -236,8 +137,17 @@ class Pool:
             self._readers.close()
         self.writer.close()
 
+    def disown(self, because: str) -> None:
+        """In a forked child: forget every session without touching it, and refuse everything from now on."""
+        self._closed_because = because
+        self._closing = threading.Event()  # the old one's lock may be held by a thread that does not exist here
+        self._closing.set()
+        self.writer.disown()
+        if self._readers is not None:
+            self._readers.disown()
 
-def _pauses() -> Iterator[float]:
+
+def growing_pauses() -> Iterator[float]:
     """Growing pauses, jittered so that many processes do not come back in step."""
     ceiling = FIRST_PAUSE_SECONDS
     while True:

@@ -19,9 +19,7 @@ class StartWorkflow(NamedTuple):
 
     workflow_id: str
     token: str  # names this very call: tells our own row from another's after an unknown commit (owner_xid)
-    status: (
-        str  # PENDING (runs here at once, epoch 1, one attempt), ENQUEUED or DELAYED (epoch 0, no attempt, no owner)
-    )
+    status: str  # PENDING (runs here at once: epoch 1, one attempt), ENQUEUED or DELAYED (epoch 0, no owner)
     name: str
     class_name: str | None
     config_name: str | None

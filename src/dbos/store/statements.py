@@ -2,8 +2,9 @@
 
 A file holds `-- name: x` or `-- fragment: x`, a line of purpose, and SQL. The folder `sql` is shared; a dialect's own
 `sql` folder overrides a statement, its reason written above it. What a statement leaves open stands in braces:
-`{fragment}`, a word of the dialect's vocabulary, `{each:ids}` (the elements of a JSON list) and, in the journal's
-statements, `{input}` (the records of a batch). Values are always parameters: `:name`, numbered here for the driver.
+`{fragment}`, a word of the dialect's vocabulary, a phrase with an argument like `{each:ids}` (the elements of a JSON
+list), and in the journal's statements `{input}` (the records of a batch). Values are always parameters: `:name`,
+numbered here for the driver.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ KINDS: tuple[type[Record], ...] = (Checkpoint, StartWorkflow, UpdateAttributes, 
 of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict."""
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
-_OPEN = re.compile(r"\{(\w+)(?::(\w+))?\}")
+_OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
@@ -42,9 +43,7 @@ class Vocabulary(Protocol):
     """What two dialects say differently in the statements they share."""
 
     words: Mapping[str, str]
-
-    def each(self, parameter: str) -> str:
-        """A query for the elements of a JSON list of strings."""
+    phrases: Mapping[str, Callable[[str], str]]
 
     def placeholder(self, name: str, position: int) -> str:
         """How the driver spells a parameter; positions count from 1."""
@@ -93,8 +92,8 @@ class Statements:
 
     def _fill(self, text: str, words: Mapping[str, str]) -> str:
         def word(match: re.Match[str]) -> str:
-            if match[1] == "each":
-                return self._vocabulary.each(match[2])
+            if match[2] is not None:
+                return self._vocabulary.phrases[match[1]](match[2])
             return self._fill(words[match[1]], words)
 
         return _OPEN.sub(word, text)

@@ -6,7 +6,9 @@ Everything here is synchronous and may be called from any thread. Errors of a dr
 from __future__ import annotations
 
 import importlib
+import os
 import threading
+import weakref
 from dataclasses import replace
 from types import ModuleType
 from typing import Self
@@ -18,6 +20,17 @@ from dbos.store.journal import Journal
 from dbos.store.pool import Pool
 from dbos.store.steps import Steps
 from dbos.store.workflows import Workflows
+
+_open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
+
+
+def _disown_after_fork() -> None:
+    for store in list(_open_stores):
+        store.disown()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_disown_after_fork)
 
 
 class Store:
@@ -33,6 +46,7 @@ class Store:
         self.executors = Executors(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
+        _open_stores.add(self)
 
     @staticmethod
     def open(settings: StoreSettings) -> Store:
@@ -83,6 +97,15 @@ class Store:
         self.journal.close()
         self.hints.close()
         self._pool.close()
+
+    def disown(self) -> None:
+        """In a forked child: everything here belongs to the parent. Refuse all use, close nothing."""
+        because = "The system database was opened by the process that this one was forked from: launch again here"
+        self._closed = True
+        self._closing = threading.Lock()
+        self._pool.disown(because)
+        self.journal.disown(because)
+        self.hints.disown()
 
     def __enter__(self) -> Self:
         return self

@@ -7,12 +7,13 @@ one to the epoch, so that whoever had it before is refused by the journal's guar
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Mapping, Sequence
 
 from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
 from dbos.store.database import Row
 from dbos.store.executors import Owner
-from dbos.store.pool import Pool, Run
+from dbos.store.pool import Pool, Run, growing_pauses
 from dbos.store.resume import resume
 from dbos.store.search import WorkflowFilter, query
 
@@ -80,8 +81,19 @@ class Workflows:
     # ------------------------------------------------------------ cancelling and resuming
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
-        """Cancel those that are not finished, or were given up; returns their ids."""
-        return [row[0] for row in self._pool.write("cancel", ids=json.dumps(ids))] if ids else []
+        """Cancel those that are not finished, or were given up; returns their ids.
+
+        Rows that someone has locked are skipped and tried again: whoever locked them may need the ones we just took.
+        """
+        cancelled: list[str] = []
+        remaining = list(ids)
+        pauses = growing_pauses()
+        while remaining:
+            cancelled += [row[0] for row in self._pool.write("cancel", ids=json.dumps(remaining))]
+            remaining = [row[0] for row in self._pool.read("cancellable", ids=json.dumps(remaining))]
+            if remaining:
+                time.sleep(next(pauses))
+        return cancelled
 
     def expire(self) -> list[str]:
         """Cancel everything whose deadline is over on the database's clock; returns the ids."""

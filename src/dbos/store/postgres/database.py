@@ -82,8 +82,10 @@ class _Vocabulary:
             "merged_attributes": "coalesce(workflow_status.attributes, '{}') || cast(i.attributes as jsonb)",
         }
 
-    def each(self, parameter: str) -> str:
-        return f"select value from json_array_elements_text(cast(:{parameter} as json))"
+    phrases: Mapping[str, Callable[[str], str]] = {
+        "each": "select value from json_array_elements_text(cast(:{} as json))".format,
+        "returning_key": "returning {}".format,  # tells which records of a batch were written
+    }
 
     def placeholder(self, name: str, position: int) -> str:
         return f"${position}"

@@ -128,6 +128,11 @@ class PostgresHints:
             for descriptor in self._pipe:
                 os.close(descriptor)
 
+    def disown(self) -> None:
+        self._notifier.disown()
+        self._in_use = threading.Lock()
+        self._closed = True  # the connection stays referenced: the parent's socket must not be closed by collection
+
 
 class _Notifier:
     """Gathers hints and sends them from a thread of its own, started by the first one."""
@@ -175,6 +180,11 @@ class _Notifier:
         self._due.set()
         if thread is not None:
             thread.join()
+
+    def disown(self) -> None:
+        self._mutex = threading.Lock()
+        self._closing = threading.Event()
+        self._closing.set()
 
 
 def payloads(sender: str, hints: Sequence[Hint]) -> Iterator[str]:

@@ -6,7 +6,9 @@ A batch goes out as one flight: every statement of it prepared, bound and execut
 
 from __future__ import annotations
 
+import os
 import select
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -114,6 +116,13 @@ class PostgresSession:
         for part, reply in zip(parts, self._fly(parts), strict=True):
             part.read(reply, results)
         return results, len(parts)
+
+    def abort(self) -> None:
+        try:
+            with socket.socket(fileno=os.dup(self._connection.pgconn.socket)) as twin:
+                twin.shutdown(socket.SHUT_RDWR)
+        except (OSError, psycopg.Error):
+            pass  # it is closed already
 
     def close(self) -> None:
         self._connection.close()

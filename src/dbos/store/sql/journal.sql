@@ -24,7 +24,7 @@ where exists (
     {lock}
 )
 on conflict do nothing
-returning workflow_uuid, epoch, function_id;
+{returning_key:workflow_uuid, epoch, function_id};
 
 -- name: StartWorkflow
 -- A new workflow, if its id is free and the attempt that starts it (if one does) still owns its own row.
@@ -70,7 +70,7 @@ where workflow_status.workflow_uuid = i.workflow_id and (
         {lock}
     )
 )
-returning workflow_status.workflow_uuid;
+{returning_key:workflow_status.workflow_uuid};
 
 -- name: FinishWorkflow
 -- The outcome of a workflow, once, by the attempt that owns it. Its deduplication slot is free from here on.
@@ -82,4 +82,4 @@ from {input} as i
 where
     workflow_status.workflow_uuid = i.workflow_id and workflow_status.epoch = i.epoch
     and workflow_status.completed_at is null
-returning workflow_status.workflow_uuid, workflow_status.epoch;
+{returning_key:workflow_status.workflow_uuid, workflow_status.epoch};

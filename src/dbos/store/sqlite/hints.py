@@ -12,7 +12,7 @@ import time
 from collections.abc import Iterable
 
 from dbos.store.hints import ANYTHING, Hint
-from dbos.store.pool import Writer
+from dbos.store.lending import Writer
 from dbos.store.statements import Statement
 
 _DATA_VERSION = Statement("data_version", "pragma data_version", ())
@@ -59,3 +59,6 @@ class SqliteHints:
 
     def close(self) -> None:
         self.interrupt()
+
+    def disown(self) -> None:
+        self._interrupted = threading.Event()

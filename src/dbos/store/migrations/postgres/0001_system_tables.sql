@@ -1,7 +1,7 @@
 -- Workflows, their steps, and the executors that run them.
 
 create table {schema}.workflow_status (
-    workflow_uuid text primary key,
+    workflow_uuid text collate "C" primary key, -- compared byte by byte: cheaper, and prefixes can use the index
     sequence bigint generated always as identity, -- order of arrival: never a clock
     status text not null,
     epoch integer not null, -- fences writers: +1 whenever someone else may write, never reset
@@ -19,7 +19,7 @@ create table {schema}.workflow_status (
     started_at_epoch_ms bigint,
     recovery_attempts bigint not null default 0,
     executor_id text,
-    executor_instance text, -- the owner of a PENDING workflow: executors.instance_id
+    executor_instance text collate "C", -- the owner of a PENDING workflow: executors.instance_id
     owner_xid text, -- names the call that created the row, to be known again after an unknown commit
     application_name text,
     application_version text,
@@ -40,12 +40,14 @@ create table {schema}.workflow_status (
     is_debounced boolean not null default false,
     forked_from text,
     was_forked_from boolean not null default false,
-    parent_workflow_id text,
+    parent_workflow_id text collate "C",
     schedule_name text,
     attributes jsonb
 );
 
--- What is finished is in no index but the primary key and the order of creation.
+-- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
+-- order of creation, and the children of a workflow.
+create index workflow_created on {schema}.workflow_status (created_at);
 create index workflow_enqueued on {schema}.workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on {schema}.workflow_status (executor_instance) where status = 'PENDING';
 create index workflow_deadline on {schema}.workflow_status (workflow_deadline_epoch_ms)
@@ -55,7 +57,7 @@ create unique index workflow_deduplication on {schema}.workflow_status (queue_na
 create index workflow_parent on {schema}.workflow_status (parent_workflow_id) where parent_workflow_id is not null;
 
 create table {schema}.operation_outputs (
-    workflow_uuid text not null,
+    workflow_uuid text collate "C" not null,
     function_id integer not null,
     function_name text not null,
     output text,
@@ -70,7 +72,7 @@ create table {schema}.operation_outputs (
 
 -- A heartbeat changes no index, and finds room on its page.
 create table {schema}.executors (
-    instance_id text primary key,
+    instance_id text collate "C" primary key,
     executor_id text not null,
     application_name text not null,
     application_version text not null,

@@ -45,7 +45,9 @@ create table workflow_status (
     attributes text
 ) strict;
 
--- What is finished is in no index but the primary key and the order of creation.
+-- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
+-- order of creation, and the children of a workflow.
+create index workflow_created on workflow_status (created_at);
 create index workflow_enqueued on workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on workflow_status (executor_instance) where status = 'PENDING';
 create index workflow_deadline on workflow_status (workflow_deadline_epoch_ms)

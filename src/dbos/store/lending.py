@@ -1,0 +1,162 @@
+"""Who may use which session: the writer behind a fair lock, and a few readers opened when they are needed.
+
+A borrowed session belongs to one thread until it is given back; an unsound one is closed then, and the next borrower
+opens another. Closing waits for borrowers, but not for ever: after a grace their connections are cut.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import Protocol
+
+from dbos.store.database import Database, Role, Session, StoreClosed
+from dbos.store.fairlock import FairLock
+
+CLOSING_GRACE_SECONDS = 2.0  # for what is in flight when the store closes; a healthy database needs milliseconds
+
+_inherited: list[Session] = []
+"""Sessions of the process we were forked from. Never closed, not even by garbage collection: closing would speak for
+the parent on a Postgres connection, and drop nobody knows which locks of a SQLite file."""
+
+
+class Lender(Protocol):
+    """Lends sessions to threads."""
+
+    def borrow(self) -> Session:
+        """A session for the calling thread alone, waiting for one if need be."""
+
+    def give_back(self, session: Session | None, sound: bool) -> None:
+        """Hand it back; an unsound one is closed. None: there was nothing to borrow."""
+
+
+class Writer:
+    """The one session that the journal commits on. Whoever holds `lock` may borrow it."""
+
+    def __init__(self, database: Database) -> None:
+        self.lock = FairLock()  # guards the session
+        self._database = database
+        self._session: Session | None = None
+        self._closed = False
+
+    def borrow(self) -> Session:
+        if self._closed:
+            raise StoreClosed("The system database is closed")
+        if self._session is None:
+            self._session = self._database.connect(Role.WRITER)
+        return self._session
+
+    def give_back(self, session: Session | None, sound: bool) -> None:
+        if session is not None and not sound:
+            self._session = None
+            session.close()
+
+    def abort(self) -> None:
+        """From any thread: whatever blocks in the session fails soon."""
+        session = self._session
+        if session is not None:
+            session.abort()
+
+    def close(self) -> None:
+        grace = threading.Timer(CLOSING_GRACE_SECONDS, self.abort)
+        grace.daemon = True
+        grace.start()
+        with self.lock:
+            self._closed = True
+            self.give_back(self._session, sound=False)
+        grace.cancel()
+        grace.join()
+
+    def disown(self) -> None:
+        self.lock = FairLock()  # the old one may be held by a thread that does not exist here
+        if self._session is not None:
+            _inherited.append(self._session)
+            self._session = None
+
+
+class LockedWriter:
+    """The writer for those who do not hold its lock yet."""
+
+    def __init__(self, writer: Writer) -> None:
+        self._writer = writer
+
+    def borrow(self) -> Session:
+        self._writer.lock.acquire()
+        try:
+            return self._writer.borrow()
+        except BaseException:
+            self._writer.lock.release()
+            raise
+
+    def give_back(self, session: Session | None, sound: bool) -> None:
+        if session is not None:
+            try:
+                self._writer.give_back(session, sound)
+            finally:
+                self._writer.lock.release()
+
+
+class Readers:
+    """Up to `limit` sessions, the most recently used one first."""
+
+    def __init__(self, database: Database, limit: int) -> None:
+        self._database = database
+        self._limit = limit
+        self._places = threading.Semaphore(limit)
+        self._mutex = threading.Lock()  # guards everything below
+        self._idle: list[Session] = []
+        self._lent: set[Session] = set()
+        self._closed = False
+
+    def borrow(self) -> Session:
+        self._places.acquire()
+        try:
+            with self._mutex:
+                session = self._idle.pop() if self._idle else None
+            if session is None:
+                session = self._database.connect(Role.READER)
+            with self._mutex:
+                self._lent.add(session)
+            return session
+        except BaseException:
+            self._places.release()
+            raise
+
+    def give_back(self, session: Session | None, sound: bool) -> None:
+        if session is None:
+            return
+        leaving: list[Session] = []
+        try:
+            with self._mutex:
+                self._lent.discard(session)
+                if sound and not self._closed:
+                    self._idle.append(session)
+                else:
+                    # A connection is seldom lost alone: when the server went away, the idle ones are dead as well.
+                    leaving, self._idle = [session, *self._idle], []
+            for lost in leaving:
+                lost.close()
+        finally:
+            self._places.release()
+
+    def close(self) -> None:
+        with self._mutex:
+            self._closed = True
+            leaving, self._idle = self._idle, []
+        for session in leaving:
+            session.close()
+        deadline = time.monotonic() + CLOSING_GRACE_SECONDS
+        for _ in range(self._limit):
+            if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
+                with self._mutex:
+                    lent = list(self._lent)
+                for session in lent:
+                    session.abort()
+                self._places.acquire(timeout=CLOSING_GRACE_SECONDS)  # one that is still connecting closes itself later
+        for _ in range(self._limit):
+            self._places.release()
+
+    def disown(self) -> None:
+        _inherited.extend((*self._idle, *self._lent))
+        self.__init__(self._database, self._limit)  # type: ignore[misc]  # fresh locks, nothing lent
+        self._closed = True
