@@ -1,8 +1,8 @@
 """Watch a workflow die by SIGKILL, twice, and carry on: `make demo`.
 
 This script starts `order_service.py` as a worker process, watches the database and the ledger, and kills the worker
-first in the middle of a step and then in a durable sleep. The next worker goes on where the last one stopped. At the end
-the ledger (what happened in the world) and the database (what was recorded) must agree that every step took effect
+first in the middle of a step and then in a durable sleep. The next worker goes on where the last one stopped. At the
+end the ledger (what happened in the world) and the database (what was recorded) must agree that every step took effect
 exactly once; the exit code is 1 if they do not. Nothing here waits by guessing: every kill follows an observation.
 """
 

@@ -1,7 +1,7 @@
 """Async fan-out: many steps side by side with `asyncio.gather`, and the first of two answers with `asyncio_wait`.
 
-The steps of one `gather` are numbered in the order in which they are given, so a replay after a crash finds each of them
-again. Run it with `python examples/fan_out.py`.
+The steps of one `gather` are numbered in the order in which they are given, so a replay after a crash finds each of
+them again. Run it with `python examples/fan_out.py`.
 """
 
 import asyncio

@@ -1,8 +1,9 @@
-"""Runs the code blocks of one page, in order and in one namespace: the child process of test_snippets.py.
+"""Runs the code blocks of one page, in order and in one namespace: the child process of test_snippets.py
+and of tests/acceptance.
 
-Reads a job (JSON) from the file named first on the command line and writes what each block printed to the second one. The
-blocks are written to files of their own, so that tracebacks and `inspect.getsource` find their lines, and they run as
-`__main__`, so that what they define can be pickled. A block with `await` at its top level runs on an event loop.
+Reads a job (JSON) from the file named first on the command line and writes what each block printed to the second one.
+The blocks are written to files of their own, so that tracebacks and `inspect.getsource` find their lines, and they run
+as `__main__`, so that what they define can be pickled. A block with `await` at its top level runs on an event loop.
 """
 
 import ast
@@ -29,8 +30,8 @@ def run(job: dict[str, Any]) -> list[str]:
     main = sys.modules["__main__"] = ModuleType("__main__")
     printed = []
     with asyncio.Runner() as runner:
-        for name, text in [("setup", job["setup"]), ("launch", LAUNCH if job["launch"] else "")]:
-            exec(compile(text, f"<{name}>", "exec", dont_inherit=True), vars(main))
+        if job["launch"]:
+            exec(compile(LAUNCH, "<launch>", "exec", dont_inherit=True), vars(main))
         for number, text in enumerate(job["blocks"]):
             file = Path(f"block_{number}.py")
             file.write_text(text, encoding="utf-8")

@@ -11,7 +11,7 @@ from tests.docs.markdown import ROOT
 
 OUTPUTS = {
     "fan_out.py": "20 pages, 13100 words; the fastest mirror is near\n",
-    "retries.py": "answer of call 3, and no teapot at once\n"
+    "retries.py": "answer of attempt 2, and no teapot at once\n"
     "failed after 2 attempts: the service is down\n"
     "resumed: the service answered\n",
     "configured_instances.py": "from me@example.com to Ada: please come\n"
@@ -20,6 +20,12 @@ OUTPUTS = {
     "stored as class Mailbox, instance work; also Mailbox\n",
 }
 OTHERWISE_TESTED = {"demo.py", "order_service.py"}
+
+JUDGE = """
+import pathlib, sys
+import demo
+sys.exit(len(demo.judge(demo.Demo(pathlib.Path(sys.argv[1])), "receipt for 3 parcels sent")))
+"""
 
 
 def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
@@ -59,8 +65,9 @@ def test_demo_notices_a_repeated_step(tmp_path: Path) -> None:
     assert run(tmp_path, str(ROOT / "examples" / "demo.py"), "--keep", str(home)).returncode == 0
     ledger = home / "ledger.jsonl"
     charged = next(line for line in ledger.read_text().splitlines() if '"charge_card"' in line and '"done"' in line)
-    judge = "import pathlib, sys, demo; sys.exit(len(demo.judge(demo.Demo(pathlib.Path(sys.argv[1])), 'receipt for 3 parcels sent')))"
+    judge = tmp_path / "judge.py"
+    judge.write_text(JUDGE)
     (tmp_path / "demo.py").write_text((ROOT / "examples" / "demo.py").read_text())
-    assert run(tmp_path, "-c", judge, str(home)).returncode == 0
+    assert run(tmp_path, str(judge), str(home)).returncode == 0
     ledger.write_text(ledger.read_text() + charged + "\n")
-    assert run(tmp_path, "-c", judge, str(home)).returncode == 1
+    assert run(tmp_path, str(judge), str(home)).returncode == 1

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,12 @@ from tests.docs.markdown import ROOT, Block, blocks, pages
 RUNNER = Path(__file__).with_name("run_blocks.py")
 TIMEOUT_SECONDS = 45.0  # each takes about half a second; a page that hangs must say so before its test is killed
 
-# What a page leaves out because it would distract; everything else it must say itself.
-SETUP: dict[str, str] = {}
+KNOWN = {
+    *(("python", tag) for tag in ("", "program", "pytest")),
+    *(("text", tag) for tag in ("", "output")),
+    ("console", ""),
+    ("sql", "query"),
+}
 
 
 def page_programs() -> Iterator[Any]:
@@ -33,15 +38,14 @@ def page_programs() -> Iterator[Any]:
 
 def _outputs(found: list[Block]) -> dict[int, Block]:
     """Line of a Python block -> the block with its output."""
-    pairs = zip(found, found[1:], strict=False)
+    pairs = pairwise(found)
     return {code.line: text for code, text in pairs if code.language == "python" and text.tag == "output"}
 
 
 @pytest.mark.parametrize(("parts", "alone", "outputs"), list(page_programs()))
 def test_runs(parts: list[Block], alone: bool, outputs: dict[int, Block], tmp_path: Path) -> None:
     job, answer = tmp_path / "job.json", tmp_path / "answer.json"
-    setup = "" if alone else SETUP.get(parts[0].page, "")
-    job.write_text(json.dumps({"setup": setup, "launch": not alone, "blocks": [_located(part) for part in parts]}))
+    job.write_text(json.dumps({"launch": not alone, "blocks": [_located(part) for part in parts]}))
     process = run(tmp_path, str(RUNNER), str(job), str(answer))
     assert process.returncode == 0, f"{parts[0].page} (block_N.py is its N-th block)\n{process.stderr}"
     for part, printed in zip(parts, json.loads(answer.read_text()), strict=True):
@@ -81,11 +85,8 @@ def test_files_of_tests_pass(tmp_path: Path) -> None:
 
 def test_tags_are_known() -> None:
     """A misspelt tag would silently keep a block from running."""
-    known = {("python", ""), ("python", "program"), ("python", "pytest"), ("text", ""), ("text", "output"), ("console", ""), ("sql", ""),
-             ("sql", "query"), ("toml", "")}  # fmt: skip
-    unknown = [(b.page, b.line, b.language, b.tag) for path in pages() for b in blocks(path)
-               if (b.language, b.tag) not in known]  # fmt: skip
-    assert unknown == []
+    tags = {(block.language, block.tag) for path in pages() for block in blocks(path)}
+    assert tags <= KNOWN
 
 
 def test_there_are_snippets_to_run() -> None:

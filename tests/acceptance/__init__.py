@@ -1,0 +1,1 @@
+"""The documented interface, held to its own words."""

@@ -1,0 +1,360 @@
+"""The Python snippets of the reference, and what surrounds each one when it runs.
+
+A snippet is a fragment: it uses names that it does not define. `Case.before` defines them and `Case.after` looks at what
+came of it; the snippet between the two is run as it stands in `seed_reference.md`. Whatever belongs to work that is still
+to come is listed by topic, whole snippets in `NOT_YET` and single lines in `Case.later`, so that nothing is forgotten.
+"""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+REFERENCE = Path(__file__).with_name("seed_reference.md")
+
+
+def snippets() -> dict[str, str]:
+    """The Python blocks of the reference: `Section / Heading` (and ` (2)` for a second one there) -> code."""
+    found: dict[str, str] = {}
+    section = heading = ""
+    lines: list[str] | None = None
+    for line in REFERENCE.read_text(encoding="utf-8").splitlines():
+        if lines is not None:
+            if line != "```":
+                lines.append(line)
+                continue
+            title = f"{section} / {heading}" if heading else section
+            number = sum(name == title or name.startswith(f"{title} (") for name in found)
+            found[f"{title} ({number + 1})" if number else title] = "\n".join(lines) + "\n"
+            lines = None
+        elif line == "```python":
+            lines = []
+        elif line.startswith("## "):
+            section, heading = line[3:], ""
+        elif line.startswith("### "):
+            heading = line[4:]
+    return found
+
+
+@dataclass(frozen=True)
+class Case:
+    """How a snippet is run. `launch`: DBOS is launched before it. `later`: its lines of later work -> their topic."""
+
+    before: str = ""
+    after: str = ""
+    launch: bool = True
+    later: dict[str, str] = field(default_factory=dict)
+
+
+NOT_YET = {
+    "Queues / Basic Queue Usage": "queues",
+    "Queues / Queue with Concurrency Limits": "queues",
+    "Queues / Rate Limiting": "queues",
+    "Queues / Parallel Task Processing with Queues": "queues",
+    "Queues / Queue Partitioning": "queues",
+    "Queues / Deduplication": "queues",
+    "Queues / Priority": "queues",
+    "Queues / Queue Timeouts": "queues",
+    "Scheduled Workflows": "schedules",
+    "Workflow Communication / Send/Receive Messages": "messages",
+    "Workflow Communication / Webhook Pattern": "messages",
+    "Workflow Events / Set Event": "events",
+    "Workflow Events / Get Event": "events",
+    "Workflow Events / Get All Events": "events",
+    "Workflow Streaming / Write to Stream": "streams",
+    "Workflow Streaming / Read from Stream": "streams",
+    "Debouncing": "debouncing",
+    "Debouncing / Debouncer with Timeout": "debouncing",
+    "Debouncing / Async Debouncer": "debouncing",
+    "Transactions": "transactions",
+    "Workflow Management / List Queued Workflows": "queues",
+    "Workflow Management / Fork Workflow": "forking",
+    "External Client": "client",
+}
+
+# Runs a workflow as soon as DBOS is launched, and ends the process, which would otherwise wait forever.
+PROBE = """
+import os, threading, time
+from dbos import DBOS
+from dbos.api.launched import launched_engine
+
+@DBOS.workflow()
+def answer():
+    return 42
+
+def probe():
+    while launched_engine() is None:
+        time.sleep(0.01)
+    os._exit(0 if answer() == 42 else 1)
+
+DBOS(config={"name": "waits", "system_database_url": os.environ["DOCS_DATABASE_URL"]})
+threading.Thread(target=probe, daemon=True).start()
+"""
+
+CASES = {
+    "Scheduled Workflows / Scheduled-Only App (No HTTP Server)": Case(launch=False, before=PROBE),
+    "Scheduled Workflows / Scheduled-Only App (No HTTP Server) (2)": Case(launch=False, before=PROBE),
+    "Async Workflows": Case(
+        before="""
+import sys, types
+
+class Response:  # of a web server that is not there
+    async def __aenter__(self):
+        return self
+    async def __aexit__(self, *error):
+        pass
+    async def text(self):
+        return "<html>"
+
+class ClientSession(Response):
+    def get(self, url):
+        assert url == "https://example.com"
+        return Response()
+
+sys.modules["aiohttp"] = types.SimpleNamespace(ClientSession=ClientSession)
+
+@DBOS.step()
+def sync_transaction(body):
+    return len(body)
+""",
+        after="""
+from dbos.api.launched import current_engine
+
+while "DBOS.sleep" not in [step["function_name"] for step in await DBOS.list_workflow_steps_async(handle.workflow_id)]:
+    await asyncio.sleep(0.01)
+engine = current_engine()  # the ten seconds pass: from here on the database's clock is ahead
+read_ms = engine.clock._read_ms
+engine.clock._read_ms = lambda: read_ms() + 10_000
+engine.clock.synchronise()
+engine.waiters.wake("attempt", handle.workflow_id)
+
+assert await handle.get_result() == len("<html>")
+steps = await DBOS.list_workflow_steps_async(handle.workflow_id)
+assert [step["function_name"] for step in steps] == ["DBOS.sleep", "fetch_url", "sync_transaction"]
+""",
+        later={
+            "await DBOS.send_async(workflow_id, message, topic)": "messages",
+            "message = await DBOS.recv_async(topic, timeout_seconds)": "messages",
+            "await DBOS.set_event_async(key, value)": "events",
+            "value = await DBOS.get_event_async(workflow_id, key, timeout_seconds)": "events",
+        },
+    ),
+    "Workflow Handles": Case(
+        before="""
+@DBOS.workflow()
+def my_workflow(first, second):
+    return first + second
+
+arg1, arg2 = 20, 22
+""",
+        after="""
+assert handle.get_result() == handle.get_result() == 42
+assert handle.get_status().workflow_id == handle.get_workflow_id() == handle.workflow_id
+assert handle.get_status().status == "SUCCESS"
+""",
+        later={"handle = queue.enqueue(my_workflow, arg1, arg2)": "queues"},
+    ),
+    "Workflow Handles / WorkflowStatus": Case(
+        before="""
+from typing import Any, Optional
+WorkflowInputs = dict
+""",
+        after="""
+@DBOS.workflow()
+def answer(question):
+    return 42
+
+handle = DBOS.start_workflow(answer, "?")
+assert handle.get_result() == 42
+status = handle.get_status()
+for name in WorkflowStatus.__annotations__:
+    getattr(status, name)
+assert (status.status, status.name, status.recovery_attempts) == ("SUCCESS", "answer", 1)
+assert (status.input, status.output, status.error) == ({"args": ("?",), "kwargs": {}}, 42, None)
+assert status.created_at <= status.updated_at and status.app_version == DBOS.application_version
+assert status.class_name is status.config_name is status.queue_name is None
+""",
+    ),
+    "Workflow Management / List Workflows": Case(
+        before="""
+@DBOS.workflow()
+def checkout_workflow(seconds):
+    DBOS.sleep(seconds)
+
+@DBOS.workflow()
+def other_workflow():
+    DBOS.sleep(60)
+
+checkout_workflow(0)
+pending, other = DBOS.start_workflow(checkout_workflow, 60), DBOS.start_workflow(other_workflow)
+""",
+        after="""
+assert [workflow.workflow_id for workflow in workflows] == [pending.workflow_id]
+DBOS.cancel_workflows([pending.workflow_id, other.workflow_id])
+""",
+    ),
+    "Workflow Management / List Workflow Steps": Case(
+        before="""
+from dbos import SetWorkflowID
+
+@DBOS.step()
+def fails():
+    raise KeyError("lost")
+
+@DBOS.workflow()
+def child():
+    return "of age"
+
+@DBOS.workflow()
+def parent():
+    try:
+        fails()
+    except KeyError:
+        return child()
+
+workflow_id = "listed"
+with SetWorkflowID(workflow_id):
+    parent()
+""",
+        after="""
+assert [step["function_id"] for step in steps] == [1, 2, 3]
+assert [step["function_name"] for step in steps] == ["fails", "child", "DBOS.getResult"]
+assert [step["output"] for step in steps] == [None, None, "of age"]
+assert [step["child_workflow_id"] for step in steps] == [None, "listed-2", "listed-2"]
+assert isinstance(steps[0]["error"], KeyError) and steps[0]["error"].args == ("lost",)
+""",
+    ),
+    "Workflow Management / Cancel Workflow": Case(
+        before="""
+@DBOS.step()
+def first():
+    return 1
+
+@DBOS.workflow()
+def long_workflow():
+    DBOS.sleep(60)
+    return first()
+
+handle = DBOS.start_workflow(long_workflow)
+workflow_id = handle.workflow_id
+""",
+        after="""
+from dbos import error
+
+try:
+    handle.get_result()
+except error.DBOSAwaitedWorkflowCancelledError as cancelled:
+    assert cancelled.workflow_id == workflow_id
+else:
+    raise AssertionError("the workflow was not cancelled")
+assert handle.get_status().status == "CANCELLED" and handle.get_status().queue_name is None
+assert "first" not in [step["function_name"] for step in DBOS.list_workflow_steps(workflow_id)]
+""",
+    ),
+    "Workflow Management / Resume Workflow": Case(
+        before="""
+calls = []
+
+@DBOS.step()
+def succeeds():
+    calls.append("succeeds")
+    return 40
+
+@DBOS.step()
+def fails_once():
+    calls.append("fails once")
+    if calls.count("fails once") == 1:
+        raise RuntimeError("not yet")
+    return 2
+
+@DBOS.workflow()
+def two_steps():
+    return succeeds() + fails_once()
+
+failed = DBOS.start_workflow(two_steps)
+try:
+    failed.get_result()
+except RuntimeError:
+    workflow_id = failed.workflow_id
+""",
+        after="""
+assert handle.get_result() == 42
+assert handle.workflow_id == workflow_id and handle.get_status().status == "SUCCESS"
+assert calls == ["succeeds", "fails once", "fails once"]  # on from the last completed step
+""",
+    ),
+    "Configuration": Case(
+        launch=False,
+        before="import os",
+        after="""
+@DBOS.workflow()
+def answer():
+    return 42
+
+assert answer() == 42
+assert DBOS.application_version == "1.0.0"
+DBOS.destroy()
+""",
+    ),
+    "Configuration / Custom Serialization": Case(
+        launch=False,
+        before="from dbos import DBOS, DBOSConfig",
+        after="""
+import os
+
+config["system_database_url"] = os.environ["DOCS_DATABASE_URL"]
+DBOS(config=config)
+DBOS.launch()
+
+@DBOS.step()
+def shout(word):
+    return word.upper()
+
+@DBOS.workflow()
+def greet(name):
+    return shout(name)
+
+handle = DBOS.start_workflow(greet, "ada")
+assert handle.get_result() == "ADA"
+assert handle.get_status().output == "ADA"
+assert DBOS.list_workflow_steps(handle.workflow_id)[0]["output"] == "ADA"
+DBOS.destroy()
+""",
+    ),
+    "Class-Based Workflows": Case(
+        launch=False,
+        before="""
+import os, sys, types
+from dbos import DBOS
+
+class Response:  # of a web server that is not there
+    text = "<html>"
+
+def get(url):
+    assert url == "https://example.com"
+    return Response()
+
+sys.modules["requests"] = types.SimpleNamespace(get=get)
+DBOS(config={"name": "fetcher", "system_database_url": os.environ["DOCS_DATABASE_URL"]})
+""",
+        after="""
+(workflow,) = DBOS.list_workflows()
+assert (workflow.class_name, workflow.config_name) == ("URLFetcher", "https://example.com")
+assert workflow.output == "<html>" and workflow.input == {"args": (), "kwargs": {}}
+DBOS.destroy()
+""",
+    ),
+    "Context Variables": Case(
+        after="""
+import logging
+
+@DBOS.workflow()
+def who():
+    return DBOS.workflow_id
+
+handle = DBOS.start_workflow(who)
+assert handle.get_result() == handle.workflow_id
+assert DBOS.workflow_id is None
+assert isinstance(DBOS.logger, logging.Logger)
+""",
+        later={"DBOS.sql_session  # SQLAlchemy session (in transactions only)": "transactions"},
+    ),
+}
