@@ -1,8 +1,9 @@
 """The Python snippets of the reference, and what surrounds each one when it runs.
 
-A snippet is a fragment: it uses names that it does not define. `Case.before` defines them and `Case.after` looks at what
-came of it; the snippet between the two is run as it stands in `seed_reference.md`. Whatever belongs to work that is still
-to come is listed by topic, whole snippets in `NOT_YET` and single lines in `Case.later`, so that nothing is forgotten.
+A snippet is a fragment: it uses names that it does not define. `Case.before` defines them and `Case.after` looks at
+what came of it; the snippet between the two is run as it stands in `seed_reference.md`. Whatever belongs to work that
+is still to come is listed by topic, whole snippets in `NOT_YET` and single lines in `Case.later`, so that nothing is
+forgotten.
 """
 
 from dataclasses import dataclass, field
