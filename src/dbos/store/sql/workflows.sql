@@ -144,14 +144,15 @@ where workflow_uuid in (select id from chosen)
 returning {workflow_columns}, sequence;
 
 -- name: lock_abandoned
--- Running workflows whose owner's lease is over.
+-- Running workflows whose owner's lease is over. The sum in `order by` keeps SQLite from walking the whole history in
+-- the order wanted, instead of the few running ones by their index.
 select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
     w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and {ours}
     and (not {runs_directly} or {registered_here})
-order by w.sequence
+order by w.sequence + 0
 limit :limit
 {lock_free_rows};
 
