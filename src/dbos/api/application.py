@@ -242,7 +242,8 @@ class DBOS:
         Raises DBOSWorkflowFunctionNotFoundError for an undecorated function, DBOSConflictingWorkflowError if the id
         belongs to another function, DBOSSerializationError for arguments that cannot be stored.
         """
-        engine, target = launched.current_engine(), resolve(func)
+        target = resolve(func)
+        engine = launched.engine_of(target.function.registry)
         return WorkflowHandle.of(  # type: ignore[no-any-return]
             run_blocking(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=False))
         )
@@ -265,7 +266,8 @@ class DBOS:
 
         See `start_workflow`.
         """
-        engine, target = launched.current_engine(), resolve(func)
+        target = resolve(func)
+        engine = launched.engine_of(target.function.registry)
         return WorkflowHandleAsync.of(  # type: ignore[no-any-return]
             await run_async(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=True))
         )
