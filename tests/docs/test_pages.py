@@ -3,6 +3,8 @@
 import re
 import sqlite3
 import typing
+from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -85,9 +87,10 @@ def test_every_step_name_is_documented() -> None:
 
 
 @pytest.fixture
-def migrated(tmp_path: Path) -> sqlite3.Connection:
+def migrated(tmp_path: Path) -> Iterator[sqlite3.Connection]:
     run_dbos_database_migrations(f"sqlite:///{tmp_path / 'empty.sqlite'}")
-    return sqlite3.connect(tmp_path / "empty.sqlite")
+    with closing(sqlite3.connect(tmp_path / "empty.sqlite")) as connection:
+        yield connection
 
 
 def test_every_column_is_documented(migrated: sqlite3.Connection) -> None:
@@ -99,7 +102,6 @@ def test_every_column_is_documented(migrated: sqlite3.Connection) -> None:
         lines = [line for line in section.splitlines() if line.startswith("| `")]
         named = {name for line in lines for name in re.findall(r"`(\w+)`", line.split("|")[1])}
         assert named == {row[1] for row in migrated.execute(f"pragma table_info({table})")}, table
-    migrated.close()
 
 
 def test_the_queries_run(migrated: sqlite3.Connection) -> None:
@@ -107,7 +109,6 @@ def test_the_queries_run(migrated: sqlite3.Connection) -> None:
     assert len(queries) >= 3
     for block in queries:
         migrated.execute(block.text)
-    migrated.close()
 
 
 # ---------------------------------------------------------------- files, commands and links
