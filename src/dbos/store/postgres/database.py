@@ -44,8 +44,8 @@ _RECONNECT_STATES = {
     "25006",  # the primary was demoted: find the new one
     "25P03", "57P01", "57P02", "57P03", "57P05",  # terminated, crashed, starting up or shutting down, idle too long
     "53300",  # too many connections: when connecting
-    "26000", "42P05",  # the connection is not the one we prepared statements on
 }  # fmt: skip
+_STATEMENT_LOST_STATES = {"26000", "42P05"}  # a prepared statement is unknown or known: a pooler swaps connections
 
 
 def classify(error: BaseException) -> Verdict | None:
@@ -60,7 +60,7 @@ def classify(error: BaseException) -> Verdict | None:
         return Verdict.RECONNECT if lost else Verdict.REFUSED
     if state in _RETRY_STATES:
         return Verdict.RETRY
-    if state in _RECONNECT_STATES or state.startswith(("08", "58")):
+    if state in _RECONNECT_STATES or state in _STATEMENT_LOST_STATES or state.startswith(("08", "58")):
         return Verdict.RECONNECT
     return Verdict.REFUSED
 
@@ -121,6 +121,7 @@ class PostgresDatabase:
 
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
+        self._prepares = True
         self.statements = Statements(self.dialect, _Vocabulary(settings.schema))
 
     def connect(self, role: Role) -> PostgresSession:
@@ -130,7 +131,7 @@ class PostgresDatabase:
         except BaseException:
             connection.close()
             raise
-        return PostgresSession(connection, self.statements)
+        return PostgresSession(connection, self.statements, self._prepares)
 
     def open(self) -> psycopg.Connection[Any]:
         """A raw connection."""
@@ -165,6 +166,8 @@ class PostgresDatabase:
         return PostgresHints(pool, channel_of(self._settings.schema), connect)
 
     def classify(self, error: BaseException) -> Verdict | None:
+        if isinstance(error, psycopg.Error) and error.sqlstate in _STATEMENT_LOST_STATES:
+            self._prepares = False
         return classify(error)
 
     def translate(self, error: BaseException) -> Exception:

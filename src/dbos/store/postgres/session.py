@@ -81,16 +81,18 @@ class _Part:
 class PostgresSession:
     """One connection."""
 
-    def __init__(self, connection: psycopg.Connection[Any], statements: Statements) -> None:
+    def __init__(self, connection: psycopg.Connection[Any], statements: Statements, prepares: bool) -> None:
+        """`prepares` False: behind a pooler that does not keep prepared statements with their connection."""
         self._connection = connection
         self._cursor = psycopg.RawCursor(connection)
         self._statements = statements
+        self._prepares = prepares
         self._prepared: set[str] = set()  # of the batches' statements
-        self._replies = select.poll()
-        self._replies.register(connection.pgconn.socket, select.POLLIN)
+        self._readiness = select.poll()
+        self._readiness.register(connection.pgconn.socket, select.POLLIN)
 
     def run(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
-        cursor = self._cursor.execute(statement.sql, statement.values(values), prepare=True)
+        cursor = self._cursor.execute(statement.sql, statement.values(values), prepare=self._prepares)
         return cursor.fetchall() if cursor.description is not None else []
 
     def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
@@ -135,12 +137,17 @@ class PostgresSession:
         libpq.enter_pipeline_mode()
         sent: list[str | None] = []  # per expected reply: the statement it prepares, None if it executes one
         for part in parts:
-            if part.name not in self._prepared and part.name not in sent:
-                libpq.send_prepare(part.name.encode(), self._statements[part.name].sql.encode())
-                sent.append(part.name)
-            libpq.send_query_prepared(part.name.encode(), part.parameters)
+            sql = self._statements[part.name].sql.encode()
+            if not self._prepares:
+                libpq.send_query_params(sql, part.parameters)
+            else:
+                if part.name not in self._prepared and part.name not in sent:
+                    libpq.send_prepare(part.name.encode(), sql)
+                    sent.append(part.name)
+                libpq.send_query_prepared(part.name.encode(), part.parameters)
             sent.append(None)
         libpq.pipeline_sync()
+        self._flush()
         replies: list[pq.abc.PGresult] = []
         failure: psycopg.Error | None = None
         expected = iter(sent)
@@ -157,18 +164,31 @@ class PostgresSession:
             raise failure
         return replies
 
+    def _flush(self) -> None:
+        """Get everything onto the wire, reading meanwhile: a server that cannot answer stops listening."""
+        libpq = self._connection.pgconn
+        while libpq.flush():
+            if self._wait(select.POLLIN | select.POLLOUT) & select.POLLIN:
+                libpq.consume_input()
+
     def _next_reply(self) -> pq.abc.PGresult:
         libpq = self._connection.pgconn
         while True:
             while libpq.is_busy():
-                if not self._replies.poll(REPLY_TIMEOUT_SECONDS * 1000):
-                    raise psycopg.OperationalError("the server did not reply in time")
+                self._wait(select.POLLIN)
                 libpq.consume_input()
             reply = libpq.get_result()
             if reply is not None:  # None only separates the replies to two statements
                 return reply
             if libpq.status != pq.ConnStatus.OK:
                 raise psycopg.OperationalError("the connection is lost")
+
+    def _wait(self, events: int) -> int:
+        self._readiness.modify(self._connection.pgconn.socket, events)
+        ready = self._readiness.poll(REPLY_TIMEOUT_SECONDS * 1000)
+        if not ready:
+            raise psycopg.OperationalError("the server did not reply in time")
+        return ready[0][1]
 
 
 def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:

@@ -1,26 +1,26 @@
--- Workflows, their steps, and the executors that run them.
+-- Workflows, their steps, and the executors that run them. schema.sql explains the columns.
 
 create table {schema}.workflow_status (
-    workflow_uuid text collate "C" primary key, -- compared byte by byte: cheaper, and prefixes can use the index
-    sequence bigint generated always as identity, -- order of arrival: never a clock
+    workflow_uuid text collate "C" primary key,
+    sequence bigint generated always as identity,
     status text not null,
-    epoch integer not null, -- fences writers: +1 whenever someone else may write, never reset
+    epoch integer not null,
     name text not null,
     class_name text,
     config_name text,
     inputs text,
     output text,
     error text,
-    serialization text, -- codec of inputs
-    outcome_serialization text, -- codec of output or error
+    serialization text,
+    outcome_serialization text,
     created_at bigint not null,
     updated_at bigint not null,
-    completed_at bigint, -- set exactly when the status is a final one
+    completed_at bigint,
     started_at_epoch_ms bigint,
     recovery_attempts bigint not null default 0,
     executor_id text,
-    executor_instance text collate "C", -- the owner of a PENDING workflow: executors.instance_id
-    owner_xid text, -- names the call that created the row, to be known again after an unknown commit
+    executor_instance text collate "C",
+    owner_xid text,
     application_name text,
     application_version text,
     application_id text,
@@ -45,8 +45,6 @@ create table {schema}.workflow_status (
     attributes jsonb
 );
 
--- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
--- order of creation, and the children of a workflow.
 create index workflow_created on {schema}.workflow_status (created_at);
 create index workflow_enqueued on {schema}.workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on {schema}.workflow_status (executor_instance) where status = 'PENDING';
@@ -62,15 +60,14 @@ create table {schema}.operation_outputs (
     function_name text not null,
     output text,
     error text,
-    serialization text, -- codec of output or error
+    serialization text,
     child_workflow_id text,
     started_at_epoch_ms bigint,
     completed_at_epoch_ms bigint,
-    epoch integer not null, -- the attempt that recorded it
+    epoch integer not null,
     primary key (workflow_uuid, function_id)
 );
 
--- A heartbeat changes no index, and finds room on its page.
 create table {schema}.executors (
     instance_id text collate "C" primary key,
     executor_id text not null,

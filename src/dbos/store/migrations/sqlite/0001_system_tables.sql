@@ -1,26 +1,26 @@
--- Workflows, their steps, and the executors that run them.
+-- Workflows, their steps, and the executors that run them. schema.sql explains the columns.
 
 create table workflow_status (
-    sequence integer primary key, -- order of arrival: never a clock
+    sequence integer primary key,
     workflow_uuid text not null unique,
     status text not null,
-    epoch integer not null, -- fences writers: +1 whenever someone else may write, never reset
+    epoch integer not null,
     name text not null,
     class_name text,
     config_name text,
     inputs text,
     output text,
     error text,
-    serialization text, -- codec of inputs
-    outcome_serialization text, -- codec of output or error
+    serialization text,
+    outcome_serialization text,
     created_at integer not null,
     updated_at integer not null,
-    completed_at integer, -- set exactly when the status is a final one
+    completed_at integer,
     started_at_epoch_ms integer,
     recovery_attempts integer not null default 0,
     executor_id text,
-    executor_instance text, -- the owner of a PENDING workflow: executors.instance_id
-    owner_xid text, -- names the call that created the row, to be known again after an unknown commit
+    executor_instance text,
+    owner_xid text,
     application_name text,
     application_version text,
     application_id text,
@@ -45,8 +45,6 @@ create table workflow_status (
     attributes text
 ) strict;
 
--- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
--- order of creation, and the children of a workflow.
 create index workflow_created on workflow_status (created_at);
 create index workflow_enqueued on workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on workflow_status (executor_instance) where status = 'PENDING';
@@ -62,11 +60,11 @@ create table operation_outputs (
     function_name text not null,
     output text,
     error text,
-    serialization text, -- codec of output or error
+    serialization text,
     child_workflow_id text,
     started_at_epoch_ms integer,
     completed_at_epoch_ms integer,
-    epoch integer not null, -- the attempt that recorded it
+    epoch integer not null,
     primary key (workflow_uuid, function_id)
 ) strict, without rowid;
 

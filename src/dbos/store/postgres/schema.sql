@@ -1,0 +1,101 @@
+-- The schema as it is now, for reading. The migrations build exactly this (a test compares them); nothing runs this file.
+--
+-- Table and column names follow the documented DBOS system tables where the meaning is the same, because users query
+-- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the table of executors.
+--
+-- Times are milliseconds since 1970 on the clock of this database. `completed_at` is set exactly when the status is a
+-- final one: SUCCESS, ERROR, CANCELLED or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Only whoever holds the current `epoch` of a
+-- PENDING workflow may write its steps and its outcome.
+--
+-- A planner trap, measured: `... and status = 'PENDING'` beside a primary key lets a plan made on stale statistics walk
+-- the partial index of all pending workflows, a hundred times slower. Hot statements go by primary key, with a guard
+-- (`epoch`, `completed_at is null`) that implies no partial index; so no partial index may be defined by those either.
+
+create table {schema}.dbos_migrations (
+    version integer primary key,
+    lineage text not null, -- marks the tables as this library's
+    applied_at_ms bigint not null
+);
+
+create table {schema}.workflow_status (
+    workflow_uuid text collate "C" primary key, -- compared byte by byte: cheaper, and prefixes can use the index
+    sequence bigint generated always as identity, -- order of arrival: never a clock
+    status text not null,
+    epoch integer not null, -- fences writers: +1 whenever someone else may write, never reset
+    name text not null,
+    class_name text,
+    config_name text,
+    inputs text,
+    output text,
+    error text,
+    serialization text, -- codec of inputs
+    outcome_serialization text, -- codec of output or error
+    created_at bigint not null,
+    updated_at bigint not null,
+    completed_at bigint, -- set exactly when the status is a final one
+    started_at_epoch_ms bigint,
+    recovery_attempts bigint not null default 0,
+    executor_id text,
+    executor_instance text collate "C", -- the owner of a PENDING workflow: executors.instance_id
+    owner_xid text, -- names the call that created the row, to be known again after an unknown commit
+    application_name text,
+    application_version text,
+    application_id text,
+    authenticated_user text,
+    assumed_role text,
+    authenticated_roles text,
+    request text,
+    queue_name text,
+    workflow_timeout_ms bigint,
+    workflow_deadline_epoch_ms bigint,
+    delay_until_epoch_ms bigint,
+    deduplication_id text,
+    priority integer not null default 0,
+    queue_partition_key text,
+    rate_limited boolean not null default false,
+    debounce_deadline_epoch_ms bigint,
+    is_debounced boolean not null default false,
+    forked_from text,
+    was_forked_from boolean not null default false,
+    parent_workflow_id text collate "C",
+    schedule_name text,
+    attributes jsonb
+);
+
+-- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
+-- order of creation, and the children of a workflow.
+create index workflow_created on {schema}.workflow_status (created_at);
+create index workflow_enqueued on {schema}.workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
+create index workflow_pending on {schema}.workflow_status (executor_instance) where status = 'PENDING';
+create index workflow_deadline on {schema}.workflow_status (workflow_deadline_epoch_ms)
+    where workflow_deadline_epoch_ms is not null and status in ('PENDING', 'ENQUEUED', 'DELAYED');
+create unique index workflow_deduplication on {schema}.workflow_status (queue_name, deduplication_id)
+    where deduplication_id is not null;
+create index workflow_parent on {schema}.workflow_status (parent_workflow_id) where parent_workflow_id is not null;
+
+create table {schema}.operation_outputs (
+    workflow_uuid text collate "C" not null,
+    function_id integer not null,
+    function_name text not null,
+    output text,
+    error text,
+    serialization text, -- codec of output or error
+    child_workflow_id text,
+    started_at_epoch_ms bigint,
+    completed_at_epoch_ms bigint,
+    epoch integer not null, -- the attempt that recorded it
+    primary key (workflow_uuid, function_id)
+);
+
+-- A heartbeat changes no index, and finds room on its page.
+create table {schema}.executors (
+    instance_id text collate "C" primary key,
+    executor_id text not null,
+    application_name text not null,
+    application_version text not null,
+    host text not null,
+    pid integer not null,
+    process_started text not null,
+    started_at_ms bigint not null,
+    lease_expires_at_ms bigint not null
+) with (fillfactor = 50);

@@ -1,0 +1,98 @@
+-- The schema as it is now, for reading. The migrations build exactly this (a test compares them); nothing runs this file.
+--
+-- Table and column names follow the documented DBOS system tables where the meaning is the same, because users query
+-- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the table of executors.
+--
+-- Times are milliseconds since 1970 on the clock of this database. `completed_at` is set exactly when the status is a
+-- final one: SUCCESS, ERROR, CANCELLED or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Only whoever holds the current `epoch` of a
+-- PENDING workflow may write its steps and its outcome.
+--
+-- Rows live in `sequence` order (it is the rowid); steps live in their primary key (`without rowid`): one tree each.
+
+create table dbos_migrations (
+    version integer primary key,
+    lineage text not null, -- marks the tables as this library's
+    applied_at_ms integer not null
+) strict;
+
+create table workflow_status (
+    sequence integer primary key, -- order of arrival: never a clock
+    workflow_uuid text not null unique,
+    status text not null,
+    epoch integer not null, -- fences writers: +1 whenever someone else may write, never reset
+    name text not null,
+    class_name text,
+    config_name text,
+    inputs text,
+    output text,
+    error text,
+    serialization text, -- codec of inputs
+    outcome_serialization text, -- codec of output or error
+    created_at integer not null,
+    updated_at integer not null,
+    completed_at integer, -- set exactly when the status is a final one
+    started_at_epoch_ms integer,
+    recovery_attempts integer not null default 0,
+    executor_id text,
+    executor_instance text, -- the owner of a PENDING workflow: executors.instance_id
+    owner_xid text, -- names the call that created the row, to be known again after an unknown commit
+    application_name text,
+    application_version text,
+    application_id text,
+    authenticated_user text,
+    assumed_role text,
+    authenticated_roles text,
+    request text,
+    queue_name text,
+    workflow_timeout_ms integer,
+    workflow_deadline_epoch_ms integer,
+    delay_until_epoch_ms integer,
+    deduplication_id text,
+    priority integer not null default 0,
+    queue_partition_key text,
+    rate_limited integer not null default 0,
+    debounce_deadline_epoch_ms integer,
+    is_debounced integer not null default 0,
+    forked_from text,
+    was_forked_from integer not null default 0,
+    parent_workflow_id text,
+    schedule_name text,
+    attributes text
+) strict;
+
+-- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
+-- order of creation, and the children of a workflow.
+create index workflow_created on workflow_status (created_at);
+create index workflow_enqueued on workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
+create index workflow_pending on workflow_status (executor_instance) where status = 'PENDING';
+create index workflow_deadline on workflow_status (workflow_deadline_epoch_ms)
+    where workflow_deadline_epoch_ms is not null and status in ('PENDING', 'ENQUEUED', 'DELAYED');
+create unique index workflow_deduplication on workflow_status (queue_name, deduplication_id)
+    where deduplication_id is not null;
+create index workflow_parent on workflow_status (parent_workflow_id) where parent_workflow_id is not null;
+
+create table operation_outputs (
+    workflow_uuid text not null,
+    function_id integer not null,
+    function_name text not null,
+    output text,
+    error text,
+    serialization text, -- codec of output or error
+    child_workflow_id text,
+    started_at_epoch_ms integer,
+    completed_at_epoch_ms integer,
+    epoch integer not null, -- the attempt that recorded it
+    primary key (workflow_uuid, function_id)
+) strict, without rowid;
+
+create table executors (
+    instance_id text primary key,
+    executor_id text not null,
+    application_name text not null,
+    application_version text not null,
+    host text not null,
+    pid integer not null,
+    process_started text not null,
+    started_at_ms integer not null,
+    lease_expires_at_ms integer not null
+) strict, without rowid;

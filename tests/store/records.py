@@ -1,0 +1,61 @@
+"""Records as tests need them: everything but what the test is about has a plain value."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from dbos.store.executors import Owner
+from dbos.store.records import Checkpoint, FinishWorkflow, StartWorkflow, UpdateAttributes
+
+APPLICATION = "app"
+VERSION = "v1"
+RUNNABLE = [("function", "", "")]
+
+
+def owner(instance: str = "here", executor_id: str = "local", version: str = VERSION) -> Owner:
+    return Owner(instance, executor_id, APPLICATION, version)
+
+
+def start(workflow_id: str, **fields: Any) -> StartWorkflow:
+    pending = fields.get("status", "PENDING") == "PENDING"
+    plain: dict[str, Any] = {
+        **dict.fromkeys(StartWorkflow._fields),
+        "workflow_id": workflow_id,
+        "token": uuid.uuid4().hex,
+        "status": "PENDING",
+        "name": "function",
+        "inputs": '{"args": [], "kwargs": {}}',
+        "serialization": "json",
+        "application_name": APPLICATION,
+        "application_version": VERSION if pending else None,
+        "application_id": "",
+        "executor_id": "local" if pending else None,
+        "executor_instance": "here" if pending else None,
+        "priority": 0,
+    }
+    return StartWorkflow(**{**plain, **fields})
+
+
+def checkpoint(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) -> Checkpoint:
+    plain: dict[str, Any] = {
+        "name": "step",
+        "output": f"{step_id}",
+        "error": None,
+        "serialization": "json",
+        "child_workflow_id": None,
+        "started_at_ms": 1_700_000_000_000,
+        "completed_at_ms": 1_700_000_000_001,
+    }
+    return Checkpoint(workflow_id, epoch, step_id, **{**plain, **fields})
+
+
+def finish(workflow_id: str, epoch: int = 1, status: str = "SUCCESS", **fields: Any) -> FinishWorkflow:
+    plain: dict[str, Any] = {"output": '"done"' if status == "SUCCESS" else None, "error": None, "serialization": "json"}
+    return FinishWorkflow(workflow_id, epoch, status, **{**plain, **fields})
+
+
+def attributes(
+    workflow_id: str, text: str | None, merge: bool = False, guard: tuple[str, int] | tuple[None, None] = (None, None)
+) -> UpdateAttributes:
+    return UpdateAttributes(workflow_id, text, merge, *guard)
