@@ -51,7 +51,10 @@ def step_spec(
         raise DBOSException(f"The timeout of step {name} must be a positive number of seconds, not {timeout_seconds!r}")
     if should_retry is not None and inspect.iscoroutinefunction(should_retry) and not is_async:
         raise DBOSException(f"Step {name} is not async: its should_retry cannot be async either")
-    retry = RetryPolicy(max_attempts, interval_seconds, backoff_rate) if retries_allowed else None
+    try:
+        retry = RetryPolicy(max_attempts, interval_seconds, backoff_rate) if retries_allowed else None
+    except ValueError as refusal:
+        raise DBOSException(f"Step {name} cannot be retried like that: {refusal}") from None
     return StepSpec(name, retry, should_retry, preemptible, timeout_seconds)
 
 
