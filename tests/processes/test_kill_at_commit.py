@@ -56,7 +56,7 @@ class Trials:
 
         False: one of the processes came to the end before its commit.
         """
-        workflow_id = f"{self.workflow}-{phase}-{'-'.join(map(str, commits))}"
+        workflow_id = f"{self.workflow}-{phase}-{'-'.join(f'{commit:02}' for commit in commits)}"
         for commit in commits:
             if not self._die(workflow_id, phase, commit):
                 return False

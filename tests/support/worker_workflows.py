@@ -150,4 +150,14 @@ async def walk_async(steps: int, pause_ms: int = 0) -> int:
     return os.getpid()
 
 
-WORKFLOWS = {function.__name__: function for function in (parcel, doomed, order, order_async, gated, walk, walk_async)}
+@DBOS.workflow()
+def doze(seconds: float) -> int:
+    """Sleep for long, durably."""
+    note("fall asleep")
+    DBOS.sleep(seconds)
+    return os.getpid()
+
+
+WORKFLOWS = {
+    function.__name__: function for function in (parcel, doomed, order, order_async, gated, walk, walk_async, doze)
+}
