@@ -519,5 +519,8 @@ class DBOS:
 def _report_keys(settings: Settings) -> None:
     if settings.dormant_keys:
         logger.info("These configuration keys have no effect yet: %s", ", ".join(settings.dormant_keys))
+    ignored = sorted(set(settings.db_engine_kwargs) - {"connect_args", "pool_size"})
+    if ignored:
+        logger.warning("Of db_engine_kwargs only connect_args and pool_size have an effect, not %s", ", ".join(ignored))
     if settings.unknown_keys:
         logger.warning("Unknown configuration keys are ignored: %s", ", ".join(settings.unknown_keys))

@@ -54,7 +54,7 @@ def store_settings(settings: Settings) -> StoreSettings:
     return StoreSettings(
         url=settings.system_database_url,
         schema=settings.dbos_system_schema,
-        pool_size=settings.sys_db_pool_size,
+        pool_size=settings.db_engine_kwargs.get("pool_size", settings.sys_db_pool_size),
         engine=settings.system_database_engine,
         connect_args=settings.db_engine_kwargs.get("connect_args", {}),
         idle_transaction_timeout_seconds=settings.sys_db_idle_transaction_timeout_sec,

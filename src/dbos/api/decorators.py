@@ -6,6 +6,7 @@ Decorated functions stay plain callables. A step called outside a workflow is an
 from __future__ import annotations
 
 import inspect
+import logging
 from collections.abc import Callable
 from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, cast
@@ -20,17 +21,20 @@ from dbos.runtime.operations.steps import step_spec
 from dbos.runtime.registry import MARK, Function, ValidateArgs, WorkflowSpec, split
 from dbos.runtime.step import perform
 
+logger = logging.getLogger("dbos")
+
 P = ParamSpec("P")
 R = TypeVar("R")
 C = TypeVar("C", bound=type)
 
 
 def workflow(
-    *,
+    *misplaced: object,
     name: str | None = None,
     max_recovery_attempts: int | None = 100,
     serialization_type: WorkflowSerializationFormat | None = None,
     validate_args: ValidateArgs | None = None,
+    auto_upgrade: bool | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """Make a function a durable workflow.
 
@@ -41,11 +45,15 @@ def workflow(
         serialization_type: How its arguments are stored; by default as the configuration says.
         validate_args: Given `(args, kwargs)` as they were stored, returns them as the function shall see them; what it
             raises fails the workflow. Applied when a workflow is recovered or dequeued.
+        auto_upgrade: Accepted, and without effect: a workflow stays with the version that started it.
 
     The function may be sync or async, and a plain function or a method of a `@DBOS.dbos_class()`. Calling it runs the
     workflow and returns its result; a workflow that was interrupted by a crash goes on from its last completed step.
     Raises DBOSException at decoration for what cannot be a workflow.
     """
+    _require_parentheses("workflow", misplaced)
+    if auto_upgrade:
+        logger.warning("@DBOS.workflow(auto_upgrade=True) has no effect: a workflow stays with its version")
     if max_recovery_attempts is not None and (
         not isinstance(max_recovery_attempts, int)
         or isinstance(max_recovery_attempts, bool)
@@ -68,7 +76,7 @@ def workflow(
 
 
 def step(
-    *,
+    *misplaced: object,
     name: str | None = None,
     retries_allowed: bool = False,
     interval_seconds: float = 1.0,
@@ -94,6 +102,7 @@ def step(
     outcome is recorded runs the step again, so steps should be idempotent. Raises DBOSException at decoration for
     options that cannot work.
     """
+    _require_parentheses("step", misplaced)
 
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         function = _function(func, name, "step")
@@ -145,6 +154,12 @@ class DBOSConfiguredInstance:
         current_registry().add_instance(self, config_name)
 
 
+def _require_parentheses(kind: str, misplaced: tuple[object, ...]) -> None:
+    """Raises DBOSException for `@DBOS.step` without parentheses, which hands the function over as an option."""
+    if misplaced:
+        raise DBOSException(f"Write @DBOS.{kind}() with parentheses; its options are keywords, not {misplaced[0]!r}")
+
+
 def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function:
     """Check what is decorated. Raises DBOSException."""
     if isinstance(func, (classmethod, staticmethod)):
@@ -163,8 +178,16 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         body=func,
         registry=current_registry(),
         is_async=inspect.iscoroutinefunction(func),
+        signature=_signature(func),
         in_class=qualified_name.rpartition(".")[0].rpartition(".")[2] not in ("", "<locals>"),
     )
+
+
+def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
+    try:
+        return inspect.signature(func)
+    except (TypeError, ValueError):  # a callable that does not tell
+        return None
 
 
 def _publish(function: Function, wrapper: Callable[P, R]) -> Callable[P, R]:

@@ -70,8 +70,8 @@ def list_workflows(
     wanted = WorkflowFilter(
         workflow_ids=many(workflow_ids),
         status=many(status),
-        start_time_ms=epoch_ms(start_time),
-        end_time_ms=epoch_ms(end_time),
+        start_time_ms=epoch_ms("start_time", start_time),
+        end_time_ms=epoch_ms("end_time", end_time),
         name=many(name),
         app_version=many(app_version),
         forked_from=many(forked_from),
@@ -101,11 +101,14 @@ def many(value: OneOrMany) -> tuple[str, ...] | None:
     return values or None
 
 
-def epoch_ms(time: str | None) -> int | None:
+def epoch_ms(what: str, time: str | None) -> int | None:
     """Epoch milliseconds of an ISO 8601 time. Raises ValueError."""
     if time is None:
         return None
-    moment = datetime.fromisoformat(time)
+    try:
+        moment = datetime.fromisoformat(time)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{what} must be an ISO 8601 time such as '2026-01-31T12:00:00Z', not {time!r}") from error
     if moment.tzinfo is None:
         moment = moment.replace(tzinfo=UTC)
     return round(moment.timestamp() * 1000)

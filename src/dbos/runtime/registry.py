@@ -71,6 +71,7 @@ class Function:
     binding: Binding = Binding.FUNCTION
 
     in_class: bool = False  # defined in the body of a class, going by its qualified name
+    signature: inspect.Signature | None = None
 
     @property
     def workflow_name(self) -> str:
@@ -93,6 +94,15 @@ class Target:
     def bind(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments as the plain function takes them."""
         return args if self.receiver is None else (self.receiver, *args)
+
+    def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Raises TypeError, as the call itself would, for arguments that do not fit the function."""
+        signature = self.function.signature
+        if signature is not None:
+            try:
+                signature.bind(*self.bind(args), **kwargs)
+            except TypeError as error:
+                raise TypeError(f"{self.function.name}(): {error}") from None
 
 
 Runnable = tuple[str, str, str]

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
+from dbos.model.ids import validate_workflow_id
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime.context import workflow_body
@@ -26,7 +27,7 @@ logger = logging.getLogger("dbos")
 
 def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
     """The status of one workflow, or None if there is none of that id."""
-    require_ids([workflow_id])
+    validate_workflow_id(workflow_id)
     return as_step("DBOS.getStatus", _status(engine, workflow_id))
 
 

@@ -210,6 +210,7 @@ def _row(
     parent: Attempt | None,
     step_id: int = 0,
 ) -> StartWorkflow:
+    target.check(args, kwargs)
     function = target.function
     spec = function.workflow or WorkflowSpec()
     inputs, serialization = engine.codec.encode_inputs(args, kwargs, spec.serialization_type)
