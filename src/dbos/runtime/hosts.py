@@ -139,11 +139,16 @@ class LoopHost:
                 self._thread.start()
             return self._loop
 
-    @staticmethod
-    def _run(loop: asyncio.AbstractEventLoop) -> None:
+    def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            while True:
+                try:
+                    loop.run_forever()
+                    break
+                except (KeyboardInterrupt, SystemExit):  # of one task, which has ended with it; its neighbours go on
+                    if self._closed:
+                        break
         finally:
             pending = asyncio.all_tasks(loop)
             for task in pending:

@@ -120,7 +120,7 @@ def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool, 
     engine.begin(attempt)  # from here on no sweep takes it for abandoned
     context = context or copy_context()
     if awaited:
-        engine.loop.submit(run_logged_async(attempt, call), engine.keep, context)
+        engine.loop.submit(_run_hosted(attempt, call), engine.keep, context)
     else:
         engine.threads.submit(partial(context.run, _run_logged, attempt, call))
 
@@ -132,6 +132,14 @@ def _run_logged(attempt: Attempt, call: Callable[[], Any]) -> None:
         _log_interruption(attempt, error)
     else:
         _log_failure(attempt, outcome)
+
+
+async def _run_hosted(attempt: Attempt, call: Callable[[], Any]) -> None:
+    """On our own loop, what asks the program to end ends one attempt, as it does on our threads."""
+    try:
+        await run_logged_async(attempt, call)
+    except (KeyboardInterrupt, SystemExit) as error:
+        _log_interruption(attempt, error)
 
 
 async def run_logged_async(attempt: Attempt, call: Callable[[], Any]) -> None:
