@@ -24,7 +24,7 @@ def sleep(engine: Engine, seconds: float) -> Operation[None]:
     not prolonged by them. A cancellation of the workflow ends it early. Raises DBOSException outside a workflow.
     """
     attempt = require_workflow_body("DBOS.sleep")
-    if not isfinite(seconds):
+    if not isinstance(seconds, int | float) or not isfinite(seconds):
         raise DBOSException(f"DBOS.sleep() takes a finite number of seconds, not {seconds!r}")
     step_id = attempt.next_step_id()
     row = attempt.recorded(step_id, NAME)

@@ -1,0 +1,123 @@
+"""api.md §8.4: durable sleep."""
+
+import asyncio
+import time
+
+import pytest
+
+from dbos import DBOS, SetWorkflowID, error
+from tests.support.fixture_types import Launch, Replay
+from tests.support.waiting import eventually
+
+FOREVER = 1000.0
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+def test_a_sleep_is_a_step_whose_output_is_when_it_ends(launch: Launch, replay: Replay, coroutine: bool) -> None:
+    @DBOS.workflow()
+    def plain() -> None:
+        DBOS.sleep(0.1)
+
+    @DBOS.workflow()
+    async def slow() -> None:
+        await DBOS.sleep_async(0.1)
+
+    launch()
+    before, begun = time.time(), time.monotonic()
+    with SetWorkflowID("w"):
+        if coroutine:
+            asyncio.run(slow())
+        else:
+            plain()
+    assert time.monotonic() - begun >= 0.095
+    (step,) = DBOS.list_workflow_steps("w")
+    assert (step["function_id"], step["function_name"], step["error"]) == (1, "DBOS.sleep", None)
+    assert before + 0.05 <= step["output"] <= time.time() + 0.05
+    assert replay("w").get_result() is None
+    assert DBOS.list_workflow_steps("w") == [step]
+
+
+@pytest.mark.parametrize("seconds", [0, -5, -0.0])
+def test_no_time_at_all_is_recorded_too(launch: Launch, seconds: float) -> None:
+    @DBOS.workflow()
+    def workflow() -> None:
+        DBOS.sleep(seconds)
+
+    launch()
+    with SetWorkflowID("w"):
+        workflow()
+    assert [step["function_name"] for step in DBOS.list_workflow_steps("w")] == ["DBOS.sleep"]
+
+
+def test_a_restart_does_not_prolong_a_sleep(launch: Launch) -> None:
+    @DBOS.workflow()
+    def workflow() -> float:
+        DBOS.sleep(1.0)
+        return time.time()
+
+    launch()
+    with SetWorkflowID("w"):
+        DBOS.start_workflow(workflow)
+    (step,) = eventually(lambda: DBOS.list_workflow_steps("w"))
+    launch()
+    launch()
+    woke = DBOS.get_result("w")
+    assert -0.05 <= woke - step["output"] < 0.9
+    assert DBOS.list_workflow_steps("w") == [step]
+
+
+def test_a_sleep_that_is_over_does_not_begin_again(launch: Launch, replay: Replay, database_url: str) -> None:
+    @DBOS.workflow()
+    def workflow() -> None:
+        DBOS.sleep(0.4)
+
+    launch()
+    with SetWorkflowID("w"):
+        workflow()
+    begun = time.monotonic()
+    replay("w").get_result()
+    assert time.monotonic() - begun < 0.35
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+def test_a_cancellation_wakes_the_sleeper(launch: Launch, coroutine: bool) -> None:
+    @DBOS.workflow()
+    def plain() -> None:
+        DBOS.sleep(FOREVER)
+
+    @DBOS.workflow()
+    async def slow() -> None:
+        await DBOS.sleep_async(FOREVER)
+
+    launch()
+    handle = DBOS.start_workflow(slow if coroutine else plain)
+    eventually(lambda: DBOS.list_workflow_steps(handle.workflow_id))
+    begun = time.monotonic()
+    DBOS.cancel_workflow(handle.workflow_id)
+    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+        handle.get_result()
+    DBOS.destroy(workflow_completion_timeout_sec=20)
+    assert time.monotonic() - begun < 10
+
+
+def test_a_sleep_needs_a_workflow_and_a_number(launch: Launch) -> None:
+    refused: list[str] = []
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        for seconds in (float("nan"), float("inf"), None, "1"):
+            try:
+                DBOS.sleep(seconds)  # type: ignore[arg-type]
+            except error.DBOSException as refusal:
+                refused.append(str(refusal))
+        DBOS.sleep(0)
+
+    launch()
+    with pytest.raises(error.DBOSException, match="within a workflow"):
+        DBOS.sleep(0)
+    with pytest.raises(error.DBOSException, match="within a workflow"):
+        asyncio.run(DBOS.sleep_async(0))
+    with SetWorkflowID("w"):
+        workflow()
+    assert len(refused) == 4
+    assert [step["function_id"] for step in DBOS.list_workflow_steps("w")] == [1]
