@@ -51,7 +51,11 @@ def checkpoint(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) ->
 
 
 def finish(workflow_id: str, epoch: int = 1, status: str = "SUCCESS", **fields: Any) -> FinishWorkflow:
-    plain: dict[str, Any] = {"output": '"done"' if status == "SUCCESS" else None, "error": None, "serialization": "json"}
+    plain: dict[str, Any] = {
+        "output": '"done"' if status == "SUCCESS" else None,
+        "error": None,
+        "serialization": "json",
+    }
     return FinishWorkflow(workflow_id, epoch, status, **{**plain, **fields})
 
 

@@ -1,4 +1,4 @@
-"""What the journal promises: everything acknowledged is durable, each record has its own result, nobody harms another."""
+"""What the journal promises: what is acknowledged is durable, every record has its own result, nobody harms another."""
 
 from __future__ import annotations
 
@@ -90,8 +90,9 @@ def test_a_delayed_workflow_is_due_by_the_databases_clock(store: Store) -> None:
 
 
 def test_a_timeout_becomes_a_deadline_unless_one_is_inherited(store: Store) -> None:
-    (own,), (inherited,) = (store.journal.write([start("a", timeout_ms=1_000)])), (
-        store.journal.write([start("b", timeout_ms=1_000, deadline_ms=42)])
+    (own,), (inherited,) = (
+        (store.journal.write([start("a", timeout_ms=1_000)])),
+        (store.journal.write([start("b", timeout_ms=1_000, deadline_ms=42)])),
     )
     row = store.workflows.load("a")
     assert row is not None
@@ -234,7 +235,22 @@ def test_a_batch_tells_every_record_apart(store: Store) -> None:
     }
 
 
-AWKWARD = ["", "NULL", "null", "{}", "a,b", '"', "\\", '\\"', "{a}", "'", "\n\t\r\b\x01\x7f", "\u00a0\u2028", "😀 ü", " x "]
+AWKWARD = [
+    "",
+    "NULL",
+    "null",
+    "{}",
+    "a,b",
+    '"',
+    "\\",
+    '\\"',
+    "{a}",
+    "'",
+    "\n\t\r\b\x01\x7f",
+    "\u00a0\u2028",
+    "😀 ü",
+    " x ",
+]
 
 
 @pytest.mark.parametrize("batch", [1, len(AWKWARD)])

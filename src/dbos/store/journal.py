@@ -17,7 +17,6 @@ from collections.abc import Sequence
 from typing import cast
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
-from dbos.store.lending import CLOSING_GRACE_SECONDS
 from dbos.store.pool import Pool
 from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
 
@@ -211,9 +210,7 @@ class Journal:
         for entry in orphans:
             entry.error = JournalClosed(NOT_WRITTEN)
         _announce(orphans)
-        self._thread.join(CLOSING_GRACE_SECONDS)
-        if self._thread.is_alive():
-            self._pool.writer.abort()
+        with self._pool.cut_short():
             self._thread.join()
 
     def disown(self, because: str) -> None:

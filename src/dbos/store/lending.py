@@ -1,7 +1,7 @@
 """Who may use which session: the writer behind a fair lock, and a few readers opened when they are needed.
 
 A borrowed session belongs to one thread until it is given back; an unsound one is closed then, and the next borrower
-opens another. Closing waits for borrowers, but not for ever: after a grace their connections are cut.
+opens another. Closing waits for borrowers; `abort` cuts the connections of those that take too long.
 """
 
 from __future__ import annotations
@@ -58,14 +58,9 @@ class Writer:
             session.abort()
 
     def close(self) -> None:
-        grace = threading.Timer(CLOSING_GRACE_SECONDS, self.abort)
-        grace.daemon = True
-        grace.start()
         with self.lock:
             self._closed = True
             self.give_back(self._session, sound=False)
-        grace.cancel()
-        grace.join()
 
     def disown(self) -> None:
         self.lock = FairLock()  # the old one may be held by a thread that does not exist here
@@ -145,16 +140,18 @@ class Readers:
             leaving, self._idle = self._idle, []
         for session in leaving:
             session.close()
-        deadline = time.monotonic() + CLOSING_GRACE_SECONDS
-        for _ in range(self._limit):
-            if not self._places.acquire(timeout=max(0.0, deadline - time.monotonic())):
-                with self._mutex:
-                    lent = list(self._lent)
-                for session in lent:
-                    session.abort()
-                self._places.acquire(timeout=CLOSING_GRACE_SECONDS)  # one that is still connecting closes itself later
-        for _ in range(self._limit):
+        # Wait for those that are out. One that is still connecting may take longer: it is closed when it comes back.
+        deadline = time.monotonic() + 2 * CLOSING_GRACE_SECONDS
+        returned = [self._places.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._limit)]
+        for _ in filter(None, returned):
             self._places.release()
+
+    def abort(self) -> None:
+        """From any thread: whatever blocks in a session fails soon."""
+        with self._mutex:
+            lent = list(self._lent)
+        for session in lent:
+            session.abort()
 
     def disown(self) -> None:
         _inherited.extend((*self._idle, *self._lent))

@@ -11,10 +11,11 @@ import logging
 import random
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
-from dbos.store.lending import Lender, LockedWriter, Readers, Writer
+from dbos.store.lending import CLOSING_GRACE_SECONDS, Lender, LockedWriter, Readers, Writer
 from dbos.store.records import Record
 
 T = TypeVar("T")
@@ -129,6 +130,24 @@ class Pool:
     def stop_waiting(self) -> None:
         """End every wait for the database to come back: what is in flight finishes or fails now."""
         self._closing.set()
+
+    @contextmanager
+    def cut_short(self) -> Iterator[None]:
+        """What blocks in a connection for longer than a grace while the body runs is cut off."""
+        grace = threading.Timer(CLOSING_GRACE_SECONDS, self._abort)
+        grace.name = "dbos-closing"
+        grace.daemon = True
+        grace.start()
+        try:
+            yield
+        finally:
+            grace.cancel()
+            grace.join()
+
+    def _abort(self) -> None:
+        self.writer.abort()
+        if self._readers is not None:
+            self._readers.abort()
 
     def close(self) -> None:
         """Close every session, each as soon as whoever uses it is done."""

@@ -6,6 +6,7 @@ The pieces come from the fixed list below; what users pass is always bound as a 
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import dataclass
 
 NO_LIMIT = 2**62  # both dialects take a number here
@@ -77,9 +78,12 @@ def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
     if wanted.queues_only:
         require("queue_name is not null")
     if wanted.workflow_id_prefix:
-        prefixes = {f"prefix_{place}": like_prefix(prefix) for place, prefix in enumerate(wanted.workflow_id_prefix)}
-        alternatives = " or ".join(f"workflow_uuid like :{name} escape '\\'" for name in prefixes)
-        require(f"({alternatives})", **prefixes)
+        alternatives = []
+        for place, prefix in enumerate(wanted.workflow_id_prefix):
+            condition, bound = _begins_with(prefix, f"prefix_{place}")
+            alternatives.append(condition)
+            values.update(bound)
+        require(f"({' or '.join(alternatives)})")
 
     where = f"where {' and '.join(conditions)}" if conditions else ""
     direction = "desc" if wanted.sort_desc else "asc"
@@ -90,8 +94,20 @@ def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
     return text, values
 
 
-def like_prefix(prefix: str) -> str:
-    r"""A pattern for `like ... escape '\'` that takes the prefix literally."""
-    for special in ("\\", "%", "_"):
-        prefix = prefix.replace(special, "\\" + special)
-    return prefix + "%"
+def _begins_with(prefix: str, name: str) -> tuple[str, dict[str, object]]:
+    """A range of ids instead of a pattern: it finds the same through the primary key, and nothing needs escaping."""
+    end = end_of_prefix(prefix)
+    if end is None:
+        return f"workflow_uuid >= :{name}", {name: prefix}
+    return f"(workflow_uuid >= :{name} and workflow_uuid < :{name}_end)", {name: prefix, f"{name}_end": end}
+
+
+def end_of_prefix(prefix: str) -> str | None:
+    """The smallest text greater than all that begin with the prefix, by code points; None if there is no end."""
+    for place in range(len(prefix) - 1, -1, -1):
+        following = ord(prefix[place]) + 1
+        if 0xD800 <= following <= 0xDFFF:
+            following = 0xE000  # surrogates are no characters
+        if following <= sys.maxunicode:
+            return prefix[:place] + chr(following)
+    return None

@@ -93,10 +93,11 @@ class Store:
             if self._closed:
                 return
             self._closed = True
-        self._pool.stop_waiting()
-        self.journal.close()
-        self.hints.close()
-        self._pool.close()
+        with self._pool.cut_short():
+            self.hints.close()
+            self._pool.stop_waiting()
+            self.journal.close()
+            self._pool.close()
 
     def disown(self) -> None:
         """In a forked child: everything here belongs to the parent. Refuse all use, close nothing."""

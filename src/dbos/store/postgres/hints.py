@@ -28,6 +28,7 @@ COALESCE_SECONDS = 0.01  # gathers the hints of a burst; nobody notices it in a 
 MAX_PAYLOAD_BYTES = 7_900  # the server refuses 8,000
 MAX_GATHERED_HINTS = 2_000  # beyond this, "anything may have changed" says it shorter
 RECONNECT_SECONDS = 1.0
+LAST_WORDS_SECONDS = 0.5  # for hints that are due when the store closes
 
 _logger = logging.getLogger("dbos")
 
@@ -161,9 +162,10 @@ class _Notifier:
         self._due.set()
 
     def _send_until_closed(self) -> None:
-        while not self._closing.is_set():
+        closing = False
+        while not closing:
             self._due.wait()
-            self._closing.wait(COALESCE_SECONDS)
+            closing = self._closing.wait(COALESCE_SECONDS)
             with self._mutex:
                 self._due.clear()
                 gathered, self._gathered = self._gathered, {}
@@ -179,7 +181,10 @@ class _Notifier:
             thread = self._thread
         self._due.set()
         if thread is not None:
-            thread.join()
+            thread.join(LAST_WORDS_SECONDS)
+            if thread.is_alive():
+                self._pool.stop_waiting()  # the database is away, and the store is closing
+                thread.join()
 
     def disown(self) -> None:
         self._mutex = threading.Lock()

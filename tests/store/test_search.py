@@ -1,0 +1,119 @@
+"""Listings: every filter by itself, in order, in pages, and never with what users pass inside the SQL."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from dbos.error import DBOSQueryTimeoutError
+from dbos.store.search import WorkflowFilter, end_of_prefix
+from dbos.store.store import Store
+from tests.store.conftest import OpenStore
+from tests.store.records import finish, start
+
+ROWS = [
+    start("a-1", authenticated_user="alice"),
+    start("a-2", name="other", application_version="v2"),
+    start("b_1", status="ENQUEUED", queue_name="q", executor_id="e9"),
+    start("b%1", parent_workflow_id="a-1", application_name=None),
+    start("B\\1", application_name="other"),
+    start("done"),
+]
+EVERY = [row.workflow_id for row in ROWS]
+
+
+@pytest.fixture
+def rows(store: Store) -> Store:
+    for row in ROWS:
+        store.journal.write([row])
+    store.journal.write([finish("done")])
+    return store
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({}, EVERY),
+        ({"workflow_ids": ("done", "a-1", "nobody")}, ["a-1", "done"]),
+        ({"workflow_ids": ()}, EVERY),
+        ({"status": ("ENQUEUED", "SUCCESS")}, ["b_1", "done"]),
+        ({"status": ("no such status",)}, []),
+        ({"name": ("other",)}, ["a-2"]),
+        ({"app_version": ("v2",)}, ["a-2"]),
+        ({"user": ("alice", "bob")}, ["a-1"]),
+        ({"parent_workflow_id": ("a-1",)}, ["b%1"]),
+        ({"queue_name": ("q",)}, ["b_1"]),
+        ({"queues_only": True}, ["b_1"]),
+        ({"executor_id": ("e9",)}, ["b_1"]),
+        ({"forked_from": ("a-1",)}, []),
+        ({"application_name": ("other",)}, ["B\\1"]),
+        ({"application_name": ("app", None)}, ["a-1", "a-2", "b_1", "b%1", "done"]),
+        ({"application_name": (None,)}, ["b%1"]),
+        ({"workflow_id_prefix": ("a-",)}, ["a-1", "a-2"]),
+        ({"workflow_id_prefix": ("b_", "d")}, ["b_1", "done"]),
+        ({"workflow_id_prefix": ("b%",)}, ["b%1"]),
+        ({"workflow_id_prefix": ("B\\",)}, ["B\\1"]),
+        ({"workflow_id_prefix": ("%",)}, []),
+        ({"workflow_id_prefix": ("A",)}, []),
+        ({"workflow_id_prefix": ("", "A")}, EVERY),
+        ({"limit": 2}, EVERY[:2]),
+        ({"limit": 2, "offset": 1}, EVERY[1:3]),
+        ({"offset": 4}, EVERY[4:]),
+        ({"limit": 0}, []),
+        ({"sort_desc": True}, EVERY[::-1]),
+        ({"sort_desc": True, "limit": 1, "status": ("PENDING",)}, ["B\\1"]),
+        ({"start_time_ms": 2**50}, []),
+        ({"end_time_ms": 2**50}, EVERY),
+        ({"end_time_ms": 1}, []),
+    ],
+)
+def test_filters(rows: Store, wanted: dict[str, Any], found: list[str]) -> None:
+    assert [row.workflow_uuid for row in rows.workflows.search(WorkflowFilter(**wanted))] == found
+
+
+def test_times_are_inclusive(rows: Store) -> None:
+    created = {row.workflow_uuid: row.created_at for row in rows.workflows.load_many(EVERY)}
+    moment = created["b_1"]
+    wanted = WorkflowFilter(start_time_ms=moment, end_time_ms=moment)
+    assert [row.workflow_uuid for row in rows.workflows.search(wanted)] == [
+        each for each in EVERY if created[each] == moment
+    ]
+
+
+def test_payloads_only_as_wanted(rows: Store) -> None:
+    (row,) = rows.workflows.search(WorkflowFilter(workflow_ids=("done",)))
+    assert (row.inputs is not None, row.output) == (True, '"done"')
+    (row,) = rows.workflows.search(WorkflowFilter(workflow_ids=("done",), load_input=False, load_output=False))
+    assert (row.inputs, row.output, row.error) == (None, None, None)
+    assert row.status == "SUCCESS"
+
+
+@pytest.mark.parametrize(
+    "hostile", ["' or 1=1 --", '"; drop table workflow_status', ":limit", "{each:ids}", "$1", "?", "%s"]
+)
+def test_values_stay_values(rows: Store, hostile: str) -> None:
+    for field in ("workflow_ids", "status", "name", "user", "application_name", "workflow_id_prefix"):
+        assert rows.workflows.search(WorkflowFilter(**{field: (hostile,)})) == []
+    assert len(rows.workflows.search(WorkflowFilter())) == len(ROWS)
+
+
+CHARACTERS = st.text(alphabet=st.sampled_from("a\ud7ff\ue000\U0010ffff%_\\'"), max_size=4)
+
+
+@given(prefix=CHARACTERS, text=CHARACTERS)
+def test_the_range_of_a_prefix(prefix: str, text: str) -> None:
+    end = end_of_prefix(prefix)
+    assert (prefix <= text and (end is None or text < end)) == text.startswith(prefix)
+    assert (prefix.encode() <= text.encode()) == (prefix <= text)  # the databases compare the bytes of UTF-8
+
+
+def test_a_slow_listing_gives_up(open_store: OpenStore, database_url: str) -> None:
+    store = open_store(query_timeout_seconds=0.2)
+    store.journal.write([start(f"w{n}") for n in range(2_000)])
+    slow = "select count(*) from " + ", ".join(f"{{schema}}.workflow_status as {alias}" for alias in "abc")
+    with pytest.raises(DBOSQueryTimeoutError):
+        store._pool.read_within(0.2, slow)
+    assert len(store.workflows.search(WorkflowFilter(limit=1))) == 1  # the connection is as good as before
