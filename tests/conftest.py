@@ -20,6 +20,13 @@ from tests.support.postgres import PostgresCluster
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
 
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """`--all-points`: every crash point on Postgres too, and every pair of them on both databases."""
+    parser.addoption("--all-points", action="store_true", help="every crash point where the default is a sample")
+
+
 # ---------------------------------------------------------------- databases
 
 

@@ -110,9 +110,10 @@ class Attempt:
         return row
 
     def revoke(self, status: Status) -> None:
-        """The right to write is gone: the next step does not start, and whoever waits inside wakes up."""
+        """The right to write is gone: the next step does not start, and whoever waits inside, or for it, wakes up."""
         self.revoked = status
         self.engine.waiters.wake("attempt", self.workflow_id)
+        self.engine.waiters.wake("workflow", self.workflow_id)
 
     def revocation(self) -> DBOSWorkflowCancelledError | DBOSWorkflowConflictIDError:
         """The exception that ends this attempt; neither is an `Exception`, so user code does not swallow it."""

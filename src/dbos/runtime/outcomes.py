@@ -53,7 +53,7 @@ def await_outcome(
             if attempt is not None and attempt.outcome is not None:
                 return attempt.outcome
             engine.ensure_open()
-            local = attempt is not None and not attempt.ended and attempt.engine is engine
+            local = attempt is not None and attempt.engine is engine and not attempt.ended and attempt.revoked is None
             if not local:
                 row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
                 if row is None and must_exist:

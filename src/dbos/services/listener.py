@@ -62,11 +62,11 @@ class Listener(Service):
         self._probe_due = False
         self._probed_at = time.monotonic()
         active = engine.active()
-        waited = [each for each in engine.waiters.waiting_for("workflow") if each not in active]
+        owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
+        waited = [each for each in engine.waiters.waiting_for("workflow") if each not in owned]
         for start in range(0, len(waited), PROBE_LIMIT):
             for workflow_id in engine.store.workflows.finished(waited[start : start + PROBE_LIMIT]):
                 engine.waiters.wake("workflow", workflow_id)
-        owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
         if owned:
             for workflow_id in engine.store.workflows.lost(owned):
                 self._revoke(workflow_id, owned[workflow_id])

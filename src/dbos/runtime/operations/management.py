@@ -91,10 +91,18 @@ def require_ids(workflow_ids: Sequence[str]) -> list[str]:
 
 
 def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> Operation[None]:
-    if cancel_children:
-        workflow_ids = workflow_ids + (yield Ask(engine.store.workflows.children, workflow_ids))
     changed: list[str] = yield Ask(engine.store.workflows.cancel, workflow_ids)
     announce_cancelled(engine, changed)
+    reached = set(workflow_ids)
+    while cancel_children:
+        # Parents first: a cancelled one starts nothing more, so whoever is not found now is found the next time round.
+        children: list[str] = yield Ask(engine.store.workflows.children, workflow_ids)
+        late = [each for each in children if each not in reached]
+        if not late:
+            return
+        changed = yield Ask(engine.store.workflows.cancel, late)
+        announce_cancelled(engine, changed)
+        reached.update(late)
 
 
 def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:

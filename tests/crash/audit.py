@@ -1,0 +1,111 @@
+"""The auditor: triggers in the test's database write down every change of a workflow and of a checkpoint.
+
+They see what a test that looks at the end cannot: a status that flipped and flipped back, an outcome written twice, a
+checkpoint that changed. `violations` reads the log against the rules of the state machine.
+"""
+
+from __future__ import annotations
+
+from tests.support.raw_sql import run_sql
+
+TRANSITIONS = {
+    None: {"PENDING", "ENQUEUED", "DELAYED"},
+    "DELAYED": {"ENQUEUED", "CANCELLED"},
+    "ENQUEUED": {"PENDING", "CANCELLED", "ENQUEUED"},
+    "PENDING": {"PENDING", "ENQUEUED", "SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"},
+    "ERROR": {"ENQUEUED"},
+    "CANCELLED": {"ENQUEUED"},
+    "MAX_RECOVERY_ATTEMPTS_EXCEEDED": {"ENQUEUED", "CANCELLED"},
+    "SUCCESS": set(),
+}
+FINISHED = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
+KEEP_THE_EPOCH = {"SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}  # written by the owner itself
+
+COLUMNS = "workflow_uuid, old_status, new_status, old_epoch, new_epoch, old_outcome, new_outcome, completed"
+OUTCOME = "coalesce({0}.output, '-') || '/' || coalesce({0}.error, '-')"
+
+SQLITE = (
+    "create table audit (number integer primary key, workflow_uuid text, old_status text, new_status text,"
+    " old_epoch integer, new_epoch integer, old_outcome text, new_outcome text, completed integer)",
+    "create table audit_steps (workflow_uuid text, function_id integer, event text)",
+    f"create trigger audit_start after insert on workflow_status begin insert into audit ({COLUMNS}) values"
+    f" (new.workflow_uuid, null, new.status, null, new.epoch, '-/-', {OUTCOME.format('new')},"
+    " new.completed_at is not null); end",
+    f"create trigger audit_change after update on workflow_status begin insert into audit ({COLUMNS}) values"
+    f" (new.workflow_uuid, old.status, new.status, old.epoch, new.epoch, {OUTCOME.format('old')},"
+    f" {OUTCOME.format('new')}, new.completed_at is not null); end",
+    "create trigger audit_step after update on operation_outputs begin"
+    " insert into audit_steps values (old.workflow_uuid, old.function_id, 'changed'); end",
+    "create trigger audit_loss after delete on operation_outputs begin"
+    " insert into audit_steps values (old.workflow_uuid, old.function_id, 'deleted'); end",
+)
+
+POSTGRES = (
+    "create table audit (number bigserial primary key, workflow_uuid text, old_status text, new_status text,"
+    " old_epoch bigint, new_epoch bigint, old_outcome text, new_outcome text, completed boolean)",
+    "create table audit_steps (workflow_uuid text, function_id bigint, event text)",
+    "create function audit_start() returns trigger language plpgsql as $$ begin"
+    f" insert into dbos.audit ({COLUMNS}) values (new.workflow_uuid, null, new.status, null, new.epoch, '-/-',"
+    f" {OUTCOME.format('new')}, new.completed_at is not null); return null; end $$",
+    "create function audit_change() returns trigger language plpgsql as $$ begin"
+    f" insert into dbos.audit ({COLUMNS}) values (new.workflow_uuid, old.status, new.status, old.epoch, new.epoch,"
+    f" {OUTCOME.format('old')}, {OUTCOME.format('new')}, new.completed_at is not null); return null; end $$",
+    "create function audit_step() returns trigger language plpgsql as $$ begin"
+    " insert into dbos.audit_steps values (old.workflow_uuid, old.function_id, lower(tg_op)); return null; end $$",
+    "create trigger audit_start after insert on workflow_status for each row execute function audit_start()",
+    "create trigger audit_change after update on workflow_status for each row execute function audit_change()",
+    "create trigger audit_step after update or delete on operation_outputs for each row execute function audit_step()",
+)
+
+
+def install(database_url: str) -> None:
+    """From here on everything is written down. The system tables must exist."""
+    for statement in SQLITE if database_url.startswith("sqlite") else POSTGRES:
+        run_sql(database_url, statement)
+
+
+def violations(database_url: str, run_id: str, *, reopens_failures: bool = False) -> list[str]:
+    """What broke the rules in one run; `reopens_failures` allows the loss of checkpoints that a resume brings."""
+    of_run = f"where workflow_uuid like '{run_id}%'"
+    found: list[str] = []
+    if not reopens_failures:
+        for workflow_id, step_id, event in run_sql(database_url, f"select * from audit_steps {of_run}"):
+            found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
+    for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number"):
+        found += _judge(*change)
+    return found
+
+
+def _judge(
+    workflow_id: str,
+    old: str | None,
+    new: str,
+    old_epoch: int | None,
+    new_epoch: int,
+    old_outcome: str,
+    new_outcome: str,
+    completed: bool,
+) -> list[str]:
+    """The rules that one change of a workflow breaks."""
+    change = f"{workflow_id}: {old} {old_epoch} -> {new} {new_epoch}"
+    found = []
+    same = (old, old_epoch, old_outcome) == (new, new_epoch, new_outcome)
+    if same:  # its attributes or its times
+        return []
+    if new not in TRANSITIONS[old]:
+        found.append(f"{change}: no such transition")
+    if bool(completed) != (new in FINISHED):
+        found.append(f"{change}: completed_at does not fit the status")
+    if old is not None and old_epoch is not None:
+        expected = old_epoch if new in KEEP_THE_EPOCH else old_epoch + 1
+        if new_epoch != expected:
+            found.append(f"{change}: the epoch should be {expected}")
+    if old_outcome != new_outcome and not (old == "PENDING" and new in FINISHED) and new_outcome != "-/-":
+        found.append(f"{change}: the outcome was written outside of finishing")
+    return found
+
+
+def unfinished(database_url: str) -> int:
+    """How many workflows have not ended."""
+    count: int = run_sql(database_url, "select count(*) from workflow_status where completed_at is null")[0][0]
+    return count

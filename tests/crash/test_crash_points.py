@@ -1,0 +1,81 @@
+"""Every scenario, killed at every effect, before and after it; and killed again while it recovers.
+
+On SQLite all single crashes run by default; on Postgres a spread of them, as of the double crashes on both. All of them
+run with `--all-points`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import product
+
+import pytest
+
+from tests.crash import blocking, coroutines, operations  # noqa: F401 (they fill the list of scenarios)
+from tests.crash.scenario import SCENARIOS
+from tests.crash.trial import Trial
+from tests.support.crashing import Point, Seam, When
+
+SIDES = (When.BEFORE, When.AFTER)
+POSTGRES_POINTS = 6
+DOUBLE_CRASHES = 6
+
+pytestmark = [
+    pytest.mark.parametrize("name", SCENARIOS),
+    pytest.mark.timeout(1800),  # thousands of runs with --all-points; by default a few seconds
+    pytest.mark.filterwarnings("ignore:coroutine .* was never awaited"),  # a dead loop starts no task any more
+]
+
+
+def test_a_killed_run_is_recovered_at_every_effect(name: str, database_url: str, seam: Seam, all_points: bool) -> None:
+    with trial(name, database_url, seam) as run:
+        points = [Point(number + 1, when) for number in range(len(run.effects)) for when in SIDES]
+        if database_url.startswith("postgres") and not all_points:
+            points = spread(points, POSTGRES_POINTS)
+        reached = 0
+        for number, point in enumerate(points):
+            reached += attempt(run, f"run{number}", [point])
+        assert reached >= 0.75 * len(points), "too many points lay behind the end of their run"
+
+
+def test_a_run_killed_again_while_it_recovers_is_recovered(
+    name: str, database_url: str, seam: Seam, all_points: bool
+) -> None:
+    with trial(name, database_url, seam) as run:
+        numbers = range(1, len(run.effects) + 1)
+        points = [Point(number, when) for number, when in product(numbers, SIDES)]
+        pairs = [(first, second) for first, second in product(points, points) if second.number <= len(run.effects)]
+        if not all_points:
+            pairs = spread(pairs, DOUBLE_CRASHES if database_url.startswith("sqlite") else 2)
+        twice = sum(attempt(run, f"run{number}", pair) == 2 for number, pair in enumerate(pairs))
+        assert twice > 0
+
+
+@contextmanager
+def trial(name: str, database_url: str, seam: Seam) -> Iterator[Trial]:
+    """A scenario, run once without any harm."""
+    run = Trial(SCENARIOS[name], database_url, seam)
+    try:
+        yield run
+    finally:
+        run.close()
+
+
+def attempt(run: Trial, run_id: str, points: Sequence[Point]) -> int:
+    """Kill and recover a run; how many of the points were reached."""
+    try:
+        effects = run.run(f"{run_id}-", points)
+    except Exception as error:
+        where = ", then ".join(str(point) for point in points)
+        error.add_note(f"{run.scenario.name}, killed {where}; undisturbed, the effects are:")
+        error.add_note("\n".join(f"{number:4} {each}" for number, each in enumerate(run.effects, 1)))
+        raise
+    return sum(point.number <= count for point, count in zip(points, effects, strict=False))
+
+
+def spread(points: Sequence[Point], count: int) -> list[Point]:
+    """So many of them, evenly spread, the first and the last included."""
+    if len(points) <= count:
+        return list(points)
+    return [points[round(index * (len(points) - 1) / (count - 1))] for index in range(count)]

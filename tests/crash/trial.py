@@ -1,0 +1,162 @@
+"""One trial: run a scenario, kill it at given points, recover it, and compare it with the run that nobody disturbed."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from dbos import DBOS
+from tests.crash import audit
+from tests.crash.ledger import Ledger
+from tests.crash.scenario import Scenario, perform
+from tests.support.crashing import Crashed, Point, Process, Seam
+from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
+
+STEPS = "workflow_uuid, function_id, function_name, output, error, child_workflow_id, epoch"
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """What a run leaves behind, free of its id and of what may differ between two runs."""
+
+    outcome: tuple[str, str]
+    workflows: dict[str, tuple[str, str]]  # id -> name, status
+    steps: dict[tuple[str, int], tuple[str, bool, str | None]]  # id, number -> name, did it fail, child
+
+
+class Trial:
+    """A scenario on one database, run again and again under ids of its own."""
+
+    def __init__(self, scenario: Scenario, database_url: str, seam: Seam, **config: Any) -> None:
+        self.scenario = scenario
+        self.seam = seam
+        self.ledger = Ledger()
+        self.process = Process(database_url, **config)
+        DBOS.destroy(destroy_registry=True)
+        self._drive = scenario.build(self.ledger)
+        self._url = database_url
+        self.process.launch()
+        audit.install(database_url)
+        self.undisturbed = self._undisturbed()
+        self.effects = list(seam.trace)
+
+    def close(self) -> None:
+        """Let go of everything."""
+        self.process.stop()
+        DBOS.destroy(destroy_registry=True)
+
+    def _undisturbed(self) -> Picture:
+        self.seam.arm(None)
+        outcome = perform(self._drive, "calm")
+        self.settle()
+        picture = self._picture("calm", outcome)
+        self._check("calm", picture, crashes=0)
+        assert self.ledger.most_starts("calm") <= 1, "a step began twice although nothing went wrong"
+        return picture
+
+    # ------------------------------------------------------------ running
+
+    def run(self, run_id: str, points: Sequence[Point]) -> list[int]:
+        """Kill the run at each of the points in turn, recover it and check everything.
+
+        Answers how many effects each of the lives had that a point was meant for. A life that ends before its point is
+        fine: how often one waits, for example, depends on how long others take.
+        """
+        effects, crashes = [], 0
+        for point in points:
+            self.seam.arm(point)
+            self._live(run_id)
+            effects.append(len(self.seam.trace))
+            if not self.seam.struck:
+                break
+            crashes += 1
+            before = self._checkpoints(run_id)
+            self.process.kill()
+            self.checkpoints_stay(run_id, before, at=point)
+        self.seam.arm(None)
+        self._ensure_launched()
+        outcome = perform(self._drive, run_id)
+        self.settle()
+        picture = self._picture(run_id, outcome)
+        self._check(run_id, picture, crashes)
+        assert picture == self.undisturbed
+        if not self.scenario.reopens_failures:
+            self.checkpoints_stay(run_id, before if crashes else [], at=points[-1])
+        return effects
+
+    def _live(self, run_id: str) -> None:
+        """One life of the process: until the scenario is through, or until death."""
+        try:
+            self._ensure_launched()
+            outcome = perform(self._drive, run_id)
+            eventually(lambda: self.seam.struck or self._is_quiet())
+        except Crashed:
+            return
+        if not self.seam.struck:
+            assert outcome == self.undisturbed.outcome
+
+    def _ensure_launched(self) -> None:
+        if not self.process.alive:
+            self.process.launch()
+
+    def settle(self) -> None:
+        """Wait until every workflow has ended and nothing runs."""
+        eventually(self._is_quiet)
+
+    def _is_quiet(self) -> bool:
+        return not self.process.engine.active() and audit.unfinished(self._url) == 0
+
+    # ------------------------------------------------------------ checking
+
+    def _picture(self, run_id: str, outcome: tuple[str, str]) -> Picture:
+        workflows = run_sql(
+            self._url, f"select workflow_uuid, name, status from workflow_status where workflow_uuid like '{run_id}%'"
+        )
+        return Picture(
+            outcome,
+            {_free(run_id, each): (name, status) for each, name, status in workflows},
+            {
+                (_free(run_id, each), number): (name, error is not None, child and _free(run_id, child))
+                for each, number, name, _, error, child, _ in self._checkpoints(run_id)
+            },
+        )
+
+    def _checkpoints(self, run_id: str) -> list[tuple[Any, ...]]:
+        return run_sql(
+            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like '{run_id}%' order by 1, 2"
+        )
+
+    def checkpoints_stay(self, run_id: str, before: Sequence[tuple[Any, ...]], at: Point) -> None:
+        """Invariant I9: what was recorded when the process died is there, byte for byte."""
+        lost = set(before) - set(self._checkpoints(run_id))
+        assert not lost, f"checkpoints of before the crash ({at}) changed or went away: {lost}"
+
+    def _check(self, run_id: str, picture: Picture, crashes: int) -> None:
+        """The invariants I3, I4, I6, I7, I10 and I11, which hold whatever happens."""
+        broken = audit.violations(self._url, run_id, reopens_failures=self.scenario.reopens_failures)
+        assert not broken, broken
+        starts = self.ledger.of_run(run_id)
+        recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(run_id)}
+        for entry in starts:
+            epoch = recorded.get((entry.workflow_id, entry.step_id))
+            assert epoch is None or entry.epoch <= epoch, f"{entry} began although epoch {epoch} had recorded it"
+        began = {(_free(run_id, entry.workflow_id), entry.step_id) for entry in starts}
+        for step, (name, _, child) in picture.steps.items():
+            ours = name.startswith("DBOS.") or child is not None
+            assert ours or step in began, f"step {step} ({name}) was recorded and never ran"
+        if not self.scenario.steers:
+            self._check_attempts(run_id, crashes)
+
+    def _check_attempts(self, run_id: str, crashes: int) -> None:
+        for workflow_id, epoch, attempts in run_sql(
+            self._url,
+            f"select workflow_uuid, epoch, recovery_attempts from workflow_status where workflow_uuid like '{run_id}%'",
+        ):
+            assert epoch == attempts, f"{workflow_id} was claimed {epoch} times, and counts {attempts} attempts"
+            assert epoch <= crashes + 1, f"{workflow_id} was claimed {epoch} times in {crashes + 1} lives"
+
+
+def _free(run_id: str, text: str) -> str:
+    return text.replace(run_id, "RUN", 1)
