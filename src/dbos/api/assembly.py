@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from dataclasses import dataclass
 
 from dbos.api.configuration import Settings
@@ -20,6 +21,8 @@ from dbos.store.store import Store
 
 logger = logging.getLogger("dbos")
 
+FAREWELL_SECONDS = 2.0  # for the last round of every service and the end of our lease; usually a few milliseconds
+
 
 @dataclass(frozen=True, slots=True)
 class Running:
@@ -35,18 +38,29 @@ class Running:
             service.start()
 
     def stop(self, completion_timeout_seconds: float) -> None:
-        """Stop serving; give running workflows that long to finish; then let go of everything."""
+        """Stop serving; give running workflows that long to finish; then let go of everything.
+
+        That takes a bounded time even if the database is away: closing the engine ends every wait for it.
+        """
         for service in self.services:
             if service is not self.recovery:
-                service.stop()
+                service.dismiss()
         if completion_timeout_seconds > 0:
             self.engine.wait_until_idle(completion_timeout_seconds)
-        self.recovery.stop()
+        overdue = threading.Timer(FAREWELL_SECONDS, self.engine.close)
+        overdue.name, overdue.daemon = "dbos-farewell", True
+        overdue.start()
         try:
+            for service in self.services:
+                service.stop()
             self.recovery.retire()
         except Exception:
             logger.warning("This executor could not say goodbye; its lease ends by itself", exc_info=True)
-        self.engine.close()
+        finally:
+            overdue.cancel()
+            overdue.join()
+            if not self.engine.closed:
+                self.engine.close()
 
 
 def store_settings(settings: Settings) -> StoreSettings:

@@ -40,10 +40,14 @@ class Service(ABC):
         """Begin."""
         self._thread.start()
 
-    def stop(self) -> None:
-        """End after the round that runs; returns when the thread is gone."""
+    def dismiss(self) -> None:
+        """End after the round that runs."""
         self._stopping = True
         self.interrupt()
+
+    def stop(self) -> None:
+        """The same; returns when the thread is gone."""
+        self.dismiss()
         if self._thread.is_alive() and self._thread is not threading.current_thread():
             self._thread.join(STOP_SECONDS)
         self.engine.waiters.forget(self._registration)
