@@ -1,0 +1,53 @@
+"""A program of its own interpreter, for tests of how one ends: `python -m tests.support.worker_script MODE URL LEDGER`.
+
+It launches, starts work, says `ready`, waits for a line, and comes to its end in one of these modes:
+
+- `leave`: the main function returns, with workflows of both colours running, and without `DBOS.destroy()`;
+- `call`: it is in the middle of a direct call of a workflow, where a signal finds it;
+- `call_async`: the same on an event loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+
+from dbos import DBOS, SetWorkflowID
+from tests.support import worker_workflows as application
+
+
+def main(mode: str, url: str, ledger: str, gate: str) -> None:
+    application.keep_ledger(ledger)
+    DBOS(
+        config={
+            "name": "test-app",
+            "application_version": "1",
+            "system_database_url": url,
+            "log_level": "CRITICAL",
+        }
+    )
+    DBOS.launch()
+    if mode == "leave":
+        leave(gate)
+    elif mode == "call":
+        with SetWorkflowID("gated"):
+            application.gated(gate)
+    else:
+        asyncio.run(call_async())
+
+
+def leave(gate: str) -> None:
+    for name, arguments in {"gated": (gate,), "walk": (50, 20), "walk_async": (50, 20), "doze": (0.5,)}.items():
+        with SetWorkflowID(name):
+            DBOS.start_workflow(application.WORKFLOWS[name], *arguments)
+    print("ready", flush=True)
+    sys.stdin.readline()
+
+
+async def call_async() -> None:
+    with SetWorkflowID("walk_async"):
+        await application.walk_async(200, 10)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
