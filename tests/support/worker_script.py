@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 from tests.support import worker_workflows as application
@@ -37,7 +38,8 @@ def main(mode: str, url: str, ledger: str, gate: str) -> None:
 
 
 def leave(gate: str) -> None:
-    for name, arguments in {"gated": (gate,), "walk": (50, 20), "walk_async": (50, 20), "doze": (0.5,)}.items():
+    work: dict[str, tuple[Any, ...]] = {"gated": (gate,), "walk": (50, 20), "walk_async": (50, 20), "doze": (0.5,)}
+    for name, arguments in work.items():
         with SetWorkflowID(name):
             DBOS.start_workflow(application.WORKFLOWS[name], *arguments)
     print("ready", flush=True)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from dbos import DBOS
 from tests.support.worker_ledger import Ledger
@@ -158,6 +160,6 @@ def doze(seconds: float) -> int:
     return os.getpid()
 
 
-WORKFLOWS = {
+WORKFLOWS: dict[str, Callable[..., Any]] = {
     function.__name__: function for function in (parcel, doomed, order, order_async, gated, walk, walk_async, doze)
 }

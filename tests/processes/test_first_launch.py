@@ -1,0 +1,91 @@
+"""Many processes launch on a new database at once, and databases that are not ours are refused untouched."""
+
+import hashlib
+import sqlite3
+from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from dbos import DBOS
+from dbos.error import DBOSInitializationError
+from tests.processes.conftest import Start
+from tests.support.raw_sql import run_sql
+
+RACERS = 10
+
+Launch = Callable[..., type[DBOS]]
+
+
+def test_racing_processes_migrate_once(start: Start, database_url: str) -> None:
+    workers = [start(launched=False, executor_id=f"racer-{number}") for number in range(RACERS)]
+    launches = [worker.begin("launch") for worker in workers]
+    for launch in launches:
+        launch.result(60)
+    answers = [worker.begin("run", "parcel", f"parcel-{worker.pid}", "Ada") for worker in workers]
+    assert [answer.result(60) for answer in answers] == ["pack and label for Ada"] * RACERS
+    versions = run_sql(database_url, "select version from dbos_migrations order by version")
+    assert versions == [(number + 1,) for number in range(len(versions))]
+    assert run_sql(database_url, "select count(*) from executors") == [(RACERS,)]
+    assert run_sql(database_url, "select status, count(*) from workflow_status group by status") == [
+        ("SUCCESS", RACERS)
+    ]
+
+
+def contents(url: str) -> str:
+    """Everything that a launch could have touched."""
+    if url.startswith("sqlite"):
+        path = Path(url.removeprefix("sqlite:///"))
+        others = sorted(each.name for each in path.parent.iterdir() if each.name.startswith(path.name))
+        return f"{others} {hashlib.sha256(path.read_bytes()).hexdigest()}"
+    with psycopg.connect(url) as connection:
+        columns = connection.execute(
+            "select table_schema, table_name, column_name, data_type from information_schema.columns"
+            " where table_schema not in ('pg_catalog', 'information_schema') order by 1, 2, ordinal_position"
+        ).fetchall()
+        counts = [
+            connection.execute(psycopg.sql.SQL("select * from {}").format(psycopg.sql.Identifier(*name))).fetchall()
+            for name in sorted({column[:2] for column in columns})
+        ]
+        return f"{columns} {counts}"
+
+
+def plant(url: str, *statements: str) -> None:
+    """Run statements and leave nothing open; on SQLite nothing in a log beside the file either."""
+    if url.startswith("sqlite"):
+        with closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as connection:
+            for statement in statements:
+                connection.execute(statement)
+            connection.commit()
+        return
+    with psycopg.connect(url) as connection:
+        connection.execute("create schema if not exists dbos")
+        connection.execute("set search_path = dbos")
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_the_database_of_another_library_is_refused_untouched(launch: Launch, database_url: str) -> None:
+    plant(
+        database_url,
+        "create table workflow_status (workflow_uuid text primary key, status text)",
+        "insert into workflow_status values ('theirs', 'PENDING')",
+    )
+    before = contents(database_url)
+    with pytest.raises(DBOSInitializationError, match="another library"):
+        launch()
+    assert contents(database_url) == before
+
+
+def test_a_newer_schema_is_refused_untouched(launch: Launch, database_url: str) -> None:
+    launch()
+    DBOS.destroy()
+    plant(database_url, "update dbos_migrations set version = version + 1000")
+    before = contents(database_url)
+    with pytest.raises(DBOSInitializationError, match="Upgrade the library"):
+        launch()
+    assert contents(database_url) == before
+    plant(database_url, "update dbos_migrations set version = version - 1000")
+    launch()

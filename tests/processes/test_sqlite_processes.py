@@ -1,0 +1,75 @@
+"""Several processes on one SQLite file: they wake each other, cancel each other's work, and all get to write."""
+
+import statistics
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.processes.conftest import Start
+from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
+from tests.support.worker_ledger import Ledger
+from tests.support.workers import WorkerError
+
+WRITERS = 8
+WORKFLOWS_PER_WRITER = 15
+STEPS = 5
+CANCELLATION_SECONDS = 0.1  # in which another process's cancellation keeps every further step from starting
+WAKE_UP_SECONDS = 0.1  # to hear of another process's commit; the floor without hints is a second
+
+
+def test_a_waiting_process_hears_of_the_end(start_on: Start, sqlite_url: str, ledger: Ledger, tmp_path: Path) -> None:
+    runner, waiting = start_on(sqlite_url), start_on(sqlite_url)
+    delays = []
+    for number in range(5):
+        gate = tmp_path / f"gate-{number}"
+        runner.call("start", "gated", f"gated-{number}", str(gate))
+        heard = waiting.begin("result_at", f"gated-{number}")
+        eventually(lambda number=number: len(ledger.begun(f"gated-{number}")) == 2)  # type: ignore[misc]
+        gate.touch()
+        finished_at = runner.call("result_at", f"gated-{number}")
+        delays.append(heard.result(30) - finished_at)
+    assert statistics.median(delays) < WAKE_UP_SECONDS, delays
+
+
+@pytest.mark.parametrize("workflow", ["walk", "walk_async"])
+def test_cancellation_by_another_process(start: Start, ledger: Ledger, workflow: str) -> None:
+    runner, other = start(), start()
+    overruns = []
+    for number in range(3):
+        workflow_id = f"{workflow}-{number}"
+        runner.call("start", workflow, workflow_id, 2_000, 5)
+        eventually(lambda workflow_id=workflow_id: len(ledger.begun(workflow_id)) > 3)  # type: ignore[misc]
+        cancelled_at = other.call("cancel", workflow_id)
+        with pytest.raises(WorkerError, match="DBOSAwaitedWorkflowCancelledError"):
+            runner.call("result", workflow_id)
+        overruns.append(ledger.begun(workflow_id)[-1].at - cancelled_at)
+    assert statistics.median(overruns) < CANCELLATION_SECONDS, overruns
+
+
+def test_many_writers(start_on: Start, sqlite_url: str, ledger: Ledger) -> None:
+    workers = [start_on(sqlite_url, executor_id=f"writer-{number}") for number in range(WRITERS)]
+    answers = [
+        (worker, worker.begin("run", "walk", f"walk-{worker.pid}-{number}", STEPS))
+        for number in range(WORKFLOWS_PER_WRITER)
+        for worker in workers
+    ]
+    assert all(answer.result(60) == worker.pid for worker, answer in answers)
+    ran = Counter(entry.step for entry in ledger.begun())
+    assert set(ran.values()) == {1}
+    assert len(ran) == WRITERS * WORKFLOWS_PER_WRITER * STEPS
+    assert run_sql(sqlite_url, "select distinct status, epoch from workflow_status") == [("SUCCESS", 1)]
+
+
+def test_a_forked_child_is_refused(start: Start, database_url: str) -> None:
+    worker = start()
+    assert worker.call("run", "parcel", "before", "Ada") == "pack and label for Ada"
+    told = worker.call("use_in_forked_child")
+    assert len(told) == 3
+    for message in told:
+        assert message.startswith("DBOSException")
+        assert "launch" in message
+    # The parent is none the worse for it.
+    assert worker.call("run", "parcel", "after", "Ada") == "pack and label for Ada"
+    assert run_sql(database_url, "select count(*) from workflow_status") == [(2,)]
