@@ -98,7 +98,7 @@ def many(value: OneOrMany) -> tuple[str, ...] | None:
     values = (value,) if isinstance(value, str) else tuple(value)
     if not all(isinstance(each, str) for each in values):
         raise DBOSException(f"A filter takes a string or a list of strings, not {value!r}")
-    return values or None
+    return tuple(management.require_storable(values)) or None
 
 
 def epoch_ms(what: str, time: str | None) -> int | None:

@@ -87,7 +87,15 @@ def require_ids(workflow_ids: Sequence[str]) -> list[str]:
     """The ids as a list. Raises DBOSException for anything but a sequence of strings."""
     if isinstance(workflow_ids, (str, bytes)) or not all(isinstance(each, str) for each in workflow_ids):
         raise DBOSException(f"Workflow IDs must be given as a list of strings, not {workflow_ids!r}")
-    return list(workflow_ids)
+    return require_storable(workflow_ids)
+
+
+def require_storable(texts: Sequence[str]) -> list[str]:
+    """The texts as a list. Raises DBOSException for one that no database can hold, so that nothing can match it."""
+    for text in texts:
+        if "\0" in text or (not text.isascii() and _has_lone_surrogate(text)):
+            raise DBOSException(f"{text!r} holds a NUL character or a lone surrogate, which is never stored")
+    return list(texts)
 
 
 def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> Operation[None]:
@@ -174,9 +182,9 @@ def encode_attributes(attributes: Any) -> str:
     return text
 
 
-def _has_lone_surrogate(attributes: Any) -> bool:
+def _has_lone_surrogate(value: Any) -> bool:
     try:
-        json.dumps(attributes, ensure_ascii=False).encode()
+        json.dumps(value, ensure_ascii=False).encode()
     except UnicodeEncodeError:
         return True
     return False
