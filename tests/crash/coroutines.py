@@ -353,7 +353,7 @@ def looking_around(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True)
+@scenario(steers=True, races=True)
 def cancelled_and_resumed(ledger: Ledger) -> Drive:
     """A child is cancelled in its long preemptible step; another one is cancelled and resumed."""
 
@@ -396,7 +396,7 @@ def cancelled_and_resumed(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True)
+@scenario(steers=True, races=True)
 def timeouts(ledger: Ledger) -> Drive:
     """A child runs out of time; the parent goes on."""
 
@@ -447,8 +447,7 @@ def first_of_two(ledger: Ledger) -> Drive:
     @DBOS.workflow()
     async def parent() -> list[str]:
         handles = [await DBOS.start_workflow_async(slow), await DBOS.start_workflow_async(quick)]
-        winner = await DBOS.wait_first_async(handles)
-        assert winner in handles
+        await DBOS.wait_first_async(handles)
         return [await handle.get_result() for handle in handles]
 
     async def drive(run_id: str) -> Any:

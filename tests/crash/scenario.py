@@ -30,14 +30,15 @@ class Scenario:
     build: Build
     reopens_failures: bool = False  # resumes failed workflows, whose failed checkpoints go away
     steers: bool = False  # cancels or resumes: epochs and attempts depend on who was first
+    races: bool = False  # how far its children come depends on who was first
 
 
-def scenario(*, reopens_failures: bool = False, steers: bool = False) -> Callable[[Build], Build]:
+def scenario(*, reopens_failures: bool = False, steers: bool = False, races: bool = False) -> Callable[[Build], Build]:
     """Add a scenario under the name of its builder."""
 
     def add(build: Build) -> Build:
         name = f"{build.__module__.rpartition('.')[2]}-{build.__name__}"
-        SCENARIOS[name] = Scenario(name, build, reopens_failures, steers)
+        SCENARIOS[name] = Scenario(name, build, reopens_failures, steers, races)
         return build
 
     return add

@@ -19,7 +19,7 @@ from tests.support.crashing import Point, Seam, When
 
 SIDES = (When.BEFORE, When.AFTER)
 POSTGRES_POINTS = 6
-DOUBLE_CRASHES = 6
+DOUBLE_CRASHES = 10
 
 pytestmark = [
     pytest.mark.parametrize("name", SCENARIOS),

@@ -19,7 +19,10 @@ STEPS = "workflow_uuid, function_id, function_name, output, error, child_workflo
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """What a run leaves behind, free of its id and of what may differ between two runs."""
+    """What a run leaves behind, free of its id and of what may differ between two runs.
+
+    Of scenarios that race with their children, the root workflow alone.
+    """
 
     outcome: tuple[str, str]
     workflows: dict[str, tuple[str, str]]  # id -> name, status
@@ -72,7 +75,7 @@ class Trial:
             if not self.seam.struck:
                 break
             crashes += 1
-            before = self._checkpoints(run_id)
+            before = self._checkpoints(f"{run_id}%")
             self.process.kill()
             self.checkpoints_stay(run_id, before, at=point)
         self.seam.arm(None)
@@ -111,26 +114,27 @@ class Trial:
     # ------------------------------------------------------------ checking
 
     def _picture(self, run_id: str, outcome: tuple[str, str]) -> Picture:
+        pattern = run_id if self.scenario.races else f"{run_id}%"
         workflows = run_sql(
-            self._url, f"select workflow_uuid, name, status from workflow_status where workflow_uuid like '{run_id}%'"
+            self._url, f"select workflow_uuid, name, status from workflow_status where workflow_uuid like '{pattern}'"
         )
         return Picture(
             outcome,
             {_free(run_id, each): (name, status) for each, name, status in workflows},
             {
                 (_free(run_id, each), number): (name, error is not None, child and _free(run_id, child))
-                for each, number, name, _, error, child, _ in self._checkpoints(run_id)
+                for each, number, name, _, error, child, _ in self._checkpoints(pattern)
             },
         )
 
-    def _checkpoints(self, run_id: str) -> list[tuple[Any, ...]]:
+    def _checkpoints(self, pattern: str) -> list[tuple[Any, ...]]:
         return run_sql(
-            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like '{run_id}%' order by 1, 2"
+            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like '{pattern}' order by 1, 2"
         )
 
     def checkpoints_stay(self, run_id: str, before: Sequence[tuple[Any, ...]], at: Point) -> None:
         """Invariant I9: what was recorded when the process died is there, byte for byte."""
-        lost = set(before) - set(self._checkpoints(run_id))
+        lost = set(before) - set(self._checkpoints(f"{run_id}%"))
         assert not lost, f"checkpoints of before the crash ({at}) changed or went away: {lost}"
 
     def _check(self, run_id: str, picture: Picture, crashes: int) -> None:
@@ -138,7 +142,7 @@ class Trial:
         broken = audit.violations(self._url, run_id, reopens_failures=self.scenario.reopens_failures)
         assert not broken, broken
         starts = self.ledger.of_run(run_id)
-        recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(run_id)}
+        recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(f"{run_id}%")}
         for entry in starts:
             epoch = recorded.get((entry.workflow_id, entry.step_id))
             assert epoch is None or entry.epoch <= epoch, f"{entry} began although epoch {epoch} had recorded it"
