@@ -305,7 +305,9 @@ class DBOS:
     def get_result(cls, workflow_id: str, *, polling_interval_sec: float = 1.0, shard_key: str | None = None) -> Any:
         """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
         refuse_shard_key(shard_key)
-        return WorkflowHandle[Any](workflow_id).get_result(polling_interval_sec=polling_interval_sec)
+        return WorkflowHandle[Any](validate_workflow_id(workflow_id)).get_result(
+            polling_interval_sec=polling_interval_sec
+        )
 
     @classmethod
     async def get_result_async(
@@ -313,7 +315,9 @@ class DBOS:
     ) -> Any:
         """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
         refuse_shard_key(shard_key)
-        return await WorkflowHandleAsync[Any](workflow_id).get_result(polling_interval_sec=polling_interval_sec)
+        return await WorkflowHandleAsync[Any](validate_workflow_id(workflow_id)).get_result(
+            polling_interval_sec=polling_interval_sec
+        )
 
     @classmethod
     def wait_first(

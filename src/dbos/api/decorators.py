@@ -17,6 +17,7 @@ from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.runtime.context import workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations import starting
+from dbos.runtime.operations.management import require_storable
 from dbos.runtime.operations.steps import step_spec
 from dbos.runtime.registry import MARK, Function, ValidateArgs, WorkflowSpec, split
 from dbos.runtime.step import perform
@@ -129,6 +130,7 @@ def dbos_class(class_name: str | type | None = None) -> Any:
     """
     if isinstance(class_name, type):
         return dbos_class()(class_name)
+    require_storable([class_name or ""])
 
     def decorate(cls: C) -> C:
         current_registry().add_class(cls, class_name)
@@ -150,6 +152,7 @@ class DBOSConfiguredInstance:
     def __init__(self, config_name: str) -> None:
         if not isinstance(config_name, str) or not config_name:
             raise DBOSException(f"The config_name of an instance must be a non-empty string, not {config_name!r}")
+        require_storable([config_name])
         self.config_name = config_name
         current_registry().add_instance(self, config_name)
 
@@ -170,6 +173,7 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         raise DBOSException(f"@DBOS.{kind}() cannot decorate the generator function {func.__qualname__}")
     if name is not None and (not isinstance(name, str) or not name):
         raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
+    require_storable([name or ""])
     qualified_name: str = getattr(func, "__qualname__", "")
     if not (name or qualified_name):
         raise DBOSException(f"{func!r} has no name of its own: give it one, as in @DBOS.{kind}(name='...')")

@@ -15,7 +15,7 @@ from typing import Any, Self
 from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
 from dbos.runtime.context import Identity, current_identity, enter_identity
-from dbos.runtime.operations.management import encode_attributes
+from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.requests import RequestedId, Requests, ReusePolicy, current_requests, enter_requests
 
 
@@ -149,4 +149,5 @@ def make_identity(user: str | None, roles: Sequence[str] | None) -> Identity:
         raise DBOSException(f"The authenticated user must be a string or None, not {user!r}")
     if roles is not None and (isinstance(roles, str) or not all(isinstance(role, str) for role in roles)):
         raise DBOSException(f"The authenticated roles must be a list of strings or None, not {roles!r}")
+    require_storable([user or "", *(roles or ())])
     return Identity(user, None if roles is None else tuple(roles))
