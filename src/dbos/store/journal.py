@@ -84,11 +84,11 @@ class Journal:
         does not take them. A result of None is no error: records.py says what it means for each kind.
         """
         weight = _weigh(records)
+        if self._refusal is not None:
+            raise JournalClosed(self._refusal)
         if not self._queue and not self._crowded and self._pool.writer.lock.try_acquire():
             # Nobody else is here. With several callers the writer thread wins clearly over taking turns like this.
             try:
-                if self._refusal is not None:
-                    raise JournalClosed(self._refusal)
                 return self._pool.commit(records, self._closing)
             except StoreClosed as closed:
                 raise JournalClosed(NOT_WRITTEN) from closed

@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 from psycopg import conninfo
 
-from dbos.error import DBOSException
+from dbos.error import DBOSException, DBOSInitializationError
 from dbos.store.database import Role, StoreSettings, ValueRefused, Verdict
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
@@ -182,7 +182,13 @@ def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
     """Our defaults, then what the URL says, then the explicit arguments."""
     scheme, rest = settings.url.split("://", 1)
     dialect = scheme.partition("+")[0]
-    given = conninfo.conninfo_to_dict(f"{dialect}://{rest}")
+    try:
+        given = conninfo.conninfo_to_dict(f"{dialect}://{rest}")
+    except psycopg.ProgrammingError:  # its text may hold the password, so it goes no further
+        raise DBOSInitializationError(
+            "The URL of the system database is malformed: postgresql://user:password@host:5432/database, with special "
+            "characters written as %XX"
+        ) from None
     defaults = {**_CONNECTION_DEFAULTS, "application_name": APPLICATION_NAME}
     return {**defaults, **given, **settings.connect_args}
 

@@ -165,8 +165,9 @@ class _Notifier:
         closing = False
         while not closing:
             self._due.wait()
-            closing = self._closing.wait(COALESCE_SECONDS)
+            self._closing.wait(COALESCE_SECONDS)
             with self._mutex:
+                closing = self._closing.is_set()  # under the mutex, or the bell that close rings could get cleared
                 self._due.clear()
                 gathered, self._gathered = self._gathered, {}
             try:

@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Iterable
 
+from dbos.store.database import StoreClosed
 from dbos.store.hints import ANYTHING, Hint
 from dbos.store.lending import Writer
 from dbos.store.statements import Statement
@@ -47,7 +48,7 @@ class SqliteHints:
             return False
         try:
             version: int = self._writer.borrow().run(_DATA_VERSION, {})[0][0]
-        except sqlite3.Error:
+        except (sqlite3.Error, StoreClosed):
             return False  # whoever uses the writer next deals with it
         finally:
             self._writer.lock.release()

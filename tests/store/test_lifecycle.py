@@ -1,0 +1,314 @@
+"""Opening, closing, dropping: what must be there, what must be refused, and that nothing is left behind."""
+
+from __future__ import annotations
+
+import gc
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+import sqlalchemy
+
+from dbos.error import DBOSInitializationError
+from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
+from dbos.store.hints import ANYTHING
+from dbos.store.store import Store
+from tests.store.conftest import OpenStore
+from tests.store.records import RUNNABLE, checkpoint, finish, owner, start
+from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
+
+
+def use_everything(store: Store) -> None:
+    """Every kind of session comes into being."""
+    store.executors.register(owner(), "host", 1, "then", lease_seconds=30)
+    assert store.journal.write([start("w")]) == [(None,)]
+    assert store.journal.write([checkpoint("w", 1), finish("w")]) == [(), ()]
+    assert store.workflows.load("w") is not None
+    assert store.workflows.resume(["w"]) == []
+    store.hints.publish("workflow", ["w"])
+    store.hints.receive(0.01, 0.001)
+    assert abs(store.now_ms() - time.time() * 1000) < 60_000
+
+
+def connections(url: str) -> int:
+    with psycopg.connect(url, autocommit=True) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        ).fetchone()
+        assert row is not None
+        return int(row[0])
+
+
+def test_nothing_is_left_behind(database_url: str) -> None:
+    for _ in range(2):  # the first round imports and caches
+        gc.collect()
+        before = (set(threading.enumerate()), set(os.listdir("/proc/self/fd")))
+        for _ in range(5):
+            store = Store.open(StoreSettings(url=database_url))
+            use_everything(store)
+            store.close()
+            store.close()
+            Store.truncate(StoreSettings(url=database_url))
+        gc.collect()
+    assert (set(threading.enumerate()), set(os.listdir("/proc/self/fd"))) == before
+    if database_url.startswith("postgres"):
+        eventually(lambda: connections(database_url) == 0)
+    else:
+        path = Path(database_url.removeprefix("sqlite:///"))
+        assert [file.name for file in path.parent.iterdir()] == [path.name]  # the last to leave folded the log away
+
+
+def test_a_closed_store_refuses_everything(store: Store) -> None:
+    store.close()
+    with pytest.raises(StoreClosed):
+        store.workflows.load("w")
+    with pytest.raises(StoreClosed):
+        store.workflows.claim("q", owner(), RUNNABLE, 1)
+    with pytest.raises(JournalClosed):
+        store.journal.write([start("w")])
+    store.hints.publish("workflow", ["w"])
+    assert store.hints.receive(0, 0.001) == []
+
+
+def test_what_was_written_is_there_when_opened_again(open_store: OpenStore) -> None:
+    with open_store() as first:
+        first.journal.write([start("w")])
+    assert open_store().workflows.standing("w") == ("PENDING", 1)
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 20])
+def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, database_url: str, size: int) -> None:
+    store = open_store(pool_size=size)
+    use_everything(store)
+    store.journal.write([start(f"w{n}") for n in range(30)])
+
+    def look(n: int) -> None:
+        for step in range(5):
+            assert store.workflows.standing(f"w{n}") == ("PENDING", 1)
+            assert store.journal.write([checkpoint(f"w{n}", step)]) == [()]
+
+    threads = [threading.Thread(target=look, args=(n,)) for n in range(30)]
+    for thread in threads:
+        thread.start()
+    if store.dialect == "postgres":  # the connection that migrated takes a moment to leave the server's list
+        eventually(lambda: connections(database_url) <= min(size, 6))
+    most = 0
+    while any(thread.is_alive() for thread in threads):
+        if store.dialect == "postgres":
+            most = max(most, connections(database_url))
+        else:
+            threads[-1].join(0.01)
+    for thread in threads:
+        thread.join()
+    assert most <= min(size, 6)
+
+
+def test_a_read_does_not_wait_for_the_journal(store: Store) -> None:
+    store.journal.write([start("w")])
+    with store._pool.writer.lock:
+        assert store.workflows.standing("w") == ("PENDING", 1)
+
+
+# ------------------------------------------------------------ drop and truncate
+
+
+def test_truncating_keeps_the_schema(store: Store, database_url: str) -> None:
+    use_everything(store)
+    Store.truncate(StoreSettings(url=database_url))
+    for table in ("workflow_status", "operation_outputs", "executors"):
+        assert run_sql(database_url, f"select count(*) from {table}") == [(0,)]
+    assert store.journal.write([start("w")]) == [(None,)]  # even under a store that is open
+
+
+def test_dropping(open_store: OpenStore, database_url: str) -> None:
+    settings = StoreSettings(url=database_url)
+    with open_store() as store:
+        store.journal.write([start("w")])
+    Store.drop(settings)
+    Store.drop(settings)
+    Store.truncate(settings)  # nothing there is fine
+    if database_url.startswith("sqlite"):
+        assert list(Path(database_url.removeprefix("sqlite:///")).parent.iterdir()) == []
+    assert open_store().workflows.load("w") is None  # created anew
+
+
+# ------------------------------------------------------------ refusals
+
+
+@pytest.mark.parametrize(
+    "url", ["mysql://host/db", "sqlite://", "sqlite:///:memory:", "sqlite:////no/such/dir/x.sqlite"]
+)
+def test_unusable_addresses(url: str) -> None:
+    with pytest.raises(DBOSInitializationError):
+        Store.open(StoreSettings(url=url))
+
+
+def test_an_unreachable_server_is_named_without_its_password() -> None:
+    url = "postgresql://user:hunter2@127.0.0.1:1/db"
+    with pytest.raises(DBOSInitializationError) as caught:
+        Store.open(StoreSettings(url=url, connect_args={"connect_timeout": 2}))
+    assert "user@127.0.0.1:1/db" in str(caught.value)
+    assert caught.value.__cause__ is not None
+    assert "hunter2" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
+def test_a_malformed_address_is_not_repeated() -> None:
+    with pytest.raises(DBOSInitializationError) as caught:
+        Store.open(StoreSettings(url="postgresql://user:hunter%2@127.0.0.1/db"))
+    assert "hunter" not in f"{caught.value} {caught.value.__cause__!r}"
+
+
+def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None:
+    path = tmp_path / "notes.txt"
+    path.write_bytes(b"important notes, no database\n" * 50)
+    before = path.read_bytes()
+    with pytest.raises(DBOSInitializationError, match="not a database"):
+        Store.open(StoreSettings(url=f"sqlite:///{path}"))
+    assert path.read_bytes() == before
+    assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_verifying_only(open_store: OpenStore, database_url: str) -> None:
+    with pytest.raises(DBOSInitializationError, match="run_migrations"):
+        open_store(run_migrations=False)
+    if database_url.startswith("sqlite"):
+        assert not Path(database_url.removeprefix("sqlite:///")).exists()
+    open_store().close()
+    assert open_store(run_migrations=False).workflows.load("w") is None
+
+
+def test_a_missing_postgres_database_is_created_or_missed(postgres_url: str) -> None:
+    url = postgres_url + quote("_more \"quoted'")
+    try:
+        with pytest.raises(DBOSInitializationError):
+            Store.open(StoreSettings(url=url, run_migrations=False))
+        with Store.open(StoreSettings(url=url)) as store:
+            use_everything(store)
+    finally:
+        Store.drop(StoreSettings(url=url))
+    with pytest.raises(DBOSInitializationError):
+        Store.open(StoreSettings(url=url, run_migrations=False))
+
+
+@pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
+def test_every_spelling_of_postgres(postgres_url: str, scheme: str) -> None:
+    with Store.open(StoreSettings(url=f"{scheme}://{postgres_url.partition('://')[2]}")) as store:
+        assert store.dialect == "postgres"
+
+
+@pytest.mark.parametrize("schema", ["dbos", "Mixed Case", 'qu"ote', "ünï"])
+def test_every_schema_and_several_side_by_side(postgres_url: str, schema: str) -> None:
+    with Store.open(StoreSettings(url=postgres_url, schema=schema)) as store:
+        use_everything(store)
+        with Store.open(StoreSettings(url=postgres_url, schema="beside")) as beside:
+            assert beside.workflows.load("w") is None
+            use_everything(beside)
+        Store.truncate(StoreSettings(url=postgres_url, schema="beside"))
+        assert store.workflows.load("w") is not None
+
+
+def test_our_connection_settings(postgres_url: str) -> None:
+    def shown(name: str, **settings: object) -> str:
+        with Store.open(StoreSettings(url=postgres_url, **settings)) as store:  # type: ignore[arg-type]
+            return str(store._pool.read_within(10, f"select current_setting('{name}')")[0][0])
+
+    assert shown("application_name") == "dbos_transact"
+    assert shown("application_name", connect_args={"application_name": "mine"}) == "mine"
+    assert shown("idle_in_transaction_session_timeout") == "1min"
+    assert shown("idle_in_transaction_session_timeout", idle_transaction_timeout_seconds=0) == "0"
+    assert shown("idle_in_transaction_session_timeout", idle_transaction_timeout_seconds=2.5) == "2500ms"
+
+
+def test_a_role_that_may_only_run_workflows(postgres_url: str) -> None:
+    parts = urlsplit(postgres_url)
+    role = "worker_of_" + parts.path.strip("/")
+    worker_url = parts._replace(netloc=f"{role}:pass@{parts.hostname}:{parts.port}").geturl()
+    run_sql(postgres_url, f"create role {role} login password 'pass'")
+    try:
+        Store.migrate(StoreSettings(url=postgres_url), application_role=role)
+        with Store.open(StoreSettings(url=worker_url)) as store:
+            use_everything(store)
+        for forbidden in ("drop table workflow_status", "delete from dbos_migrations"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                run_sql(worker_url, forbidden)
+        with pytest.raises(DBOSInitializationError, match="permission denied"):
+            Store.open(StoreSettings(url=worker_url, schema="another"))
+        with pytest.raises(DBOSInitializationError, match="nobody"):
+            Store.migrate(StoreSettings(url=postgres_url), application_role="nobody")
+    finally:
+        run_sql(postgres_url, f"drop owned by {role}")
+        run_sql(postgres_url, f"drop role {role}")
+
+
+# ------------------------------------------------------------ a supplied engine
+
+
+@pytest.fixture
+def engine(database_url: str) -> Iterator[sqlalchemy.Engine]:
+    engine = sqlalchemy.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    yield engine
+    engine.dispose()
+
+
+def test_a_supplied_engine_lends_its_connections_and_lives_on(engine: sqlalchemy.Engine, open_store: OpenStore) -> None:
+    connected: list[object] = []
+    sqlalchemy.event.listen(engine, "connect", lambda connection, record: connected.append(connection))
+    with open_store(url="", engine=engine) as store:
+        use_everything(store)
+        assert len(connected) >= 3
+        eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+    with engine.connect() as connection:
+        table = "dbos.workflow_status" if store.dialect == "postgres" else "workflow_status"
+        assert connection.execute(sqlalchemy.text(f"select count(*) from {table}")).scalar() == 1
+
+
+# ------------------------------------------------------------ fork
+
+
+def test_a_forked_child_may_not_use_the_store(store: Store) -> None:
+    use_everything(store)
+    before = store.workflows.load("w")
+    reader, writer = os.pipe()
+    if (child := os.fork()) == 0:
+        try:
+            errors = []
+            for work in (
+                lambda: store.journal.write([start("child")]),
+                lambda: store.workflows.load("w"),
+                lambda: store.workflows.cancel(["w"]),
+            ):
+                try:
+                    work()
+                except StoreClosed as error:
+                    errors.append("forked" in str(error))
+            assert store.hints.receive(0, 0.001) in ([], [ANYTHING])
+            store.close()
+            gc.collect()
+            os.write(writer, repr(errors).encode())
+        finally:
+            os._exit(0)
+    os.waitpid(child, 0)
+    os.close(writer)
+    with os.fdopen(reader) as answer:
+        assert answer.read() == "[True, True, True]"
+    assert store.workflows.load("w") == before  # the parent goes on as if nothing had happened
+    assert store.journal.write([start("x")]) == [(None,)]
+
+
+def test_sqlite_shares_its_file_with_the_application(sqlite_url: str) -> None:
+    with closing(sqlite3.connect(sqlite_url.removeprefix("sqlite:///"))) as application:
+        application.execute("create table orders (id integer)")
+        application.execute("insert into orders values (1)")
+        application.commit()
+        with Store.open(StoreSettings(url=sqlite_url)) as store:
+            use_everything(store)
+            assert application.execute("select count(*) from orders").fetchone() == (1,)
+            assert application.execute("select count(*) from workflow_status").fetchone() == (1,)
