@@ -1,0 +1,148 @@
+"""The public names, their signatures, their documentation and their types."""
+
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import dbos
+from dbos import DBOS, DBOSConfig, WorkflowHandle, WorkflowHandleAsync
+
+ROOT = Path(__file__).parents[2]
+
+NAMES = """
+    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth Serializer SetShardKey
+    SetWorkflowAttributes SetWorkflowID SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle
+    WorkflowHandleAsync WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
+    run_dbos_database_migrations
+"""
+
+MEMBERS = [
+    (DBOS.workflow, "name=None max_recovery_attempts=100 serialization_type=None validate_args=None auto_upgrade=None"),
+    (
+        DBOS.step,
+        "name=None retries_allowed=False interval_seconds=1.0 max_attempts=3 backoff_rate=2.0 should_retry=None "
+        "preemptible=False timeout_seconds=None",
+    ),
+    (DBOS.dbos_class, "class_name=None"),
+    (DBOS.launch, "debug_mode=False"),
+    (DBOS.destroy, "workflow_completion_timeout_sec=0 destroy_registry=False"),
+    (DBOS.reset_system_database, "system_database_url=None schema=None truncate=False"),
+    (DBOS.listen_queues, "queues"),
+    (DBOS.migrate, "system_database_url schema='dbos' application_role=None sharding=False"),
+    (
+        dbos.run_dbos_database_migrations,
+        "system_database_url schema='dbos' application_role=None sharding=False",
+    ),
+    (DBOS.start_workflow, "func *args **kwargs"),
+    (DBOS.retrieve_workflow, "workflow_id existing_workflow=True shard_key=None"),
+    (DBOS.get_result, "workflow_id polling_interval_sec=1.0 shard_key=None"),
+    (DBOS.wait_first, "handles polling_interval_sec=1.0"),
+    (DBOS.run_step, "dbos_step_options func *args **kwargs"),
+    (DBOS.reserve_step, ""),
+    (DBOS.sleep, "seconds"),
+    (DBOS.asyncio_wait, "fs timeout=None return_when='ALL_COMPLETED'"),
+    (DBOS.get_workflow_status, "workflow_id"),
+    (
+        DBOS.list_workflows,
+        "workflow_ids=None status=None start_time=None end_time=None name=None app_version=None forked_from=None "
+        "user=None parent_workflow_id=None queue_name=None limit=None offset=None sort_desc=False "
+        "workflow_id_prefix=None load_input=True load_output=True executor_id=None queues_only=False "
+        "application_name=None",
+    ),
+    (DBOS.list_workflow_steps, "workflow_id load_output=True limit=None offset=None"),
+    (DBOS.cancel_workflow, "workflow_id cancel_children=False"),
+    (DBOS.cancel_workflows, "workflow_ids cancel_children=False"),
+    (DBOS.resume_workflow, "workflow_id queue_name=None shard_key=None"),
+    (DBOS.resume_workflows, "workflow_ids queue_name=None shard_key=None"),
+    (DBOS.update_workflow_attributes, "workflow_id attributes merge=False"),
+    (DBOS.set_authentication, "authenticated_user authenticated_roles"),
+    (WorkflowHandle.get_result, "self polling_interval_sec=1.0"),
+    (WorkflowHandleAsync.get_result, "self polling_interval_sec=1.0"),
+    (dbos.SetWorkflowID, "wfid workflow_id_reuse_policy=None"),
+    (dbos.SetWorkflowTimeout, "workflow_timeout_sec"),
+    (dbos.SetWorkflowAttributes, "attributes"),
+    (dbos.DBOSContextSetAuth, "user roles"),
+]
+
+
+def written(func: Callable[..., Any]) -> str:
+    """The parameters a caller can name, as they are written in MEMBERS."""
+    parts = []
+    for each in inspect.signature(func).parameters.values():
+        star = {each.VAR_POSITIONAL: "*", each.VAR_KEYWORD: "**"}.get(each.kind, "")
+        default = "" if each.default is each.empty else f"={each.default!r}"
+        parts.append(f"{star}{each.name}{default}")
+    return " ".join(part for part in parts if part != "*misplaced")
+
+
+def test_the_public_names() -> None:
+    assert set(dbos.__all__) == set(NAMES.split())
+    assert list(dbos.__all__) == sorted(dbos.__all__, key=lambda name: (name.islower(), name))
+    for name in dbos.__all__:
+        assert getattr(dbos, name) is not None
+    assert inspect.ismodule(dbos.error)
+
+
+@pytest.mark.parametrize(("member", "parameters"), MEMBERS, ids=lambda each: getattr(each, "__qualname__", ""))
+def test_signatures(member: Callable[..., Any], parameters: str) -> None:
+    assert written(member) == parameters
+
+
+def public_members() -> list[tuple[str, Any]]:
+    classes = [each for each in vars(dbos).values() if inspect.isclass(each)]
+    functions = [("run_dbos_database_migrations", dbos.run_dbos_database_migrations)]
+    members = [(f"{cls.__name__}.{name}", value) for cls in classes for name, value in vars(cls).items()]
+    visible = [(name, value) for name, value in members if not name.partition(".")[2].startswith("_")]
+    return functions + [(cls.__name__, cls) for cls in classes] + visible
+
+
+def test_everything_public_is_documented_and_annotated() -> None:
+    undocumented, unannotated = [], []
+    for name, value in public_members():
+        value = getattr(value, "__func__", value)  # noqa: PLW2901
+        if not (callable(value) or isinstance(value, property)):
+            continue
+        if not inspect.getdoc(value):
+            undocumented.append(name)
+        if inspect.isfunction(value):
+            parameters = inspect.signature(value).parameters.values()
+            missing = [each.name for each in parameters if each.annotation is each.empty]
+            if [each for each in missing if each not in ("self", "cls")]:
+                unannotated.append((name, missing))
+    assert undocumented == []
+    assert unannotated == []
+
+
+def test_every_documented_configuration_key_is_typed() -> None:
+    keys = """
+        name system_database_url application_database_url database_url sys_db_pool_size sys_db_polling_concurrency
+        db_engine_kwargs sys_db_idle_transaction_timeout_sec dbos_system_schema system_database_engine
+        use_listen_notify run_migrations notification_listener_polling_interval_sec notification_coalesce_sec
+        observability_query_timeout_sec application_version executor_id enable_patching auto_upgrade
+        auto_upgrade_interval_sec auto_upgrade_grace_sec enable_otlp otlp_traces_endpoints otlp_logs_endpoints
+        otlp_attributes otel_attribute_format log_level otlp_log_level console_log_level run_admin_server admin_port
+        conductor_key conductor_url conductor_executor_metadata conductor_metadata_only_mode transact_enterprise_key
+        sharding max_executor_threads scheduler_polling_interval_sec kafka_queue_polling_interval_sec serializer
+    """
+    assert set(keys.split()) <= set(DBOSConfig.__annotations__)
+
+
+def test_types_as_a_checker_sees_them() -> None:
+    pytest.importorskip("mypy")
+    program = Path(__file__).with_name("typed_program.py")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program.relative_to(ROOT))]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
+    assert (answer.stdout, answer.returncode) == ("", 0)
+
+
+def test_importing_is_light() -> None:
+    """Nothing heavy is imported before it is needed: neither a driver nor SQLAlchemy nor asyncio's subprocesses."""
+    program = "import sys, dbos; print(*sorted(sys.modules))"
+    loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout.split()
+    assert {"dbos", "dbos.error"} <= set(loaded)
+    assert {"psycopg", "sqlalchemy", "click", "pydantic", "opentelemetry"} & set(loaded) == set()

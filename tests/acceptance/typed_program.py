@@ -1,0 +1,129 @@
+"""What a type checker must make of a program; `test_public_api.py` runs one over it. Nothing here is executed.
+
+An ignored line is a mistake that the checker must find: an unused `type: ignore` is an error, too.
+"""
+
+from typing import Any, assert_type
+
+from dbos import (
+    DBOS,
+    DBOSConfig,
+    DBOSConfiguredInstance,
+    Serializer,
+    SetWorkflowID,
+    SetWorkflowTimeout,
+    StepInfo,
+    StepOptions,
+    StepReservation,
+    WorkflowHandle,
+    WorkflowHandleAsync,
+    WorkflowStatus,
+)
+
+config: DBOSConfig = {"name": "typed", "system_database_url": "sqlite:///typed.sqlite", "sys_db_pool_size": 5}
+wrong: DBOSConfig = {"name": 3}  # type: ignore[typeddict-item]
+
+
+class Reversed(Serializer):
+    def serialize(self, data: Any) -> str:
+        return repr(data)
+
+    def deserialize(self, serialized_data: str) -> Any:
+        return serialized_data
+
+
+@DBOS.step(retries_allowed=True, max_attempts=5, should_retry=lambda error: True)
+def plain_step(number: int) -> str:
+    return str(number)
+
+
+@DBOS.step(preemptible=True, timeout_seconds=1.5)
+async def slow_step(number: int) -> bytes:
+    return bytes(number)
+
+
+@DBOS.step(max_attempts="5")  # type: ignore[arg-type]
+def wrong_step() -> None: ...
+
+
+@DBOS.workflow(name="plain", max_recovery_attempts=None)
+def plain(number: int, *, factor: float = 1.0) -> str:
+    assert_type(plain_step(number), str)
+    assert_type(DBOS.run_step({"name": "sum"}, sum, [1, 2]), int)
+    assert_type(DBOS.reserve_step(), StepReservation)
+    DBOS.sleep(1.5)
+    DBOS.sleep("1.5")  # type: ignore[arg-type]
+    plain_step("1")  # type: ignore[arg-type]
+    return plain_step(number)
+
+
+@DBOS.workflow()
+async def slow(number: int) -> bytes:
+    options: StepOptions = {"name": "slow", "retries_allowed": True, "interval_seconds": 0.5}
+    assert_type(await slow_step(number), bytes)
+    assert_type(await DBOS.run_step_async(options, slow_step, number), bytes)
+    assert_type(await DBOS.run_step_async(None, plain_step, number), str)
+    await DBOS.run_step_async(None, plain_step, "1")  # type: ignore[call-overload]
+    await DBOS.sleep_async(1)
+    return await slow_step(number)
+
+
+@DBOS.dbos_class()
+class Shop(DBOSConfiguredInstance):
+    def __init__(self, city: str) -> None:
+        super().__init__(config_name=city)
+
+    @DBOS.workflow()
+    def sell(self, item: str) -> float:
+        return len(item) / 2
+
+    @classmethod
+    @DBOS.workflow()
+    def close(cls, hour: int) -> bool:
+        return hour > 18
+
+
+def synchronous() -> None:
+    with SetWorkflowID("one"), SetWorkflowTimeout(10):
+        assert_type(plain(1, factor=2.0), str)
+    plain("1")  # type: ignore[arg-type]
+    handle = DBOS.start_workflow(plain, 1, factor=2.0)
+    assert_type(handle, WorkflowHandle[str])
+    assert_type(handle.get_result(polling_interval_sec=0.5), str)
+    assert_type(handle.get_status(), WorkflowStatus)
+    assert_type(handle.get_status().recovery_attempts, int)
+    DBOS.start_workflow(plain, "1")  # type: ignore[call-overload]
+    assert_type(DBOS.start_workflow(slow, 1), WorkflowHandle[bytes])
+    shop = Shop("Oslo")
+    assert_type(shop.config_name, str)
+    assert_type(shop.sell("hat"), float)
+    assert_type(DBOS.start_workflow(shop.sell, "hat"), WorkflowHandle[float])
+    assert_type(Shop.close(19), bool)
+    assert_type(DBOS.wait_first([handle, handle]), WorkflowHandle[str])
+    assert_type(DBOS.retrieve_workflow("one"), WorkflowHandle[Any])
+    assert_type(DBOS.get_workflow_status("one"), WorkflowStatus | None)
+    assert_type(DBOS.list_workflows(status=["ERROR"], limit=3, sort_desc=True), list[WorkflowStatus])
+    assert_type(DBOS.list_workflow_steps("one", load_output=False), list[StepInfo])
+    DBOS.list_workflows(colour="blue")  # type: ignore[call-arg]
+    DBOS.cancel_workflow("one", cancel_children=True)
+    assert_type(DBOS.resume_workflows(["one"]), list[WorkflowHandle[Any]])
+    DBOS.update_workflow_attributes("one", {"a": 1}, merge=True)
+    assert_type(DBOS.workflow_id, str | None)
+    assert_type(DBOS.step_id, int | None)
+    assert_type(DBOS.application_version, str)
+    assert_type(DBOS(config=config), DBOS)
+
+
+async def asynchronous() -> None:
+    assert_type(await slow(1), bytes)
+    handle = await DBOS.start_workflow_async(slow, 1)
+    assert_type(handle, WorkflowHandleAsync[bytes])
+    assert_type(await handle.get_result(), bytes)
+    assert_type(await handle.get_status(), WorkflowStatus)
+    assert_type(await DBOS.start_workflow_async(plain, 1), WorkflowHandleAsync[str])
+    assert_type(await DBOS.wait_first_async([handle]), WorkflowHandleAsync[bytes])
+    assert_type(await DBOS.list_workflows_async(name="plain"), list[WorkflowStatus])
+    assert_type(await DBOS.get_workflow_status_async("one"), WorkflowStatus | None)
+    assert_type(await DBOS.resume_workflow_async("one"), WorkflowHandleAsync[Any])
+    done, pending = await DBOS.asyncio_wait([slow_step(1)], timeout=1.0)
+    assert len(done) + len(pending) == 1
