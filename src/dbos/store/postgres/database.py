@@ -56,7 +56,7 @@ def classify(error: BaseException) -> Verdict | None:
         return None
     state = error.sqlstate
     if state is None:  # made by the client: a broken connection, or values it could not send
-        lost = isinstance(error, (psycopg.OperationalError, psycopg.InternalError))
+        lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError))
         return Verdict.RECONNECT if lost else Verdict.REFUSED
     if state in _RETRY_STATES:
         return Verdict.RETRY

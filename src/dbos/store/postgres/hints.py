@@ -91,9 +91,9 @@ class PostgresHints:
         if self._connection is None:
             return
         while (notification := self._connection.pgconn.notifies()) is not None:
-            sender, kind, ids = json.loads(notification.extra)
-            if sender != self._sender:
-                yield from ((kind, workflow_id) for workflow_id in ids)
+            match _parsed(notification.extra):
+                case [str(sender), str(kind), list(ids)] if sender != self._sender:
+                    yield from ((kind, identifier) for identifier in ids if isinstance(identifier, str))
 
     def _sleep(self, seconds: float) -> bool:
         """Until something arrives (True), or time runs out or somebody interrupts (False)."""
@@ -209,6 +209,14 @@ def payloads(sender: str, hints: Sequence[Hint]) -> Iterator[str]:
             packed.append(identifier)
             size += added
         yield json.dumps([sender, kind, packed])
+
+
+def _parsed(payload: bytes) -> object:
+    """Anyone may notify on any channel, so this can be anything."""
+    try:
+        return json.loads(payload)
+    except ValueError:
+        return None
 
 
 def channel_of(schema: str) -> str:
