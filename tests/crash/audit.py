@@ -66,12 +66,12 @@ def install(database_url: str) -> None:
 
 def violations(database_url: str, run_id: str, *, reopens_failures: bool = False) -> list[str]:
     """What broke the rules in one run; `reopens_failures` allows the loss of checkpoints that a resume brings."""
-    of_run = f"where workflow_uuid like '{run_id}%'"
+    of_run = "where workflow_uuid like ?"
     found: list[str] = []
     if not reopens_failures:
-        for workflow_id, step_id, event in run_sql(database_url, f"select * from audit_steps {of_run}"):
+        for workflow_id, step_id, event in run_sql(database_url, f"select * from audit_steps {of_run}", f"{run_id}%"):
             found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
-    for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number"):
+    for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number", f"{run_id}%"):
         found += _judge(*change)
     return found
 

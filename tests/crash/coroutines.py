@@ -258,8 +258,9 @@ def errors(ledger: Ledger) -> Drive:
             await fail("step")
         except ValueError as error:
             caught.append(repr(error))
-        caught += [repr(each) for each in await asyncio.gather(child(), fail("both"), return_exceptions=True)]
-        raise LookupError(*caught)
+        both = [asyncio.ensure_future(child()), asyncio.ensure_future(fail("both"))]
+        await asyncio.wait(both)
+        raise LookupError(*caught, *(repr(task.exception()) for task in both))
 
     async def drive(run_id: str) -> Any:
         with SetWorkflowID(run_id):
@@ -305,10 +306,9 @@ def waiting_for_some(ledger: Ledger) -> Drive:
     @DBOS.workflow()
     async def parent() -> list[str]:
         tasks = [asyncio.ensure_future(work(word)) for word in ("one", "two")]
-        done, pending = await DBOS.asyncio_wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        assert done
-        late, _ = await DBOS.asyncio_wait(pending) if pending else (set(), set())
-        return sorted(task.result() for task in done | late)
+        some, _ = await DBOS.asyncio_wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        every, _ = await DBOS.asyncio_wait(tasks)
+        return sorted(task.result() for task in some | every)
 
     async def drive(run_id: str) -> Any:
         with SetWorkflowID(run_id):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+import threading
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from dbos import DBOS
+from dbos.runtime.workflow import run_claimed
 from tests.crash import audit
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Scenario, perform
 from tests.support.crashing import Crashed, Point, Process, Seam
 from tests.support.raw_sql import run_sql
-from tests.support.waiting import eventually
+from tests.support.waiting import POLL_SECONDS, eventually
 
 STEPS = "workflow_uuid, function_id, function_name, output, error, child_workflow_id, epoch"
 
@@ -89,6 +93,51 @@ class Trial:
             self.checkpoints_stay(run_id, before if crashes else [], at=points[-1])
         return effects
 
+    def run_cancelled(self, run_id: str, point: Point) -> None:
+        """Cancel the asyncio task at that effect. What it leaves is adopted in the same process and comes to its end."""
+        self.seam.arm(point, cancels=True)
+        with self._sweeping():
+            try:
+                perform(self._drive, run_id)
+            except asyncio.CancelledError:
+                pass
+            self.seam.arm(None)
+            outcome = perform(self._drive, run_id)
+            self.settle()
+        for table in ("operation_outputs", "workflow_status"):
+            where = "workflow_uuid like ? and error like ?"
+            assert not run_sql(self._url, f"select error from {table} where {where}", f"{run_id}%", "%CancelledError%")
+        picture = self._picture(run_id, outcome)
+        self._check(run_id, picture, crashes=1)
+        assert picture == self.undisturbed
+
+    @contextmanager
+    def _sweeping(self) -> Generator[None]:
+        """Adopt workflows that nobody runs any more, as the recovery service does, without its patience of a lease."""
+        over = threading.Event()
+
+        def sweep() -> None:
+            before: set[str] = set()
+            while not over.wait(POLL_SECONDS):
+                before = self._adopt_orphans(before)
+
+        sweeper = threading.Thread(target=sweep)
+        sweeper.start()
+        try:
+            yield
+        finally:
+            over.set()
+            sweeper.join()
+
+    def _adopt_orphans(self, before: set[str]) -> set[str]:
+        """One look, and what was found idle. Idle twice in a row is an orphan: the rest may be about to begin."""
+        engine = self.process.engine
+        owned = engine.store.workflows.owned_by(engine.owner.instance)
+        active = engine.active()
+        idle = {workflow_id for workflow_id, _ in owned if workflow_id not in active}
+        run_claimed(engine, engine.store.workflows.adopt_orphans(engine.owner, sorted(idle & before)))
+        return idle
+
     def _live(self, run_id: str) -> None:
         """One life of the process: until the scenario is through, or until death."""
         try:
@@ -116,7 +165,7 @@ class Trial:
     def _picture(self, run_id: str, outcome: tuple[str, str]) -> Picture:
         pattern = run_id if self.scenario.races else f"{run_id}%"
         workflows = run_sql(
-            self._url, f"select workflow_uuid, name, status from workflow_status where workflow_uuid like '{pattern}'"
+            self._url, "select workflow_uuid, name, status from workflow_status where workflow_uuid like ?", pattern
         )
         return Picture(
             outcome,
@@ -129,7 +178,7 @@ class Trial:
 
     def _checkpoints(self, pattern: str) -> list[tuple[Any, ...]]:
         return run_sql(
-            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like '{pattern}' order by 1, 2"
+            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like ? order by 1, 2", pattern
         )
 
     def checkpoints_stay(self, run_id: str, before: Sequence[tuple[Any, ...]], at: Point) -> None:
@@ -156,7 +205,8 @@ class Trial:
     def _check_attempts(self, run_id: str, crashes: int) -> None:
         for workflow_id, epoch, attempts in run_sql(
             self._url,
-            f"select workflow_uuid, epoch, recovery_attempts from workflow_status where workflow_uuid like '{run_id}%'",
+            "select workflow_uuid, epoch, recovery_attempts from workflow_status where workflow_uuid like ?",
+            f"{run_id}%",
         ):
             assert epoch == attempts, f"{workflow_id} was claimed {epoch} times, and counts {attempts} attempts"
             assert epoch <= crashes + 1, f"{workflow_id} was claimed {epoch} times in {crashes + 1} lives"

@@ -80,7 +80,7 @@ class Seam:
     # ------------------------------------------------------------ performing
 
     def _perform_blocking(self, engine: Engine, effect: Effect) -> Any:
-        here = self._enter(engine, effect)
+        here = self._enter(engine, effect, in_task=False)
         if here is When.BEFORE:
             self._die(engine)
         try:
@@ -92,7 +92,7 @@ class Seam:
         return answer
 
     async def _perform_async(self, engine: Engine, effect: Effect) -> Any:
-        here = self._enter(engine, effect)
+        here = self._enter(engine, effect, in_task=True)
         if here is not None and self._cancels:
             return await self._perform_cancelled(engine, effect, here)
         if here is When.BEFORE:
@@ -122,14 +122,14 @@ class Seam:
         await asyncio.sleep(0)  # here it strikes, unless the effect was suspended and has been struck already
         return answer
 
-    def _enter(self, engine: Engine, effect: Effect) -> When | None:
+    def _enter(self, engine: Engine, effect: Effect, in_task: bool) -> When | None:
         """Count an effect. Says when to strike if it is the one."""
         with self._lock:
             if engine in self._dead:
                 raise Crashed
             self.trace.append(describe(effect))
             point = self._point
-            if point is None or point.number != len(self.trace):
+            if point is None or point.number != len(self.trace) or (self._cancels and not in_task):
                 return None
             if self._cancels:
                 self.struck = True
