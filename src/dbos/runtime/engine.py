@@ -107,12 +107,18 @@ class Engine:
         return future
 
     def begin(self, attempt: Attempt) -> None:
-        """An attempt runs in this process. An earlier one of the same workflow is superseded."""
+        """An attempt runs in this process. Of two attempts of a workflow, the one of the lower epoch is superseded.
+
+        That may be this one: a takeover can come between the commit that starts a workflow and its beginning here.
+        """
         with self._lock:
-            before = self._active.get(attempt.workflow_id)
-            self._active[attempt.workflow_id] = attempt
-        if before is not None and before.revoked is None and before is not attempt:
-            before.revoke(Status.PENDING)
+            other = self._active.get(attempt.workflow_id)
+            late = other is not None and other.epoch > attempt.epoch
+            if not late:
+                self._active[attempt.workflow_id] = attempt
+        loser = attempt if late else other
+        if loser is not None and loser.revoked is None and other is not attempt:
+            loser.revoke(Status.PENDING)
 
     def end(self, attempt: Attempt) -> None:
         """An attempt has come to its end, whatever came of it; who waits for it here looks again."""

@@ -212,6 +212,8 @@ def _run_one(engine: Engine, row: WorkflowRow, history: Sequence[StepRow]) -> bo
     else:
         call = body(attempt, target, args, kwargs)
     run_in_background(attempt, call, target.function.is_async, Context())
+    if attempt.deadline_ms is not None:
+        engine.waiters.wake("service", "deadlines")
     return True
 
 
