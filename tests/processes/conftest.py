@@ -1,9 +1,9 @@
 """Fixtures for tests with real processes: a warm server that forks them, their ledger, and a fleet on one database.
 
-`DBOS_TEST_LONG=1` makes the enumerations of this folder exhaustive: every pair of crash points, on Postgres too.
+`--all-points` makes the enumerations of this folder exhaustive: every crash point on Postgres too, every pair of
+them on SQLite, and many naps past the lease.
 """
 
-import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -17,9 +17,9 @@ Start = Callable[..., Worker]
 
 
 @pytest.fixture(scope="session")
-def long_run() -> bool:
+def long_run(pytestconfig: pytest.Config) -> bool:
     """Whether to look at everything instead of at enough."""
-    return bool(os.environ.get("DBOS_TEST_LONG"))
+    return bool(pytestconfig.getoption("--all-points"))
 
 
 @pytest.fixture(scope="session")

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import os
+import select
 import signal
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -74,7 +75,7 @@ class Death:
 
         def mortal(this: Any) -> Any:
             if self._listening:
-                this._replies.poll()  # the server speaks only after the commit
+                select.select([this._connection], [], [])  # the server speaks only after the commit
                 die()
             return next_reply(this)
 

@@ -48,7 +48,7 @@ def leave(gate: str) -> None:
 
 async def call_async() -> None:
     with SetWorkflowID("walk_async"):
-        await application.walk_async(200, 10)
+        await application.walk_async(60, 10)
 
 
 if __name__ == "__main__":

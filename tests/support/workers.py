@@ -18,7 +18,11 @@ PATIENCE_SECONDS = 30.0  # for an answer: far beyond what anything takes on a bu
 
 
 class WorkerError(Exception):
-    """A command failed in the worker, or the worker ended before it answered; the message carries its own words."""
+    """A command failed in the worker; the message carries its own words."""
+
+
+class WorkerGone(WorkerError):
+    """The worker ended before it answered."""
 
 
 class Worker:
@@ -41,7 +45,7 @@ class Worker:
         future: Future[Any] = Future()
         with self._lock:
             if self._hung_up:
-                future.set_exception(WorkerError(f"worker {self.pid} is gone"))
+                future.set_exception(WorkerGone(f"worker {self.pid} is gone"))
                 return future
             number = next(self._numbers)
             self._unanswered[number] = future
@@ -86,7 +90,7 @@ class Worker:
             self._hung_up = True
             unanswered, self._unanswered = self._unanswered, {}
         for future in unanswered.values():
-            future.set_exception(WorkerError(f"worker {self.pid} ended before it answered"))
+            future.set_exception(WorkerGone(f"worker {self.pid} ended before it answered"))
 
     def _answer(self, answer: dict[str, Any]) -> None:
         with self._lock:
