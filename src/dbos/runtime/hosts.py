@@ -26,7 +26,7 @@ class ThreadHost:
         self._limit = limit
         self._lock = threading.Condition()  # guards everything below
         self._work: deque[Callable[[], Any]] = deque()
-        self._idle = 0
+        self._idle = 0  # threads that wait for work, or are about to look for it
         self._busy = 0
         self._started = 0
         self._closed = False
@@ -42,14 +42,14 @@ class ThreadHost:
 
     def _make_room(self) -> None:
         """Wake or start a thread for the next piece of work, within the limit. Called with the lock held."""
-        if not self._work:
+        if not self._work or (self._limit is not None and self._busy >= self._limit):
             return
-        if self._limit is not None and self._busy >= self._limit:
-            return
-        if self._idle >= len(self._work):
+        full = self._limit is not None and self._busy + self._idle >= self._limit
+        if full or self._idle >= len(self._work):
             self._lock.notify()
         else:
             self._started += 1
+            self._idle += 1
             threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
 
     def _serve(self) -> None:
@@ -64,6 +64,11 @@ class ThreadHost:
                     del work
                     with self._lock:
                         self._busy -= 1
+                        self._idle += 1
+        except BaseException:
+            with self._lock:
+                self._idle -= 1
+            raise
         finally:
             with self._lock:
                 self._members.discard(ident)
@@ -72,16 +77,12 @@ class ThreadHost:
         with self._lock:
             while True:
                 if self._work and (self._limit is None or self._busy < self._limit):
+                    self._idle -= 1
                     self._busy += 1
                     return self._work.popleft()
-                if self._closed:
-                    return None
-                self._idle += 1
-                try:
-                    if not self._lock.wait(IDLE_SECONDS) and not self._work:
-                        return None
-                finally:
+                if self._closed or not (self._lock.wait(IDLE_SECONDS) or self._work):
                     self._idle -= 1
+                    return None
 
     def standing_aside(self) -> AbstractContextManager[None]:
         """While the body of this context waits, its place among the busy threads is free for others."""

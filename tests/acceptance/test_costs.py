@@ -1,0 +1,372 @@
+"""What things cost, counted and not timed: commits, round trips, queries, threads and connections.
+
+Background services ask the database now and then, too, which can only add to a count: where reads are counted, the
+cheapest of several runs counts.
+"""
+
+import asyncio
+import dataclasses
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+
+from dbos import DBOS, SetWorkflowID, error
+from dbos.api.launched import launched_engine
+from dbos.store.database import Counters
+from dbos.store.steps import Steps
+from dbos.store.workflows import Workflows
+from tests.support.fixture_types import Launch
+from tests.support.waiting import Gate, eventually, eventually_async
+
+RUNS = 5
+
+
+def counters() -> Counters:
+    engine = launched_engine()
+    assert engine is not None
+    return dataclasses.replace(engine.store.journal.counters)
+
+
+def cost_of(run: Callable[[], Any]) -> Counters:
+    """What the cheapest of several runs costs."""
+    costs = []
+    for _ in range(RUNS):
+        before = counters()
+        run()
+        after = counters()
+        costs.append(
+            Counters(
+                commits=after.commits - before.commits,
+                records=after.records - before.records,
+                statements=after.statements - before.statements,
+                round_trips=after.round_trips - before.round_trips,
+                queries=after.queries - before.queries,
+            )
+        )
+    return min(costs, key=lambda cost: (cost.commits + cost.queries, cost.round_trips))
+
+
+@pytest.fixture
+def steps_of() -> dict[str, Callable[[int], None]]:
+    """Workflows of so many trivial steps, in both colours."""
+
+    @DBOS.step()
+    def step() -> int:
+        return 1
+
+    @DBOS.step()
+    async def step_async() -> int:
+        return 1
+
+    @DBOS.workflow()
+    def plain(number: int) -> None:
+        for _ in range(number):
+            step()
+
+    @DBOS.workflow()
+    async def coroutine(number: int) -> None:
+        for _ in range(number):
+            await step_async()
+
+    def await_coroutine(number: int) -> None:
+        asyncio.run(coroutine(number))  # type: ignore[arg-type]
+
+    return {
+        "plain": plain,
+        "coroutine": await_coroutine,
+        "started": lambda number: DBOS.start_workflow(plain, number).get_result(),
+        "started coroutine": lambda number: DBOS.start_workflow(coroutine, number).get_result(),
+    }
+
+
+FORMS = ["plain", "coroutine", "started", "started coroutine"]
+
+
+# ---------------------------------------------------------------- commits and round trips
+
+
+@pytest.fixture
+def launched(launch: Launch, steps_of: dict[str, Callable[[int], None]]) -> dict[str, Callable[[int], None]]:
+    launch()
+    return steps_of
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_one_step_costs_one_commit_and_one_round_trip(
+    launched: dict[str, Callable[[int], None]], database_url: str, form: str
+) -> None:
+    run = launched[form]
+    few, many = cost_of(lambda: run(1)), cost_of(lambda: run(11))
+    assert many.commits - few.commits == 10
+    assert many.records - few.records == 10
+    assert many.queries == few.queries
+    if database_url.startswith("postgresql"):
+        assert many.round_trips - few.round_trips == 10
+        assert many.statements - few.statements == 10
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_fresh_workflow_of_two_steps_costs_four_commits_and_no_read(
+    launched: dict[str, Callable[[int], None]], database_url: str, form: str
+) -> None:
+    cost = cost_of(lambda: launched[form](2))
+    assert (cost.commits, cost.records) == (4, 4)
+    assert cost.queries == 0
+    if database_url.startswith("postgresql"):
+        assert cost.round_trips <= 4
+
+
+def test_a_child_costs_three_commits(launch: Launch, database_url: str) -> None:
+    """Its start together with the step that records it; its outcome; and its result in the parent."""
+
+    @DBOS.workflow()
+    def child() -> int:
+        return 1
+
+    @DBOS.workflow()
+    def parent(number: int) -> None:
+        for _ in range(number):
+            child()
+
+    launch()
+    few, many = cost_of(lambda: parent(1)), cost_of(lambda: parent(6))
+    assert many.commits - few.commits == 15
+    assert many.queries == few.queries == 0
+    if database_url.startswith("postgresql"):
+        assert many.round_trips - few.round_trips <= 20  # two statements go out together, in a pipeline
+
+
+def test_concurrent_steps_share_commits(launch: Launch) -> None:
+    @DBOS.step()
+    async def step() -> None: ...
+
+    @DBOS.workflow()
+    async def workflow() -> None:
+        await asyncio.gather(*(step() for _ in range(200)))
+
+    async def many() -> None:
+        await asyncio.gather(*(workflow() for _ in range(5)))
+
+    launch()
+    before = counters()
+    asyncio.run(many())
+    after = counters()
+    assert after.records - before.records == 5 * 202
+    assert after.commits - before.commits < 200
+
+
+# ---------------------------------------------------------------- recovery
+
+
+def test_recovery_loads_all_histories_in_one_query(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = 50
+    with Gate() as gate:
+
+        @DBOS.step()
+        def step() -> int:
+            return 1
+
+        @DBOS.workflow()
+        def workflow() -> int:
+            total = step() + step()
+            gate.pass_through()
+            return total + step()
+
+        launch()
+        for number in range(count):
+            with SetWorkflowID(f"w{number}"):
+                DBOS.start_workflow(workflow)
+        gate.wait_for_arrival(count)
+        asked: list[tuple[str, Any]] = []
+        for cls, name in ((Steps, "history"), (Steps, "recorded"), (Workflows, "load")):
+            monkeypatch.setattr(cls, name, spy(asked, name, getattr(cls, name)))
+        launch()
+        gate.wait_for_arrival(2 * count)
+        assert [(name, len(arguments[0])) for name, arguments in asked] == [("history", count)]
+        gate.open()
+        assert [DBOS.get_result(f"w{number}") for number in range(count)] == [3] * count
+
+
+def spy(asked: list[tuple[str, Any]], name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    def call(self: Any, *arguments: Any) -> Any:
+        asked.append((name, arguments))
+        return original(self, *arguments)
+
+    return call
+
+
+# ---------------------------------------------------------------- threads and connections
+
+
+def connections(database_url: str) -> int:
+    """How many sessions of ours the server has."""
+    if not database_url.startswith("postgresql"):
+        return 0
+    with psycopg.connect(database_url) as connection:
+        row = connection.execute(
+            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def new_threads(before: set[threading.Thread]) -> list[str]:
+    return sorted(thread.name for thread in set(threading.enumerate()) - before)
+
+
+def test_ten_thousand_waiting_workflows_need_few_threads_and_connections(launch: Launch, database_url: str) -> None:
+    count = 10_000
+    waiting: list[str] = []
+
+    @DBOS.workflow()
+    async def awaited() -> str:
+        await DBOS.sleep_async(1000)
+        return "never"
+
+    @DBOS.workflow()
+    async def waits_for_a_result(number: int) -> str:
+        waiting.append("result")
+        try:
+            return await DBOS.get_result_async("awaited")
+        except error.DBOSAwaitedWorkflowCancelledError:
+            return "told"
+
+    @DBOS.workflow()
+    async def sleeps(number: int) -> str:
+        waiting.append("sleep")
+        await DBOS.sleep_async(1000)
+        return "never"
+
+    launch(sys_db_pool_size=8)
+
+    async def main() -> None:
+        before = set(threading.enumerate())
+        with SetWorkflowID("awaited"):
+            await DBOS.start_workflow_async(awaited)
+        starts = (
+            DBOS.start_workflow_async((sleeps, waits_for_a_result)[number % 2], number) for number in range(count)
+        )
+        handles = await asyncio.gather(*starts)
+        await eventually_async(lambda: len(waiting) == count)
+        assert len(new_threads(before)) <= 8, new_threads(before)
+        assert await asyncio.to_thread(connections, database_url) <= 8
+        await DBOS.cancel_workflow_async("awaited")
+        assert {await handle.get_result() for handle in handles[1::2]} == {"told"}
+        await DBOS.cancel_workflows_async([handle.workflow_id for handle in handles[::2]])
+        for handle in handles[:10:2]:
+            with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+                await handle.get_result()
+        assert len(new_threads(before)) <= 8, new_threads(before)
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("depth", [1, 4])
+def test_parents_do_not_starve_their_children(launch: Launch, depth: int) -> None:
+    @DBOS.workflow()
+    def workflow(level: int) -> int:
+        if level == 0:
+            return 0
+        handles = [DBOS.start_workflow(workflow, level - 1) for _ in range(2)]
+        return 1 + max(handle.get_result() for handle in handles)
+
+    launch(max_executor_threads=1)
+    assert DBOS.start_workflow(workflow, depth).get_result() == depth
+
+
+def test_the_number_of_threads_is_bounded(launch: Launch) -> None:
+    running: list[int] = []
+    lock = threading.Lock()
+    peak: list[int] = []
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        with lock:
+            running.append(1)
+            peak.append(len(running))
+        time.sleep(0.01)
+        with lock:
+            running.pop()
+
+    launch(max_executor_threads=3)
+    handles = [DBOS.start_workflow(workflow) for _ in range(20)]
+    for handle in handles:
+        handle.get_result()
+    assert max(peak) == 3
+
+
+# ---------------------------------------------------------------- how soon another process is heard
+
+OTHER_PROCESS = """
+import sys, time
+from dbos import DBOS
+DBOS(config={"name": "test-app", "system_database_url": sys.argv[1], "executor_id": "other", "log_level": "ERROR"})
+DBOS.launch()
+print("ready", flush=True)
+workflow_id = sys.stdin.readline().strip()
+DBOS.cancel_workflow(workflow_id)
+print(time.time(), flush=True)
+DBOS.destroy()
+"""
+
+
+@pytest.mark.parametrize("pause_seconds", [0.0, 0.03, 0.15])
+@pytest.mark.parametrize("use_listen_notify", [False, True])
+def test_a_cancellation_elsewhere_keeps_the_next_step_from_starting(
+    launch: Launch, database_url: str, pause_seconds: float, use_listen_notify: bool
+) -> None:
+    """100 ms after another process has cancelled a workflow, no step of it starts any more."""
+    started: list[float] = []
+
+    @DBOS.step()
+    def step() -> None:
+        started.append(time.time())
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        while True:
+            step()
+            time.sleep(pause_seconds)
+
+    launch(use_listen_notify=use_listen_notify)
+    handle = DBOS.start_workflow(workflow)
+    command = [sys.executable, "-c", OTHER_PROCESS, database_url]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None
+        assert other.stdout is not None
+        assert other.stdout.readline() == "ready\n"
+        eventually(lambda: len(started) >= 2)
+        other.stdin.write(f"{handle.workflow_id}\n")
+        other.stdin.flush()
+        cancelled_at = float(other.stdout.readline())
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            handle.get_result()
+        other.stdin.close()
+        assert other.wait(20) == 0
+    DBOS.destroy(workflow_completion_timeout_sec=20)
+    assert max(started) <= cancelled_at + 0.1
+
+
+def test_a_sleeper_hears_of_its_cancellation_elsewhere(launch: Launch, database_url: str) -> None:
+    @DBOS.workflow()
+    async def workflow() -> None:
+        await DBOS.sleep_async(1000)
+
+    launch()
+    handle = DBOS.start_workflow(workflow)
+    command = [sys.executable, "-c", OTHER_PROCESS, database_url]
+    answer = subprocess.run(
+        command, input=f"{handle.workflow_id}\n", capture_output=True, text=True, check=True, timeout=30
+    )
+    assert answer.stdout.startswith("ready")
+    begun = time.monotonic()
+    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+        handle.get_result()
+    DBOS.destroy(workflow_completion_timeout_sec=20)
+    assert time.monotonic() - begun < 10
