@@ -157,6 +157,27 @@ def test_an_executor_that_wakes_after_the_end_delivers_the_winners_result(
     audit.assert_fenced("gated", last_epoch=2)
 
 
+def test_a_stale_executor_cannot_write_an_outcome(start: Start, ledger: Ledger, gate: Path, database_url: str) -> None:
+    """It comes to its end first, with no step left that would tell it."""
+    stale = start(executor_id="a", executor_lease_sec=LEASE_SECONDS, host="ship")
+    winner = start(executor_id="b", executor_lease_sec=LEASE_SECONDS, host="shore")
+    audit = Audit(database_url)
+    stale.call("start", "linger", "linger", str(gate))
+    heard = stale.begin("result", "linger")
+    eventually(lambda: [entry.label for entry in ledger.begun("linger")] == ["only", "linger"])
+    stale.kill(signal.SIGSTOP)
+    eventually(lambda: ledger.begun("linger")[-1].pid == winner.pid)
+    gate.with_name(f"{gate.name}-{stale.pid}").touch()
+    stale.kill(signal.SIGCONT)
+    eventually(lambda: any(entry.event == "end" and entry.label == "linger" for entry in ledger.read("linger")))
+    wait_for_heartbeats(database_url, [stale.pid], 1)
+    assert not heard.done()
+    gate.with_name(f"{gate.name}-{winner.pid}").touch()
+    assert winner.call("result", "linger") == winner.pid
+    assert heard.result(30) == winner.pid
+    audit.assert_fenced("linger", last_epoch=2)
+
+
 # ---------------------------------------------------------------- both have the same name
 
 

@@ -71,12 +71,16 @@ def charge(label: str) -> str:
 def hold(gate: str) -> int:
     """Wait for a file to appear; tells which process waited successfully."""
     with _Traced("hold"):
-        deadline = time.monotonic() + GATE_TIMEOUT_SECONDS
-        while not Path(gate).exists():
-            if time.monotonic() > deadline:
-                raise TimeoutError(gate)
-            time.sleep(GATE_POLL_SECONDS)
+        _wait_for(Path(gate))
     return os.getpid()
+
+
+def _wait_for(gate: Path) -> None:
+    deadline = time.monotonic() + GATE_TIMEOUT_SECONDS
+    while not gate.exists():
+        if time.monotonic() > deadline:
+            raise TimeoutError(gate)
+        time.sleep(GATE_POLL_SECONDS)
 
 
 @DBOS.workflow()
@@ -137,6 +141,15 @@ def gated(gate: str) -> int:
 
 
 @DBOS.workflow()
+def linger(gates: str) -> int:
+    """Stands in its body, after its last step, at a gate for each process; tells which process returned."""
+    note("only")
+    with _Traced("linger"):
+        _wait_for(Path(f"{gates}-{os.getpid()}"))
+    return os.getpid()
+
+
+@DBOS.workflow()
 def walk(steps: int, pause_ms: int = 0) -> int:
     """Many small steps; tells which process came to the end."""
     for number in range(steps):
@@ -161,5 +174,6 @@ def doze(seconds: float) -> int:
 
 
 WORKFLOWS: dict[str, Callable[..., Any]] = {
-    function.__name__: function for function in (parcel, doomed, order, order_async, gated, walk, walk_async, doze)
+    function.__name__: function
+    for function in (parcel, doomed, order, order_async, gated, linger, walk, walk_async, doze)
 }
