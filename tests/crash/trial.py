@@ -94,7 +94,7 @@ class Trial:
         return effects
 
     def run_cancelled(self, run_id: str, point: Point) -> None:
-        """Cancel the asyncio task at that effect. What it leaves is adopted in the same process and comes to its end."""
+        """Cancel the asyncio task at that effect. What it leaves is adopted in the same process and comes to an end."""
         self.seam.arm(point, cancels=True)
         with self._sweeping():
             try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
-from dbos import DBOS
+from dbos import DBOS, DBOSConfig
 from dbos.api import launched
 from dbos.api.assembly import Running
 from dbos.runtime import interpreters
@@ -174,7 +174,8 @@ class Process:
 
     def __init__(self, database_url: str, **config: Any) -> None:
         self.database_url = database_url
-        self._config = config
+        self._config: DBOSConfig = {"name": "crash-tests", "system_database_url": database_url}
+        self._config.update(config)  # type: ignore[typeddict-item]  # keys by name, checked when it is launched
         self._running: Running | None = None
 
     @property
@@ -188,7 +189,7 @@ class Process:
 
     def launch(self) -> None:
         """Start the application; it recovers what the one before it left."""
-        DBOS(config={"name": "crash-tests", "system_database_url": self.database_url, **self._config})
+        DBOS(config=self._config)
         DBOS.launch()
         assert DBOS._instance is not None
         self._running = DBOS._instance._running
