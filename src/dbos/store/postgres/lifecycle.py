@@ -95,12 +95,22 @@ def prepare(settings: StoreSettings) -> PostgresDatabase:
     try:
         with _connected(database, settings) as connection:
             migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
+            _require_writable(connection, settings)
     except psycopg.Error as error:
         address = database_address(settings)
         raise DBOSInitializationError(
             f"The Postgres database {address} cannot be used: {redacted(error, settings)}"
         ) from error
     return database
+
+
+def _require_writable(connection: psycopg.Connection[Any], settings: StoreSettings) -> None:
+    """A standby, or a server set to read-only, is refused at once; one that turns into that later is waited for."""
+    row = connection.execute("show transaction_read_only").fetchone()
+    if row is not None and row[0] == "on":
+        raise DBOSInitializationError(
+            f"The Postgres database {database_address(settings)} is read-only: connect to the primary"
+        )
 
 
 def _connected(database: PostgresDatabase, settings: StoreSettings) -> psycopg.Connection[Any]:
