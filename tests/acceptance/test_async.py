@@ -188,6 +188,45 @@ def test_waiting_takes_coroutines_and_a_timeout(launch: Launch, replay: Replay) 
     assert replay("w").get_result() == [2, 0, 0, 1]
 
 
+# ---------------------------------------------------------------- what outlives its workflow
+
+
+def test_a_task_that_outlives_its_workflow_records_nothing_more(launch: Launch) -> None:
+    with Gate() as gate:
+        tasks: list[asyncio.Task[Any]] = []
+
+        @DBOS.step()
+        async def step() -> None: ...
+
+        @DBOS.workflow()
+        async def child() -> None:
+            raise AssertionError("must not run")
+
+        async def later(call: Callable[[], Any]) -> None:
+            await gate.pass_through_async()
+            await call()
+
+        @DBOS.workflow()
+        async def workflow() -> str:
+            tasks.extend(asyncio.create_task(later(call)) for call in (step, child))
+            return "done"
+
+        launch()
+
+        async def main() -> None:
+            with SetWorkflowID("w"):
+                assert await workflow() == "done"
+            await gate.wait_for_arrival_async(2)
+            gate.open()
+            for task in tasks:
+                with pytest.raises(error.DBOSWorkflowConflictIDError):
+                    await task
+
+        asyncio.run(main())
+    assert DBOS.list_workflow_steps("w") == []
+    assert [status.workflow_id for status in DBOS.list_workflows()] == ["w"]
+
+
 # ---------------------------------------------------------------- loops
 
 

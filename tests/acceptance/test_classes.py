@@ -140,6 +140,27 @@ def test_names_of_classes_and_instances_are_unique(launch: Launch) -> None:
             kind(wrong)  # type: ignore[arg-type]
 
 
+def test_an_id_belongs_to_one_instance(launch: Launch) -> None:
+    @DBOS.dbos_class()
+    class Shop(DBOSConfiguredInstance):
+        @DBOS.workflow()
+        def sell(self) -> str:
+            return self.config_name
+
+    north, south = Shop("north"), Shop("south")
+    launch()
+    for shop in (north, north):
+        with SetWorkflowID("w"):
+            assert shop.sell() == "north"
+    with (
+        SetWorkflowID("w"),
+        pytest.raises(error.DBOSConflictingWorkflowError, match="different config name") as conflict,
+    ):
+        south.sell()
+    assert "north" in str(conflict.value)
+    assert "south" in str(conflict.value)
+
+
 def test_the_class_decorator_works_without_parentheses(launch: Launch) -> None:
     @DBOS.dbos_class
     class Bare:

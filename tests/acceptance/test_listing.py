@@ -5,6 +5,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
+import psycopg
 import pytest
 
 from dbos import DBOS, DBOSContextSetAuth, SetWorkflowID, error
@@ -222,3 +223,13 @@ def test_a_listing_is_in_order_of_arrival_within_a_millisecond(launch: Launch, d
     run_sql(database_url, "update workflow_status set created_at = 5")
     assert ids() == wanted
     assert ids(sort_desc=True) == wanted[::-1]
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_listing_that_takes_too_long_gives_up(launch: Launch, database_url: str) -> None:
+    launch(observability_query_timeout_sec=0.05)
+    with psycopg.connect(database_url) as elsewhere:
+        elsewhere.execute("lock table dbos.workflow_status in access exclusive mode")
+        with pytest.raises(error.DBOSQueryTimeoutError):
+            DBOS.list_workflows()
+    assert DBOS.list_workflows() == []

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, SetWorkflowID, WorkflowStatus, error
+from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout, WorkflowStatus, error
 from tests.support.fixture_types import Launch, Replay
 from tests.support.waiting import Gate, eventually
 
@@ -87,6 +87,44 @@ def test_who_catches_everything_stays_cancelled(launch: Launch) -> None:
     launch()
     assert status_of(handle.workflow_id).status == "CANCELLED"
     assert status_of(handle.workflow_id).output is None
+
+
+@pytest.mark.parametrize("start", [False, True])
+def test_a_cancellation_passes_through_task_groups(launch: Launch, start: bool) -> None:
+    @DBOS.workflow()
+    async def workflow() -> None:
+        async with asyncio.TaskGroup() as outer:
+            outer.create_task(DBOS.sleep_async(1000))
+            async with asyncio.TaskGroup() as inner:
+                inner.create_task(DBOS.sleep_async(1000))
+
+    async def main() -> None:
+        with SetWorkflowTimeout(0.1), SetWorkflowID("w"):
+            if start:
+                await (await DBOS.start_workflow_async(workflow)).get_result()
+            else:
+                await workflow()
+
+    launch()
+    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+        asyncio.run(main())
+    assert status_of("w").status == "CANCELLED"
+
+
+@pytest.mark.parametrize("failure", [ValueError, KeyboardInterrupt])
+def test_other_failures_in_task_groups_are_left_alone(launch: Launch, failure: type[BaseException]) -> None:
+    async def fail() -> None:
+        raise failure("in a task")
+
+    @DBOS.workflow()
+    async def workflow() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+
+    launch()
+    with SetWorkflowID("w"), pytest.raises((ExceptionGroup, KeyboardInterrupt)):
+        asyncio.run(run_soon(workflow))
+    assert status_of("w").status == ("ERROR" if failure is ValueError else "PENDING")
 
 
 def test_the_direct_caller_of_a_cancelled_workflow(launch: Launch) -> None:

@@ -31,6 +31,9 @@ from dbos.store.records import FinishWorkflow
 
 logger = logging.getLogger("dbos")
 
+SIGNALS = (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError)
+"""What ends an attempt whose workflow was cancelled or taken over."""
+
 
 def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any]]:
     """Run the body and make its outcome durable. An attempt that lost its workflow delivers the winner's outcome."""
@@ -42,12 +45,12 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
                 if attempt.revoked is not None:
                     raise attempt.revocation()
                 outcome: Outcome[Any] | None = yield Invoke(call, awaited)
-            except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+            except (*SIGNALS, BaseExceptionGroup):  # a group: raised in a task of an asyncio.TaskGroup
                 if attempt.revoked is None:  # user code let such an exception of another workflow through
                     attempt.verified_at = 0.0
                     try:
                         yield from attempt.verify()
-                    except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+                    except SIGNALS:
                         pass
                     else:
                         raise
