@@ -12,7 +12,7 @@ from tests.crash.scenario import Drive, scenario
 LONG_SECONDS = 30.0  # whatever sleeps so long must be cut short: ending by itself is a failure
 
 
-@scenario()
+@scenario(gives={"text": "so it goes", "length": 3})
 def sequence(ledger: Ledger) -> Drive:
     """Steps one after another, each fed by the one before."""
 
@@ -35,7 +35,7 @@ def sequence(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[None, False, "", {}, (1, 2), "StopIteration('enough')"])
 def remarkable_values(ledger: Ledger) -> Drive:
     """Outcomes that are easily mistaken for none at all."""
     values: list[Any] = [None, False, "", {}, (1, 2), StopIteration("enough")]
@@ -64,7 +64,7 @@ def remarkable_values(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=115)
 def called_children(ledger: Ledger) -> Drive:
     """Children called like functions, between steps of the parent."""
 
@@ -88,7 +88,7 @@ def called_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=409)
 def started_children(ledger: Ledger) -> Drive:
     """Children in the background, one of them under an id of its own."""
 
@@ -115,7 +115,7 @@ def started_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives="parent of child of grandchild")
 def nested_children(ledger: Ledger) -> Drive:
     """Three generations, called and started."""
 
@@ -143,7 +143,7 @@ def nested_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["worked at attempt 2", "2 errors, the last one attempt 1", "attempt 0"])
 def retries(ledger: Ledger) -> Drive:
     """A step that fails twice and then works, one that never does, one that should not be tried again."""
 
@@ -182,7 +182,7 @@ def retries(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[0, 1])
 def sleeps(ledger: Ledger) -> Drive:
     """Durable sleeps between steps."""
 
@@ -206,7 +206,7 @@ def sleeps(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["ValueError('step', 7)", "ValueError('child', 7)", "ValueError('child', 7)"])
 def caught_errors(ledger: Ledger) -> Drive:
     """Errors of a step and of children, caught by the workflow that goes on."""
 
@@ -243,7 +243,7 @@ def caught_errors(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(raises="LookupError: ('nothing here', 1)")
 def uncaught_error(ledger: Ledger) -> Drive:
     """A workflow that fails stays failed, and fails alike for everybody who asks."""
 
@@ -263,7 +263,7 @@ def uncaught_error(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[2, 4, 6])
 def steps_on_the_spot(ledger: Ledger) -> Drive:
     """`run_step` on plain functions, and numbers reserved in another order than they are used."""
 
@@ -285,7 +285,7 @@ def steps_on_the_spot(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives="ALONE")
 def bare_step(ledger: Ledger) -> Drive:
     """A step started on its own is a workflow of one step."""
 
@@ -301,7 +301,15 @@ def bare_step(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(
+    gives={
+        "status": "SUCCESS",
+        "own": ("PENDING", {"mood": "curious", "more": [1]}),
+        "listed": ["RUN", "RUN-1"],
+        "steps": ["looking_around.<locals>.work"],
+        "retrieved": "done",
+    }
+)
 def looking_around(ledger: Ledger) -> Drive:
     """A workflow that reads statuses and listings and writes attributes: each is a step that replays."""
 
@@ -336,7 +344,7 @@ def looking_around(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True, races=True)
+@scenario(gives=["cancelled", "after"], steers=True, races=True)
 def cancelled_child(ledger: Ledger) -> Drive:
     """A child that sleeps for long is cancelled by its parent, with its own child."""
 
@@ -370,7 +378,7 @@ def cancelled_child(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True)
+@scenario(gives=["before", "after"], steers=True)
 def resumed_child(ledger: Ledger) -> Drive:
     """A child is cancelled while it sleeps, and resumed: it ends as if nothing had happened."""
 
@@ -398,7 +406,7 @@ def resumed_child(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True, races=True)
+@scenario(gives=["out of time", "after"], steers=True, races=True)
 def timeouts(ledger: Ledger) -> Drive:
     """A child runs out of time, and so does what it waits for; the parent goes on."""
 
@@ -432,7 +440,7 @@ def timeouts(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["slow", "quick"])
 def first_of_two(ledger: Ledger) -> Drive:
     """The first of two children to end, as it was recorded, whoever is asked again."""
 

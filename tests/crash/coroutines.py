@@ -13,7 +13,7 @@ from tests.crash.scenario import Drive, scenario
 LONG_SECONDS = 30.0  # whatever sleeps so long must be cut short: ending by itself is a failure
 
 
-@scenario()
+@scenario(gives={"text": "so it goes", "length": 3})
 def sequence(ledger: Ledger) -> Drive:
     """Steps one after another, async ones and a plain one."""
 
@@ -42,7 +42,7 @@ def sequence(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[0, 1, 2, 3, 4])
 def gathered_steps(ledger: Ledger) -> Drive:
     """Steps side by side: numbers are drawn in the order of the calls, whoever ends first."""
 
@@ -65,7 +65,7 @@ def gathered_steps(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[0, 10, 20])
 def gathered_children(ledger: Ledger) -> Drive:
     """Children called side by side, each with a step."""
 
@@ -89,7 +89,7 @@ def gathered_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=115)
 def called_children(ledger: Ledger) -> Drive:
     """Children awaited like functions, between steps of the parent."""
 
@@ -113,7 +113,7 @@ def called_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=409)
 def started_children(ledger: Ledger) -> Drive:
     """An async child on the same loop, and a plain one on a thread."""
 
@@ -144,7 +144,7 @@ def started_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives="parent of child of grandchild")
 def nested_children(ledger: Ledger) -> Drive:
     """Three generations, called and started."""
 
@@ -173,7 +173,7 @@ def nested_children(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["worked at attempt 2", "attempt 1", "DBOSStepTimeoutError, DBOSStepTimeoutError"])
 def retries(ledger: Ledger) -> Drive:
     """A step that fails twice and then works, one that never does, one that takes too long."""
 
@@ -216,7 +216,7 @@ def retries(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[0, 1])
 def sleeps(ledger: Ledger) -> Drive:
     """Durable sleeps between steps, and two side by side."""
 
@@ -238,7 +238,7 @@ def sleeps(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(raises="LookupError: (\"ValueError('step', 7)\", \"ValueError('child', 7)\", \"ValueError('both', 7)\")")
 def errors(ledger: Ledger) -> Drive:
     """Errors of a step and of a child, caught; the last one is not."""
 
@@ -269,7 +269,7 @@ def errors(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=[4, 3, 9])
 def steps_on_the_spot(ledger: Ledger) -> Drive:
     """`run_step_async` on functions of both colours, and reserved numbers run side by side."""
 
@@ -294,7 +294,7 @@ def steps_on_the_spot(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["one", "two"])
 def waiting_for_some(ledger: Ledger) -> Drive:
     """`asyncio_wait`: a replay sees as done what was done, and waits for the rest later."""
 
@@ -317,7 +317,15 @@ def waiting_for_some(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(
+    gives={
+        "status": "SUCCESS",
+        "own": ("PENDING", {"mood": "curious"}),
+        "listed": ["RUN", "RUN-1"],
+        "steps": ["looking_around.<locals>.work"],
+        "retrieved": "done",
+    }
+)
 def looking_around(ledger: Ledger) -> Drive:
     """A workflow that reads statuses and listings and writes attributes: each is a step that replays."""
 
@@ -353,7 +361,7 @@ def looking_around(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True, races=True)
+@scenario(gives=["cancelled", "before", "after"], steers=True, races=True)
 def cancelled_and_resumed(ledger: Ledger) -> Drive:
     """A child is cancelled in its long preemptible step; another one is cancelled and resumed."""
 
@@ -396,7 +404,7 @@ def cancelled_and_resumed(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True, races=True)
+@scenario(gives=["out of time", "after"], steers=True, races=True)
 def timeouts(ledger: Ledger) -> Drive:
     """A child runs out of time; the parent goes on."""
 
@@ -426,7 +434,7 @@ def timeouts(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(gives=["slow", "quick"])
 def first_of_two(ledger: Ledger) -> Drive:
     """The first of two children to end, as it was recorded, whoever is asked again."""
 

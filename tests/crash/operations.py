@@ -10,7 +10,15 @@ from tests.crash.ledger import Ledger
 from tests.crash.scenario import Drive, scenario
 
 
-@scenario()
+@scenario(
+    gives={
+        "result": ["done", "done", "done"],
+        "status": ("SUCCESS", "done", {"kind": "question", "asked": True}, True),
+        "listed": 1,
+        "steps": [("questions.<locals>.work", "done")],
+        "first": "RUN",
+    }
+)
 def questions(ledger: Ledger) -> Drive:
     """Start with attributes, wait, and ask everything there is to ask."""
 
@@ -40,7 +48,15 @@ def questions(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario()
+@scenario(
+    gives={
+        "result": ["done", "done", "done"],
+        "status": ("SUCCESS", "done", {"kind": "question", "asked": True}, True),
+        "listed": 1,
+        "steps": [("async_questions.<locals>.work", "done")],
+        "first": "RUN",
+    }
+)
 def async_questions(ledger: Ledger) -> Drive:
     """The same in async style."""
 
@@ -72,7 +88,7 @@ def async_questions(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True)
+@scenario(gives=["before", "after"], steers=True)
 def cancel_and_resume(ledger: Ledger) -> Drive:
     """A sleeping workflow is cancelled, seen as cancelled, and resumed to its end."""
 
@@ -100,7 +116,7 @@ def cancel_and_resume(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(steers=True)
+@scenario(gives=["before", "after"], steers=True)
 def async_cancel_and_resume(ledger: Ledger) -> Drive:
     """The same in async style."""
 
@@ -128,7 +144,7 @@ def async_cancel_and_resume(ledger: Ledger) -> Drive:
     return drive
 
 
-@scenario(reopens_failures=True, steers=True)
+@scenario(gives="connected", reopens_failures=True, steers=True)
 def reopened_failure(ledger: Ledger) -> Drive:
     """A workflow that failed in its step is resumed, and its step runs again: this time it works."""
     broken: dict[str, bool] = {}  # the world outside, which outlives any process

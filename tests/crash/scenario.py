@@ -28,17 +28,27 @@ class Scenario:
 
     name: str
     build: Build
+    outcome: tuple[str, str]
+    """What it gives or raises when nothing goes wrong, and whatever goes wrong."""
     reopens_failures: bool = False  # resumes failed workflows, whose failed checkpoints go away
     steers: bool = False  # cancels or resumes: epochs and attempts depend on who was first
     races: bool = False  # how far its children come depends on who was first
 
 
-def scenario(*, reopens_failures: bool = False, steers: bool = False, races: bool = False) -> Callable[[Build], Build]:
-    """Add a scenario under the name of its builder."""
+def scenario(
+    *,
+    gives: Any = None,
+    raises: str | None = None,
+    reopens_failures: bool = False,
+    steers: bool = False,
+    races: bool = False,
+) -> Callable[[Build], Build]:
+    """Add a scenario under the name of its builder. The run id in its outcome is written RUN."""
+    outcome = ("value", repr(gives)) if raises is None else ("error", raises)
 
     def add(build: Build) -> Build:
         name = f"{build.__module__.rpartition('.')[2]}-{build.__name__}"
-        SCENARIOS[name] = Scenario(name, build, reopens_failures, steers, races)
+        SCENARIOS[name] = Scenario(name, build, outcome, reopens_failures, steers, races)
         return build
 
     return add

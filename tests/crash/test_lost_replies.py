@@ -1,0 +1,35 @@
+"""Every commit lands and its reply is lost: whoever wrote asks again, and has to recognise its own record."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+
+from tests.crash import blocking, coroutines, operations  # noqa: F401 (they fill the list of scenarios)
+from tests.crash.scenario import SCENARIOS
+from tests.crash.test_crash_points import trial
+from tests.support.crashing import Seam
+
+
+@pytest.mark.parametrize("name", SCENARIOS)
+def test_a_record_written_twice_counts_once(
+    name: str, database_url: str, seam: Seam, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with trial(name, database_url, seam) as run:
+        journal = run.process.engine.store.journal
+        write, write_soon = journal.write, journal.write_soon
+
+        def write_again(records: Sequence[Any]) -> Any:
+            write(records)
+            return write(records)
+
+        def write_soon_again(records: Sequence[Any], loop: asyncio.AbstractEventLoop) -> Any:
+            write_soon(records, loop)
+            return write_soon(records, loop)
+
+        monkeypatch.setattr(journal, "write", write_again)
+        monkeypatch.setattr(journal, "write_soon", write_soon_again)
+        run.run("again-", [])
