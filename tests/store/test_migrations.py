@@ -193,7 +193,8 @@ def test_the_readable_schema_of_sqlite_is_what_the_migrations_build(tmp_path: Pa
 def test_the_readable_schema_of_postgres_is_what_the_migrations_build(postgres_url: str) -> None:
     columns = """
         select
-            table_name, column_name, ordinal_position, data_type, collation_name, is_nullable, column_default, is_identity
+            table_name, column_name, ordinal_position, data_type, collation_name,
+            is_nullable, column_default, is_identity
         from information_schema.columns where table_schema = %s order by table_name, ordinal_position"""
     indexes = (
         "select tablename, replace(indexdef, schemaname || '.', '') from pg_indexes where schemaname = %s order by 1, 2"

@@ -41,7 +41,7 @@ class JournalClosed(StoreClosed):
     """The journal closed before it acknowledged the record. Only one that was in flight just then may be written."""
 
 
-class StoreDamaged(DBOSException):
+class StoreDamaged(StoreClosed):
     """The database was pulled away under the running process. What was acknowledged stays true; nothing more is."""
 
 

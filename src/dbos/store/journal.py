@@ -89,11 +89,9 @@ class Journal:
         if not self._queue and not self._crowded and self._pool.writer.lock.try_acquire():
             # Nobody else is here. With several callers the writer thread wins clearly over taking turns like this.
             try:
-                return self._pool.commit(records, self._closing)
+                return self._pool.commit(lambda: records, self._closing, locked=True)
             except StoreClosed as closed:
-                raise JournalClosed(NOT_WRITTEN) from closed
-            finally:
-                self._pool.writer.lock.release()
+                raise JournalClosed(closed.message) from closed
         entry = _Entry(records, weight)
         entry.gate = gate = threading.Lock()
         gate.acquire()
@@ -136,10 +134,8 @@ class Journal:
 
     def _write_batches(self) -> None:
         while self._wait_for_work():
-            with self._pool.writer.lock:
-                entries = self._take_batch()  # now, not before: others came while we waited for the lock
-                if entries:
-                    self._settle(entries)
+            entries: list[_Entry] = []
+            self._settle(entries)
             _announce(entries)
 
     def _wait_for_work(self) -> bool:
@@ -152,6 +148,38 @@ class Journal:
             self._asleep = True
         self._doorbell.acquire()
         return self._refusal is None
+
+    def _settle(self, entries: list[_Entry]) -> None:
+        """Commit entries in one transaction, and if that is refused, find out whose fault it is.
+
+        An empty list is filled from the queue when the connection is ours, not before: others come while we wait.
+        """
+
+        def gather() -> Sequence[Record]:
+            if not entries:
+                entries.extend(self._take_batch())
+            return entries[0].records if len(entries) == 1 else [r for entry in entries for r in entry.records]
+
+        try:
+            results = self._pool.commit(gather, self._closing)
+        except StoreClosed as closed:
+            for entry in entries:
+                entry.error = JournalClosed(closed.message)
+                entry.error.__cause__ = closed
+        except Exception as error:
+            if len(entries) <= 1:
+                for entry in entries:
+                    entry.error = error
+            else:
+                middle = len(entries) // 2
+                self._settle(entries[:middle])
+                self._settle(entries[middle:])
+        else:
+            start = 0
+            for entry in entries:
+                end = start + len(entry.records)
+                entry.results = results[start:end]
+                start = end
 
     def _take_batch(self) -> list[_Entry]:
         entries: list[_Entry] = []
@@ -170,29 +198,6 @@ class Journal:
             if was_full:
                 self._room.notify_all()
         return entries
-
-    def _settle(self, entries: Sequence[_Entry]) -> None:
-        """Commit the entries in one transaction; if that is refused, find out whose fault it is."""
-        records = entries[0].records if len(entries) == 1 else [r for entry in entries for r in entry.records]
-        try:
-            results = self._pool.commit(records, self._closing)
-        except StoreClosed as closed:
-            for entry in entries:
-                entry.error = JournalClosed(NOT_WRITTEN)
-                entry.error.__cause__ = closed
-        except Exception as error:
-            if len(entries) == 1:
-                entries[0].error = error
-            else:
-                middle = len(entries) // 2
-                self._settle(entries[:middle])
-                self._settle(entries[middle:])
-        else:
-            start = 0
-            for entry in entries:
-                end = start + len(entry.records)
-                entry.results = results[start:end]
-                start = end
 
     # ------------------------------------------------------------ the end
 

@@ -31,7 +31,7 @@ class Lender(Protocol):
 
 
 class Writer:
-    """The one session that the journal commits on. Whoever holds `lock` may borrow it."""
+    """The one session that the journal commits on, for whoever holds `lock`."""
 
     def __init__(self, database: Database) -> None:
         self.lock = FairLock()  # guards the session
@@ -69,14 +69,19 @@ class Writer:
             self._session = None
 
 
-class LockedWriter:
-    """The writer for those who do not hold its lock yet."""
+class WritersTurn:
+    """The writer, lock included: whoever has to try again lets others have a go meanwhile."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, writer: Writer, locked: bool = False) -> None:
+        """`locked`: the caller holds the lock already, and hands it over."""
         self._writer = writer
+        self._locked = locked
 
     def borrow(self) -> Session:
-        self._writer.lock.acquire()
+        if self._locked:
+            self._locked = False
+        else:
+            self._writer.lock.acquire()
         try:
             return self._writer.borrow()
         except BaseException:
@@ -89,6 +94,12 @@ class LockedWriter:
                 self._writer.give_back(session, sound)
             finally:
                 self._writer.lock.release()
+
+    def forgo(self) -> None:
+        """Release a lock that was handed over and never used."""
+        if self._locked:
+            self._locked = False
+            self._writer.lock.release()
 
 
 class Readers:

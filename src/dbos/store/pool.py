@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
-from dbos.store.lending import CLOSING_GRACE_SECONDS, Lender, LockedWriter, Readers, Writer
+from dbos.store.lending import CLOSING_GRACE_SECONDS, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
 
 T = TypeVar("T")
@@ -25,6 +25,7 @@ _logger = logging.getLogger("dbos")
 MAX_READERS = 4
 FIRST_PAUSE_SECONDS = 0.01  # a deadlock or a busy database is usually over by then
 LONGEST_PAUSE_SECONDS = 2.0  # of an outage: soon enough back, without a stampede
+REPORTED_PAUSE_SECONDS = 0.3  # after several tries: shorter trouble is nobody's business
 
 
 class Run(Protocol):
@@ -43,9 +44,10 @@ class Pool:
         self.writer = Writer(database)
         self.may_listen = size >= 2
         self._readers = Readers(database, min(MAX_READERS, size - 2)) if size > 2 else None
-        locked_writer = LockedWriter(self.writer)
-        self._for_reads: Lender = self._readers or locked_writer
-        self._for_writes: Lender = locked_writer if database.one_writer else self._for_reads
+        self._turns = WritersTurn(self.writer)
+        self._for_reads: Lender = self._readers or self._turns
+        self._for_writes: Lender = self._turns if database.one_writer else self._for_reads
+        self._outage_reported = False
         self._closing = threading.Event()
         self._closed_because = "The system database is closed"
 
@@ -82,17 +84,32 @@ class Pool:
         self.counters.queries += 1
         return self._perform(self._for_writes, attempt)
 
-    def commit(self, records: Sequence[Record], closing: threading.Event) -> Results:
-        """Write a batch of the journal, trying until it is closing. The caller holds the writer's lock."""
-        results, statements = self._perform(self.writer, lambda session: session.write_batch(records), closing)
-        counters = self.counters  # guarded by the writer's lock, too
-        counters.commits += 1
-        counters.statements += statements
-        counters.round_trips += 1
-        counters.records += len(records)
-        if len(records) > counters.largest_batch:
-            counters.largest_batch = len(records)
-        return results
+    def commit(self, gather: Callable[[], Sequence[Record]], closing: threading.Event, locked: bool = False) -> Results:
+        """Write a batch of the journal, trying until it is closing.
+
+        `gather` tells what to write, once it is the batch's turn and at every further try; nothing costs nothing.
+        `locked`: the caller has the writer's lock, which is released here.
+        """
+
+        def attempt(session: Session) -> Results:
+            records = gather()
+            if not records:
+                return []
+            results, statements = session.write_batch(records)
+            counters = self.counters  # guarded by the writer's lock, too
+            counters.commits += 1
+            counters.statements += statements
+            counters.round_trips += 1
+            counters.records += len(records)
+            if len(records) > counters.largest_batch:
+                counters.largest_batch = len(records)
+            return results
+
+        turn = WritersTurn(self.writer, locked)
+        try:
+            return self._perform(turn, attempt, closing)
+        finally:
+            turn.forgo()
 
     # ------------------------------------------------------------ patience
 
@@ -105,19 +122,24 @@ class Pool:
             session, sound = None, True
             try:
                 session = lender.borrow()
-                return work(session)
+                result = work(session)
+                if self._outage_reported:
+                    self._outage_reported = False
+                    _logger.warning("The system database works again")
+                return result
             except Exception as error:
                 verdict = self.database.classify(error)
-                sound = verdict is not Verdict.RECONNECT
                 if verdict is None:
                     raise
+                if session is None:  # could not connect: whatever the reason, it was possible once
+                    verdict = Verdict.RECONNECT
+                sound = verdict is not Verdict.RECONNECT
                 if verdict is Verdict.REFUSED:
                     raise self.database.translate(error) from error
                 pause = next(pauses)
-                if pause > LONGEST_PAUSE_SECONDS / 4:
-                    _logger.warning(
-                        "The system database does not answer, trying again: %s", self.database.translate(error)
-                    )
+                if pause > REPORTED_PAUSE_SECONDS and not self._outage_reported:
+                    self._outage_reported = True  # by whoever notices first
+                    _logger.warning("The system database fails, trying again: %s", self.database.translate(error))
             except BaseException:
                 sound = False  # interrupted at an unknown point of the conversation
                 raise

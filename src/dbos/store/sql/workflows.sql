@@ -168,10 +168,11 @@ limit :limit
 {lock_rows};
 
 -- name: lock_orphans
--- Running workflows that belong to this very instance.
+-- Running workflows that belong to this very instance. (An unfinished workflow that has an owner is PENDING; saying so
+-- would invite the plan to walk the index of everything pending: see schema.sql.)
 select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
-where w.workflow_uuid in ({each:ids}) and w.status = 'PENDING' and w.executor_instance = :instance
+where w.workflow_uuid in ({each:ids}) and w.executor_instance = :instance and w.completed_at is null
 order by w.workflow_uuid
 {lock_rows};
 

@@ -76,14 +76,18 @@ class _Vocabulary:
 class SqliteSession:
     """One connection to the file."""
 
-    def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path, role: Role) -> None:
         self._connection = connection
         self._journal = {kind: statements[kind.__name__].sql for kind in KINDS}
         self._wal = wal
-        self._wal_identity: tuple[int, int] | None = None
+        self._wal_identity = self._identify_wal()
+        self._writes = role is Role.WRITER
+        self._damaged = False
 
     def run(self, statement: Statement, values: Mapping[str, object]) -> list[Row]:
         rows: list[Row] = self._connection.execute(statement.sql, values).fetchall()
+        if self._writes:
+            self._verify_wal()
         return rows
 
     def run_within(self, timeout_seconds: float, statement: Statement, values: Mapping[str, object]) -> list[Row]:
@@ -135,25 +139,33 @@ class SqliteSession:
         If other code of this process opens and closes the file, our locks are gone; the next process to leave then
         deletes the log under us, and every later commit succeeds into a file without a name.
         """
-        try:
-            found = os.stat(self._wal)
-        except FileNotFoundError:
-            found = None
-        identity = (found.st_dev, found.st_ino) if found is not None else None
-        if self._wal_identity is None:
-            self._wal_identity = identity
-        if identity is None or identity != self._wal_identity:
+        if self._identify_wal() != self._wal_identity:
+            self._damaged = True
             raise StoreDamaged(
                 f"The write-ahead log {self._wal} was removed or replaced while this process was using it, so its last "
                 "write may be lost. Something deleted the file, or opened and closed the database file in this process "
                 "with other means than SQLite. Restart the process: everything acknowledged so far is safe."
             )
 
+    def _identify_wal(self) -> tuple[int, int] | None:
+        try:
+            found = os.stat(self._wal)
+        except FileNotFoundError:
+            return None
+        return found.st_dev, found.st_ino
+
     def abort(self) -> None:
         self._connection.interrupt()
 
     def close(self) -> None:
-        self._connection.close()
+        if self._damaged:
+            # The last connection to leave copies its log into the file: ours would overwrite what others wrote since.
+            # So this one is never closed, not even when the interpreter ends; the process gives back its memory.
+            import ctypes
+
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(self._connection))
+        else:
+            self._connection.close()
 
 
 class SqliteDatabase:
@@ -177,7 +189,7 @@ class SqliteDatabase:
         except BaseException:
             connection.close()
             raise
-        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"))
+        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), role)
 
     def open(self) -> sqlite3.Connection:
         """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""

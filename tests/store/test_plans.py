@@ -1,0 +1,106 @@
+"""Plans made at the worst moment: while the tables are empty, or on statistics from then. They must hold for ever.
+
+A prepared statement keeps its plan. One that was right for an empty table and scans it, or that walks the index of all
+pending workflows, costs a hundred times more once there are fifty thousand.
+"""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+
+from dbos.store.database import Role, StoreSettings
+from dbos.store.postgres.database import PostgresDatabase
+from dbos.store.statements import KINDS
+from dbos.store.store import Store
+from tests.support.raw_sql import run_sql
+
+ROWS = 50_000
+
+JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
+BY_KEY = [
+    "load_workflow", "load_workflows", "standing", "lost", "finished", "children", "cancel", "cancellable",
+    "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps", "failures",
+    "forget_steps",
+]  # fmt: skip
+BY_STATUS = {  # statement -> the partial index it goes by
+    "claim": "workflow_enqueued",
+    "expire": "workflow_deadline",
+    "next_deadline": "workflow_deadline",
+    "owned_by": "workflow_pending",
+    "lock_abandoned": "workflow_pending",
+}
+
+
+@pytest.fixture(params=["never analysed", "analysed while empty", "analysed with one row"])
+def grown(request: pytest.FixtureRequest, postgres_url: str) -> str:
+    """A database that grew behind the planner's back: 50,000 running workflows with a step each."""
+    Store.open(StoreSettings(url=postgres_url)).close()
+    for table in ("workflow_status", "operation_outputs"):
+        run_sql(postgres_url, f"alter table {table} set (autovacuum_enabled = off)")
+    if request.param == "analysed with one row":
+        insert_workflows(postgres_url, 0, 0)
+    if request.param != "never analysed":
+        with psycopg.connect(postgres_url, autocommit=True) as connection:
+            connection.execute("vacuum analyze dbos.workflow_status, dbos.operation_outputs")
+    insert_workflows(postgres_url, 1, ROWS)
+    run_sql(
+        postgres_url,
+        "insert into operation_outputs (workflow_uuid, function_id, function_name, epoch)"
+        " select workflow_uuid, 1, 'step', 1 from workflow_status",
+    )
+    return postgres_url
+
+
+def insert_workflows(url: str, first: int, last: int) -> None:
+    run_sql(
+        url,
+        "insert into workflow_status (workflow_uuid, status, epoch, name, created_at, updated_at, executor_instance)"
+        f" select 'w' || n, 'PENDING', 1, 'f', 0, 0, 'here' from generate_series({first}, {last}) as n",
+    )
+
+
+def plan_of(url: str, name: str, role: Role) -> str:
+    """The generic plan, as a session of ours would make it."""
+    database = PostgresDatabase(StoreSettings(url=url))
+    statement = database.statements[name]
+    session = database.connect(role)
+    try:
+        connection = session._connection
+        connection.execute("set plan_cache_mode = force_generic_plan")
+        connection.execute(f"prepare planned as {statement.sql}".encode())
+        nulls = ", ".join(["null"] * len(statement.parameters))
+        execute = f"explain (costs off) execute planned{f'({nulls})' if nulls else ''}"
+        return "\n".join(row[0] for row in connection.execute(execute.encode()))
+    finally:
+        session.close()
+
+
+def relations_scanned(plan: str) -> set[str]:
+    return set(re.findall(r"Seq Scan on (\w+)", plan))
+
+
+def indexes_used(plan: str) -> set[str]:
+    plain = re.findall(r"Index (?:Only )?Scan (?:Backward )?using (\w+)", plan)
+    return {*plain, *re.findall(r"Bitmap Index Scan on (\w+)", plan)}
+
+
+def test_hot_statements_go_by_primary_key_whatever_the_planner_believes(grown: str) -> None:
+    allowed = {"workflow_status_pkey", "operation_outputs_pkey"}
+    for name in JOURNAL:
+        plan = plan_of(grown, name, Role.WRITER)
+        assert not relations_scanned(plan), f"{name}:\n{plan}"
+        assert indexes_used(plan) <= allowed, f"{name}:\n{plan}"
+    for name in BY_KEY:
+        plan = plan_of(grown, name, Role.READER)
+        assert not relations_scanned(plan), f"{name}:\n{plan}"
+        assert indexes_used(plan) <= allowed | {"workflow_parent"}, f"{name}:\n{plan}"
+
+
+def test_sweeps_go_by_the_index_of_what_is_active(grown: str) -> None:
+    for name, index in BY_STATUS.items():
+        plan = plan_of(grown, name, Role.READER)
+        assert relations_scanned(plan) <= {"executors"}, f"{name}:\n{plan}"
+        assert index in indexes_used(plan), f"{name}:\n{plan}"
