@@ -345,6 +345,16 @@ def test_taking_over_by_configured_id(store: Store) -> None:
     assert store.workflows.take_over(owner(), [], RUNNABLE, 10) == []
 
 
+def test_taking_over_takes_each_once_though_they_keep_the_id(store: Store) -> None:
+    """The usual case: everybody is called "local", and what was taken still matches the question."""
+    ids = [f"w{n}" for n in range(7)]
+    store.journal.write([start(each, executor_instance="before") for each in ids])
+    store.journal.write([start("queued", executor_instance="before", queue_name="q")])
+    taken = store.workflows.take_over(owner(), ["local"], RUNNABLE, 2)
+    assert ids_of(taken) == ids
+    assert {row.epoch for row in taken} == {2}
+
+
 def test_orphans_of_this_instance(store: Store) -> None:
     store.journal.write([start("w"), start("queued", queue_name="q"), start("another's", executor_instance="there")])
     assert store.workflows.owned_by("here") == [("w", 1), ("queued", 1)]

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
 
+from dbos.error import DBOSException
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
 from dbos.store.lending import CLOSING_GRACE_SECONDS, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
@@ -130,6 +131,7 @@ class Pool:
             except Exception as error:
                 verdict = self.database.classify(error)
                 if verdict is None:
+                    sound = isinstance(error, DBOSException)  # else it is a bug, anywhere in the conversation
                     raise
                 if session is None:  # could not connect: whatever the reason, it was possible once
                     verdict = Verdict.RECONNECT

@@ -87,7 +87,7 @@ class Statements:
         def number(match: re.Match[str]) -> str:
             return self._vocabulary.placeholder(match[1], order.setdefault(match[1], len(order) + 1))
 
-        sql = _PARAMETER.sub(number, self._fill(text, {**self._words, **words}))
+        sql = _PARAMETER.sub(number, self._fill(text, {**self._words, **words})).strip()
         return Statement(name, sql, tuple(order))
 
     def _fill(self, text: str, words: Mapping[str, str]) -> str:

@@ -126,28 +126,35 @@ class Workflows:
     def take_over(
         self, owner: Owner, executor_ids: Sequence[str], runnable: Sequence[Function], limit: int
     ) -> list[WorkflowRow]:
-        """The same for the running workflows of executors with these configured ids, whether they live or not."""
+        """The same for the running workflows of executors with these configured ids, whether they live or not.
+
+        Takes all there are, `limit` in one transaction. Each once: what was taken may well carry one of the ids again.
+        """
         values = {**_candidates(owner, runnable, limit), "executor_ids": json.dumps(executor_ids)}
+        taken: list[WorkflowRow] = []
+        last = 0
         while True:
-            locked, rows = self._take("lock_running_of_executors", values)
-            if rows or not locked:
-                return rows
+            locked, rows = self._take("lock_running_of_executors", {**values, "after": last})
+            taken += rows
+            if len(locked) < limit:
+                return taken
+            *_, last = locked[-1]
 
     def adopt_orphans(self, owner: Owner, ids: Sequence[str]) -> list[WorkflowRow]:
         """The same for workflows that this very instance owns without running them."""
         return self._take("lock_orphans", {**_candidates(owner, (), 0), "ids": json.dumps(ids)})[1]
 
-    def _take(self, lock: str, values: dict[str, object]) -> tuple[int, list[WorkflowRow]]:
-        """Lock candidates, give those of queues back, own the others: (how many were locked, the owned ones)."""
+    def _take(self, lock: str, values: dict[str, object]) -> tuple[list[Row], list[WorkflowRow]]:
+        """Lock candidates, give those of queues back and own the others; the locked ones, and those we own now."""
 
-        def work(run: Run) -> tuple[int, list[WorkflowRow]]:
+        def work(run: Run) -> tuple[list[Row], list[WorkflowRow]]:
             locked = run(lock, **values)
-            ours = [workflow_id for workflow_id, runs_directly in locked if runs_directly]
-            queued = [workflow_id for workflow_id, runs_directly in locked if not runs_directly]
+            ours = [workflow_id for workflow_id, runs_directly, _ in locked if runs_directly]
+            queued = [workflow_id for workflow_id, runs_directly, _ in locked if not runs_directly]
             if queued:
                 run("requeue", ids=json.dumps(queued))
             rows = run("take", **{**values, "ids": json.dumps(ours)}) if ours else []
-            return len(locked), _in_order(rows)
+            return locked, _in_order(rows)
 
         return self._pool.transact(work)
 

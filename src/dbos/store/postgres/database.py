@@ -190,6 +190,8 @@ def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
             "characters written as %XX"
         ) from None
     defaults = {**_CONNECTION_DEFAULTS, "application_name": APPLICATION_NAME}
+    if "," in str(given.get("host", "")):
+        defaults["target_session_attrs"] = "read-write"  # of several servers, the primary
     return {**defaults, **given, **settings.connect_args}
 
 
