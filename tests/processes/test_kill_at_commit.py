@@ -120,6 +120,7 @@ def test_a_sample_of_commits_on_postgres(
         assert all(trials.run(phase, commit) for commit in (1, 2, 7, 12))
 
 
+@pytest.mark.timeout(900)  # with --all-points these are hundreds of pairs
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_second_crash_during_recovery(
     start_on: Start, sqlite_url: str, ledger: Ledger, phase: Phase, long_run: bool

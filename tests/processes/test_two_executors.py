@@ -1,7 +1,9 @@
 """Two processes of one application: who owns what, and what becomes of it when one of them dies or oversleeps."""
 
 import signal
+import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ SHORT_LEASE_SECONDS = 1.0
 LEASE_SECONDS = 2.0  # a busy machine may stop a living process for longer than a short one lasts
 LONG_LEASE_SECONDS = 60.0  # whatever happens sooner did not happen because a lease was over
 
+needs_proc = pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="sees in /proc when a process has stopped")
+
 
 def epoch_of(url: str, workflow_id: str) -> int:
     epoch: int = run_sql(url, "select epoch from workflow_status where workflow_uuid = ?", workflow_id)[0][0]
@@ -29,6 +33,39 @@ def owner_of(url: str, workflow_id: str) -> str:
         0
     ]
     return owner
+
+
+def stop(worker: Worker, url: str) -> None:
+    """Freeze a process, all its threads, at a moment at which it does not hold the one write lock of a SQLite file.
+
+    Frozen with that lock, it would keep everybody from writing, as any SQLite program does. No lease can help there.
+    """
+    tasks = Path(f"/proc/{worker.pid}/task")
+
+    def frozen() -> bool:
+        states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+        return set(states) == {"T"}
+
+    def frozen_without_lock() -> bool:
+        worker.kill(signal.SIGSTOP)
+        eventually(frozen)
+        if not url.startswith("sqlite") or can_write(url):
+            return True
+        worker.kill(signal.SIGCONT)
+        return False
+
+    eventually(frozen_without_lock)
+
+
+def can_write(url: str) -> bool:
+    """Whether a SQLite file can be locked for writing soon."""
+    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=1, isolation_level=None)) as connection:
+        try:
+            connection.execute("begin immediate")
+        except sqlite3.OperationalError:
+            return False
+        connection.execute("rollback")
+        return True
 
 
 def wait_for_heartbeats(url: str, pids: list[int], number: int) -> None:
@@ -106,6 +143,8 @@ def test_another_version_is_left_alone(start: Start, ledger: Ledger, gate: Path,
 # ---------------------------------------------------------------- one oversleeps
 
 
+@needs_proc
+@pytest.mark.timeout(300)  # with --all-points these are many naps
 @pytest.mark.parametrize("workflow", ["walk", "walk_async"])
 def test_a_stopped_executor_writes_nothing_after_its_lease(
     start: Start, ledger: Ledger, database_url: str, workflow: str, long_run: bool
@@ -114,20 +153,20 @@ def test_a_stopped_executor_writes_nothing_after_its_lease(
     winner = start(executor_id="b", executor_lease_sec=LEASE_SECONDS, host="shore")
     audit = Audit(database_url)
     for number in range(20 if long_run else 1):
-        _oversleep(stale, winner, workflow, f"walk-{number}", 3 + number, ledger, audit)
+        _oversleep(database_url, stale, winner, workflow, f"walk-{number}", 3 + number, ledger, audit)
         # It is a full member again: what it starts now is its own.
         assert stale.call("run", workflow, f"after-{number}", 3) == stale.pid
         audit.assert_fenced(f"after-{number}", last_epoch=1)
 
 
 def _oversleep(
-    stale: Worker, winner: Worker, workflow: str, workflow_id: str, steps: int, ledger: Ledger, audit: Audit
+    url: str, stale: Worker, winner: Worker, workflow: str, workflow_id: str, steps: int, ledger: Ledger, audit: Audit
 ) -> None:
     """Stop one process after a few steps, until the other goes on with them."""
     stale.call("start", workflow, workflow_id, 120, 5)
     heard = stale.begin("result", workflow_id)
     eventually(lambda: len(ledger.begun(workflow_id)) > steps)
-    stale.kill(signal.SIGSTOP)
+    stop(stale, url)
     eventually(lambda: any(entry.pid == winner.pid for entry in ledger.begun(workflow_id)))
     continued_at = time.monotonic()
     stale.kill(signal.SIGCONT)
@@ -139,6 +178,7 @@ def _oversleep(
     audit.assert_fenced(workflow_id, last_epoch=2)
 
 
+@needs_proc
 def test_an_executor_that_wakes_after_the_end_delivers_the_winners_result(
     start: Start, ledger: Ledger, gate: Path, database_url: str
 ) -> None:
@@ -148,7 +188,7 @@ def test_an_executor_that_wakes_after_the_end_delivers_the_winners_result(
     stale.call("start", "gated", "gated", str(gate))
     heard = stale.begin("result", "gated")
     eventually(lambda: len(ledger.begun("gated")) == 2)
-    stale.kill(signal.SIGSTOP)
+    stop(stale, database_url)
     gate.touch()
     assert winner.call("result", "gated") == winner.pid
     stale.kill(signal.SIGCONT)
@@ -157,6 +197,7 @@ def test_an_executor_that_wakes_after_the_end_delivers_the_winners_result(
     audit.assert_fenced("gated", last_epoch=2)
 
 
+@needs_proc
 def test_a_stale_executor_cannot_write_an_outcome(start: Start, ledger: Ledger, gate: Path, database_url: str) -> None:
     """It comes to its end first, with no step left that would tell it."""
     stale = start(executor_id="a", executor_lease_sec=LEASE_SECONDS, host="ship")
@@ -165,7 +206,7 @@ def test_a_stale_executor_cannot_write_an_outcome(start: Start, ledger: Ledger, 
     stale.call("start", "linger", "linger", str(gate))
     heard = stale.begin("result", "linger")
     eventually(lambda: [entry.label for entry in ledger.begun("linger")] == ["only", "linger"])
-    stale.kill(signal.SIGSTOP)
+    stop(stale, database_url)
     eventually(lambda: ledger.begun("linger")[-1].pid == winner.pid)
     gate.with_name(f"{gate.name}-{stale.pid}").touch()
     stale.kill(signal.SIGCONT)
