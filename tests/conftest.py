@@ -19,6 +19,7 @@ from tests.support.postgres import PostgresCluster
 # Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
+hypothesis.settings.register_profile("unshrunk", deadline=None, phases=[hypothesis.Phase.generate])  # `make mutants`
 
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 
 from dbos import DBOS, SetWorkflowID
+from dbos.api import launched
 from dbos.error import DBOSAwaitedWorkflowCancelledError, DBOSWorkflowIDInUseError
+from dbos.store.records import StartWorkflow
 from tests.support.crashing import Process
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import Gate, eventually
@@ -16,7 +19,7 @@ from tests.support.waiting import Gate, eventually
 LONG_SECONDS = 45.0  # longer than any test may take
 
 
-@pytest.mark.timeout(30)
+@pytest.mark.timeout(10)
 def test_a_recovered_sleep_ends_when_the_recorded_time_has_come(database_url: str) -> None:
     DBOS.destroy(destroy_registry=True)
 
@@ -69,7 +72,34 @@ def test_no_step_begins_after_a_cancellation(launch: Callable[..., type[DBOS]]) 
     assert begun == []
 
 
-@pytest.mark.timeout(30)
+def test_a_workflow_cancelled_elsewhere_starts_no_child(
+    launch: Callable[..., type[DBOS]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @DBOS.workflow()
+    def child() -> None:
+        pass
+
+    @DBOS.workflow()
+    def parent() -> None:
+        child()
+
+    launch()
+    store = launched.current_engine().store
+    write = store.journal.write
+
+    def write_after_a_cancel(records: Sequence[Any]) -> Any:
+        for record in records:
+            if isinstance(record, StartWorkflow) and record.guard_workflow_id is not None:
+                store.workflows.cancel([record.guard_workflow_id])  # as another process would, at the last moment
+        return write(records)
+
+    monkeypatch.setattr(store.journal, "write", write_after_a_cancel)
+    with SetWorkflowID("parent"), pytest.raises(DBOSAwaitedWorkflowCancelledError):
+        parent()
+    assert [each.workflow_id for each in DBOS.list_workflows()] == ["parent"]
+
+
+@pytest.mark.timeout(10)
 def test_a_cancelled_task_leaves_its_workflow_to_the_process_it_ran_in(launch: Callable[..., type[DBOS]]) -> None:
     begun = []
     first_began = asyncio.Event()

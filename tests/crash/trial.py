@@ -202,6 +202,9 @@ class Trial:
         for step, (name, _, child) in picture.steps.items():
             ours = name.startswith("DBOS.") or child is not None
             assert ours or step in began, f"step {step} ({name}) was recorded and never ran"
+        succeeded = {each for each, (_, status) in picture.workflows.items() if status == "SUCCESS"}
+        forgotten = {step for step in began if step[0] in succeeded} - picture.steps.keys()
+        assert not forgotten, f"steps ran and were never recorded: {forgotten}"
         if not self.scenario.steers:
             self._check_attempts(run_id, crashes)
 

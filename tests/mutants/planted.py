@@ -1,0 +1,224 @@
+"""The bugs to plant. Each is a small replacement in one file and the tests that must fail because of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+STATUS_MACHINE = "tests/crash/test_status_machine.py::test_every_sequence_of_verbs_ends_as_the_model_says[sqlite]"
+POINTS = "tests/crash/test_crash_points.py::test_a_killed_run_is_recovered_at_every_effect[sqlite-{}]"
+CANCEL_POINTS = (
+    "tests/crash/test_cancel_points.py::test_a_cancelled_task_records_nothing_and_its_workflow_is_recovered[sqlite-{}]"
+)
+LOST_REPLIES = "tests/crash/test_lost_replies.py::test_a_record_written_twice_counts_once[sqlite-{}]"
+PROMISES = "tests/crash/test_promises.py::{}[sqlite]"
+CANCELLATION = "tests/crash/test_cancellation.py::{}[sqlite]"
+TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutant:
+    """One planted bug: `old` occurs exactly once in `file` and becomes `new`; `killer` must fail then."""
+
+    name: str
+    file: str  # below src/dbos
+    old: str
+    new: str
+    killer: str
+
+
+MUTANTS = (
+    # ------------------------------------------------------------ fencing
+    Mutant(
+        "a checkpoint of any epoch is taken",
+        "store/sql/journal.sql",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null\n",
+        "    where w.workflow_uuid = i.workflow_id and w.completed_at is null\n",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "a checkpoint is taken after the end",
+        "store/sql/journal.sql",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null\n",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch\n",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "an outcome of any epoch is taken",
+        "store/sql/journal.sql",
+        "workflow_status.workflow_uuid = i.workflow_id and workflow_status.epoch = i.epoch\n",
+        "workflow_status.workflow_uuid = i.workflow_id\n",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "an outcome is written twice",
+        "store/sql/journal.sql",
+        "    and workflow_status.completed_at is null\n",
+        "",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "a stale parent starts children",
+        "store/sql/journal.sql",
+        "where i.guard_workflow_id is null or exists (\n",
+        "where i.guard_workflow_id is not null or i.guard_workflow_id is null or exists (\n",
+        PROMISES.format("test_a_workflow_cancelled_elsewhere_starts_no_child"),
+    ),
+    Mutant(
+        "cancelling keeps the epoch",
+        "store/sql/workflows.sql",
+        "status = 'CANCELLED', epoch = epoch + 1, ",
+        "status = 'CANCELLED', ",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "adopting keeps the epoch",
+        "store/sql/workflows.sql",
+        "status = 'PENDING', epoch = epoch + 1, recovery_attempts",
+        "status = 'PENDING', recovery_attempts",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "the living are adopted as well",
+        "store/sql/workflows.sql",
+        "    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and {ours}\n",
+        "    w.status = 'PENDING' and {ours}\n",
+        STATUS_MACHINE,
+    ),
+    # ------------------------------------------------------------ transitions and counts
+    Mutant(
+        "a success is reopened",
+        "store/sql/workflows.sql",
+        "where workflow_uuid in ({each:ids}) and status <> 'SUCCESS'\n",
+        "where workflow_uuid in ({each:ids})\n",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "a finished workflow is cancelled",
+        "store/sql/workflows.sql",
+        "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n",
+        "w.status <> 'CANCELLED'\n",
+        STATUS_MACHINE,
+    ),
+    Mutant(
+        "recoveries are not counted",
+        "store/sql/workflows.sql",
+        "recovery_attempts = recovery_attempts + 1,",
+        "recovery_attempts = recovery_attempts,",
+        POINTS.format("blocking-sequence"),
+    ),
+    Mutant(
+        "a retry is counted twice",
+        "runtime/step.py",
+        "    for number in range(limit):\n",
+        "    for number in range(0, limit, 2):\n",
+        POINTS.format("blocking-retries"),
+    ),
+    Mutant(
+        "a deadline of the past is overlooked",
+        "store/sql/workflows.sql",
+        "and w.workflow_deadline_epoch_ms < {now_ms}\n",
+        "and w.workflow_deadline_epoch_ms > {now_ms}\n",
+        STATUS_MACHINE,
+    ),
+    # ------------------------------------------------------------ replay
+    Mutant(
+        "the history is not loaded",
+        "runtime/workflow.py",
+        "        {step.function_id: step for step in history},\n",
+        "        {},\n",
+        POINTS.format("blocking-sequence"),
+    ),
+    Mutant(
+        "a recorded error is replayed as a value",
+        "runtime/step.py",
+        "        return Outcome(error=codec.decode_error(row.error, row.serialization))\n",
+        "        return Outcome(codec.decode_error(row.error, row.serialization))\n",
+        POINTS.format("blocking-caught_errors"),
+    ),
+    Mutant(
+        "a step number is drawn after I/O",
+        "runtime/operations/starting.py",
+        "(parent.next_step_id(), parent.next_step_id())",
+        "(parent.next_step_id(), None)",
+        POINTS.format("coroutines-gathered_children"),
+    ),
+    Mutant(
+        "a sleep begins anew",
+        "runtime/operations/sleep.py",
+        "        wake_at = float(replay(attempt, row).unwrap())\n",
+        "        wake_at = engine.clock.now_ms() / 1000 + max(0.0, seconds)\n",
+        PROMISES.format("test_a_recovered_sleep_ends_when_the_recorded_time_has_come"),
+    ),
+    Mutant(
+        "a step is never recorded",
+        "runtime/step.py",
+        "    yield from record(attempt, encode(attempt, step_id, spec.name, outcome, started_at_ms))\n",
+        "",
+        POINTS.format("blocking-sequence"),
+    ),
+    # ------------------------------------------------------------ the journal
+    Mutant(
+        "callers are woken before the commit",
+        "store/journal.py",
+        "                entries.extend(self._take_batch())\n",
+        "                entries.extend(self._take_batch())\n                _announce(entries)\n",
+        POINTS.format("coroutines-sequence"),
+    ),
+    Mutant(
+        "callers of a batch get each other's results",
+        "store/journal.py",
+        "            for entry in entries:\n                end = start + len(entry.records)\n",
+        "            for entry in reversed(entries):\n                end = start + len(entry.records)\n",
+        PROMISES.format("test_each_caller_of_a_batch_gets_its_own_answer"),
+    ),
+    Mutant(
+        "an unknown commit of a step is taken for a failure",
+        "runtime/step.py",
+        "        if row is not None and row.epoch == attempt.epoch:\n            return results[1:]\n",
+        "",
+        LOST_REPLIES.format("blocking-sequence"),
+    ),
+    Mutant(
+        "an unknown commit of a start is taken for somebody else's",
+        "runtime/operations/starting.py",
+        "    if there.owner_xid == row.token:\n",
+        "    if there.owner_xid is None:\n",
+        LOST_REPLIES.format("blocking-sequence"),
+    ),
+    # ------------------------------------------------------------ cancellation and takeover
+    Mutant(
+        "nobody looks whether the workflow is still ours",
+        "runtime/context.py",
+        "        return self.revoked is not None or time.monotonic() - self.verified_at > FRESH_SECONDS\n",
+        "        return False\n",
+        PROMISES.format("test_no_step_begins_after_a_cancellation"),
+    ),
+    Mutant(
+        "a cancelled task is an outcome",
+        "runtime/interpreters.py",
+        "        return Outcome(await effect.call())\n    except Exception as error:\n",
+        "        return Outcome(await effect.call())\n    except BaseException as error:\n",
+        CANCEL_POINTS.format("coroutines-sequence"),
+    ),
+    Mutant(
+        "orphans are never looked for",
+        "services/recovery.py",
+        "        if overdue:\n",
+        "        if overdue and self._lease_seconds < 0:\n",
+        PROMISES.format("test_a_cancelled_task_leaves_its_workflow_to_the_process_it_ran_in"),
+    ),
+    Mutant(
+        "children are looked for once",
+        "runtime/operations/management.py",
+        "        reached.update(late)\n",
+        "        return\n",
+        CANCELLATION.format("test_cancel_reaches_a_grandchild_that_is_started_meanwhile"),
+    ),
+    Mutant(
+        "whoever begins last wins",
+        "runtime/engine.py",
+        "other is not None and other.epoch > attempt.epoch",
+        "False",
+        TAKEOVER.format("test_a_workflow_taken_over_before_it_began_is_run_by_the_newer_attempt"),
+    ),
+)
