@@ -1,7 +1,7 @@
 """What things cost, counted and not timed: commits, round trips, queries, threads and connections.
 
-Background services ask the database now and then, too, which can only add to a count: where reads are counted, the
-cheapest of several runs counts.
+Background services ask the database now and then, and on a busy machine a step may have to make sure that its workflow
+is still its own. Both can only add reads: the cheapest of several runs counts.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from dbos.store.workflows import Workflows
 from tests.support.fixture_types import Launch
 from tests.support.waiting import Gate, eventually, eventually_async
 
-RUNS = 5
+RUNS = 20
 
 
 def counters() -> Counters:
@@ -34,9 +34,9 @@ def counters() -> Counters:
 
 
 def cost_of(run: Callable[[], Any]) -> Counters:
-    """What the cheapest of several runs costs."""
-    costs = []
-    for _ in range(RUNS):
+    """What the cheapest of several runs costs; the first one without a read will do."""
+    costs: list[Counters] = []
+    while len(costs) < RUNS and not (costs and costs[-1].queries == 0):
         before = counters()
         run()
         after = counters()
@@ -49,7 +49,7 @@ def cost_of(run: Callable[[], Any]) -> Counters:
                 queries=after.queries - before.queries,
             )
         )
-    return min(costs, key=lambda cost: (cost.commits + cost.queries, cost.round_trips))
+    return min(costs, key=lambda cost: (cost.queries, cost.commits, cost.round_trips))
 
 
 @pytest.fixture
