@@ -18,7 +18,7 @@ from tests.crash.trial import Trial
 from tests.support.crashing import Point, Seam, When
 
 SIDES = (When.BEFORE, When.AFTER)
-POSTGRES_POINTS = 6
+POSTGRES_POINTS = 4
 DOUBLE_CRASHES = 10
 
 pytestmark = [
