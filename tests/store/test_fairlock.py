@@ -33,7 +33,7 @@ def test_waiters_are_served_in_the_order_of_arrival() -> None:
         thread = threading.Thread(target=wait, args=(number,))
         thread.start()
         threads.append(thread)
-        eventually(lambda number=number: len(lock._waiting) == number + 1)  # type: ignore[misc]
+        eventually(lambda number=number: len(lock._waiting) == number + 1)
     lock.release()
     assert not lock.try_acquire() or served == list(range(10))  # it was handed over, not dropped
     for thread in threads:
@@ -76,7 +76,7 @@ def test_whoever_is_interrupted_leaves_the_line_or_passes_the_lock_on(
                 lock.release()
             return original()
 
-        gate.acquire = acquire  # type: ignore[method-assign]
+        gate.acquire = acquire
     monkeypatch.setattr("dbos.store.fairlock.threading.Lock", lambda: gate)
     with pytest.raises(Interruption):
         lock.acquire()

@@ -20,11 +20,11 @@ from dbos.store.store import Store
 from tests.store.records import RUNNABLE, attributes, checkpoint, finish, owner, start
 from tests.support.waiting import eventually
 
-GUARDED: list[Callable[[], Record]] = [
-    lambda: checkpoint("w", 1),
-    lambda: finish("w"),
-    lambda: start("child", guard_workflow_id="w", guard_epoch=1),
-    lambda: attributes("w", '{"stale": 1}', guard=("w", 1)),
+GUARDED: list[Callable[[str], Record]] = [
+    lambda workflow_id: checkpoint(workflow_id, 1),
+    finish,
+    lambda workflow_id: start(f"child of {workflow_id}", guard_workflow_id=workflow_id, guard_epoch=1),
+    lambda workflow_id: attributes(workflow_id, '{"stale": 1}', guard=(workflow_id, 1)),
 ]
 TAKEOVERS: list[Callable[[Store], object]] = [
     lambda store: store.workflows.cancel(["w"]),
@@ -37,13 +37,13 @@ TAKEOVERS: list[Callable[[Store], object]] = [
 @pytest.mark.parametrize("takeover", TAKEOVERS)
 @pytest.mark.parametrize("record", GUARDED)
 def test_after_a_takeover_the_stale_attempt_writes_nothing(
-    store: Store, record: Callable[[], Record], takeover: Callable[[Store], object]
+    store: Store, record: Callable[[str], Record], takeover: Callable[[Store], object]
 ) -> None:
     store.journal.write([start("w")])
     assert takeover(store)
-    before = store.workflows.load_many(["w", "child"]), store.steps.list("w")
-    assert store.journal.write([record()]) == [None]
-    assert (store.workflows.load_many(["w", "child"]), store.steps.list("w")) == before
+    before = store.workflows.load_many(["w", "child of w"]), store.steps.list("w")
+    assert store.journal.write([record("w")]) == [None]
+    assert (store.workflows.load_many(["w", "child of w"]), store.steps.list("w")) == before
 
 
 def test_an_adopted_workflow_obeys_its_new_owner_only(store: Store) -> None:
@@ -93,12 +93,12 @@ def write_during(store: Store, url: str, records: list[Record]) -> list[object]:
 
 @pytest.mark.parametrize("copies", [1, 2])
 @pytest.mark.parametrize("record", GUARDED)
-def test_a_takeover_that_commits_first_is_seen(postgres_url: str, record: Callable[[], Record], copies: int) -> None:
+def test_a_takeover_that_commits_first_is_seen(postgres_url: str, record: Callable[[str], Record], copies: int) -> None:
     with Store.open(StoreSettings(url=postgres_url)) as store:
         store.journal.write([start("w"), start("other")])
-        neighbour: list[Record] = [checkpoint("other", 1)] if copies == 2 else []
-        results = write_during(store, postgres_url, [record(), *neighbour])
-        assert results == [None] + [()] * len(neighbour)
+        neighbours = [record("other")] * (copies - 1)
+        results = write_during(store, postgres_url, [record("w"), *neighbours])
+        assert [result is not None for result in results] == [False] + [True] * len(neighbours)
 
 
 def test_a_takeover_that_comes_second_waits(postgres_url: str) -> None:

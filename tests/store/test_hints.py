@@ -79,7 +79,7 @@ def test_closing_returns_at_once_and_sends_what_is_due(open_store: OpenStore) ->
 
 @pytest.mark.parametrize("settings", [{"use_listen_notify": False}, {"pool_size": 1}])
 def test_without_a_listener_one_waits_and_looks_for_oneself(postgres_url: str, settings: dict[str, object]) -> None:
-    with Store.open(StoreSettings(url=postgres_url, **settings)) as store:  # type: ignore[arg-type]
+    with Store.open(StoreSettings(url=postgres_url, **settings)) as store:
         began = time.monotonic()
         store.hints.publish("workflow", ["w"])
         assert store.hints.receive(0.05, POLL_SECONDS) == []

@@ -383,7 +383,7 @@ def test_a_full_journal_makes_threads_wait_and_loses_nothing(store: Store) -> No
             futures = [journal.write_soon([checkpoint("w", n)], loop) for n in range(1, MAX_QUEUED_RECORDS + 1)]
             thread.start()
             await asyncio.to_thread(waiting.wait)
-            await asyncio.to_thread(eventually, lambda: journal._room._waiters)  # type: ignore[attr-defined]
+            await asyncio.to_thread(eventually, lambda: journal._room._waiters)
             assert journal._queued_records == MAX_QUEUED_RECORDS
         assert await asyncio.gather(*futures) == [[WRITTEN]] * MAX_QUEUED_RECORDS
         await asyncio.to_thread(thread.join)

@@ -217,7 +217,7 @@ def test_every_schema_and_several_side_by_side(postgres_url: str, schema: str) -
 
 def test_our_connection_settings(postgres_url: str) -> None:
     def shown(name: str, **settings: object) -> str:
-        with Store.open(StoreSettings(url=postgres_url, **settings)) as store:  # type: ignore[arg-type]
+        with Store.open(StoreSettings(url=postgres_url, **settings)) as store:
             return str(store._pool.read_within(10, f"select current_setting('{name}')")[0][0])
 
     assert shown("application_name") == "dbos_transact"
@@ -264,7 +264,7 @@ def test_a_supplied_engine_lends_its_connections_and_lives_on(engine: sqlalchemy
     with open_store(url="", engine=engine) as store:
         use_everything(store)
         assert len(connected) >= 3
-        eventually(lambda: engine.pool.checkedout() == 0)  # type: ignore[attr-defined]
+        eventually(lambda: engine.pool.checkedout() == 0)
     with engine.connect() as connection:
         table = "dbos.workflow_status" if store.dialect == "postgres" else "workflow_status"
         assert connection.execute(sqlalchemy.text(f"select count(*) from {table}")).scalar() == 1
@@ -273,6 +273,7 @@ def test_a_supplied_engine_lends_its_connections_and_lives_on(engine: sqlalchemy
 # ------------------------------------------------------------ fork
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")  # that is the point
 def test_a_forked_child_may_not_use_the_store(store: Store) -> None:
     use_everything(store)
     before = store.workflows.load("w")

@@ -38,7 +38,7 @@ def test_every_session_is_as_durable_and_careful_as_promised(store: Store, sqlit
     for role in Role:
         session = store._pool.database.connect(role)
         try:
-            connection = session._connection  # type: ignore[attr-defined]
+            connection = session._connection
             pragmas = {
                 name: connection.execute(f"pragma {name}").fetchone()[0]
                 for name in ("journal_mode", "synchronous", "foreign_keys", "trusted_schema", "busy_timeout")
@@ -63,7 +63,7 @@ def test_every_hot_statement_goes_by_an_index(store: Store) -> None:
             values: object = dict.fromkeys(statement.parameters)
             if not statement.parameters:
                 values = [None] * statement.sql.count("?")
-            plan = session._connection.execute(f"explain query plan {statement.sql}", values).fetchall()  # type: ignore[attr-defined]
+            plan = session._connection.execute(f"explain query plan {statement.sql}", values).fetchall()
             scans = [
                 row[3]
                 for row in plan
@@ -173,7 +173,7 @@ def test_a_file_that_stays_busy_longer_than_sqlite_waits(
     store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with store._pool.writer.lock:
-        store._pool.writer.borrow()._connection.execute("pragma busy_timeout = 1")  # type: ignore[attr-defined]
+        store._pool.writer.borrow()._connection.execute("pragma busy_timeout = 1")
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin immediate")
         thread = threading.Thread(target=store.journal.write, args=([checkpoint("w", n) for n in (1, 2)],))
@@ -188,7 +188,7 @@ def test_a_file_that_stays_busy_longer_than_sqlite_waits(
 def test_a_full_disk_is_waited_out(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     """`max_page_count` makes SQLite report a full disk."""
     with store._pool.writer.lock:
-        connection = store._pool.writer.borrow()._connection  # type: ignore[attr-defined]
+        connection = store._pool.writer.borrow()._connection
         (pages,) = connection.execute("pragma page_count").fetchone()
         connection.execute(f"pragma max_page_count = {pages}")
     large = "x" * 100_000
@@ -201,7 +201,7 @@ def test_a_full_disk_is_waited_out(store: Store, caplog: pytest.LogCaptureFixtur
         eventually(lambda: "full" in caplog.text)
     assert store.steps.list("w") == []  # reads are still served
     with store._pool.writer.lock:
-        store._pool.writer.borrow()._connection.execute("pragma max_page_count = 1000000")  # type: ignore[attr-defined]
+        store._pool.writer.borrow()._connection.execute("pragma max_page_count = 1000000")
     for thread in threads:
         thread.join()
     assert [len(step.output or "") for step in store.steps.list("w")] == [100_000] * 3

@@ -27,7 +27,7 @@ def load(store: Store, workflow_id: str) -> WorkflowRow:
 def abandon(store: Store, instance: str, *records: object) -> None:
     """An executor registers, starts workflows, and dies."""
     store.executors.register(owner(instance), "host", 1, "then", lease_seconds=30)
-    store.journal.write(list(records))  # type: ignore[arg-type]
+    store.journal.write(list(records))
     store.executors.declare_dead([instance])
 
 
@@ -187,7 +187,7 @@ def enqueued(workflow_id: str, **fields: object) -> object:
 
 def test_claiming_in_order_of_priority_and_arrival(store: Store) -> None:
     records = [enqueued(f"w{n}", priority=priority) for n, priority in enumerate((2, 0, 1, 0, 2))]
-    store.journal.write(records)  # type: ignore[arg-type]
+    store.journal.write(records)
     claimed = store.workflows.claim("q", owner(), RUNNABLE, 3)
     assert ids_of(claimed) == ["w1", "w3", "w2"]
     for row in claimed:
@@ -200,7 +200,7 @@ def test_claiming_in_order_of_priority_and_arrival(store: Store) -> None:
 
 def test_claiming_only_what_is_ours_and_known(store: Store) -> None:
     store.journal.write(
-        [  # type: ignore[list-item]
+        [
             enqueued("mine"),
             enqueued("anyone's", application_name=None),
             enqueued("another application's", application_name="other"),
@@ -219,7 +219,7 @@ def test_claiming_only_what_is_ours_and_known(store: Store) -> None:
 
 
 def test_the_timeout_of_a_claimed_workflow_runs_from_its_claim(store: Store) -> None:
-    store.journal.write([enqueued("own", timeout_ms=5_000), enqueued("inherited", timeout_ms=5_000, deadline_ms=2**50)])  # type: ignore[list-item]
+    store.journal.write([enqueued("own", timeout_ms=5_000), enqueued("inherited", timeout_ms=5_000, deadline_ms=2**50)])
     own, inherited = store.workflows.claim("q", owner(), RUNNABLE, 10)
     assert own.started_at_epoch_ms is not None
     assert own.workflow_deadline_epoch_ms == own.started_at_epoch_ms + 5_000
@@ -229,7 +229,7 @@ def test_the_timeout_of_a_claimed_workflow_runs_from_its_claim(store: Store) -> 
 def test_two_stores_never_claim_the_same_workflow(open_store: OpenStore) -> None:
     stores = [open_store(), open_store(), open_store()]
     ids = [f"w{n:03}" for n in range(300)]
-    stores[0].journal.write([enqueued(each) for each in ids])  # type: ignore[misc]
+    stores[0].journal.write([enqueued(each) for each in ids])
     claimed: list[list[str]] = [[], [], []]
     barrier = threading.Barrier(3)
 
@@ -382,7 +382,7 @@ def test_what_nobody_here_can_run_is_told(store: Store) -> None:
 
 
 def test_function_names_do_not_run_into_each_other(store: Store) -> None:
-    store.journal.write([enqueued("w", name="a", class_name="b", config_name="")])  # type: ignore[list-item]
+    store.journal.write([enqueued("w", name="a", class_name="b", config_name="")])
     for near_miss in (("ab", "", ""), ("a", "", "b"), ("a\x1fb", "", ""), ("", "a", "b")):
         assert store.workflows.claim("q", owner(), [near_miss], 1) == []
     assert ids_of(store.workflows.claim("q", owner(), [("a", "b", "")], 1)) == ["w"]

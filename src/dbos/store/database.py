@@ -124,4 +124,4 @@ class Counters:
     statements: int = 0  # statements in them
     round_trips: int = 0  # waits for the database in them
     largest_batch: int = 0  # records in the largest of them
-    queries: int = 0  # reads and management transactions
+    queries: int = 0  # reads and management transactions; under many threads only about right

@@ -14,6 +14,7 @@ from types import ModuleType
 from typing import Self
 
 from dbos.error import DBOSInitializationError
+from dbos.model.database_url import dialect_of
 from dbos.store.database import Database, StoreSettings
 from dbos.store.executors import Executors
 from dbos.store.journal import Journal
@@ -122,10 +123,10 @@ def _with_url_of_engine(settings: StoreSettings) -> StoreSettings:
 
 
 def _lifecycle(settings: StoreSettings) -> ModuleType:
-    """The module that prepares, drops and truncates databases of the dialect that the URL or the engine names."""
-    scheme = settings.url.partition("://")[0].partition("+")[0]
-    if scheme == "sqlite":
-        return importlib.import_module("dbos.store.sqlite.lifecycle")
-    if scheme in ("postgresql", "postgres"):
-        return importlib.import_module("dbos.store.postgres.lifecycle")  # the driver is loaded only if it is needed
-    raise DBOSInitializationError(f"A system database is on sqlite:/// or postgresql://, not on {scheme}://")
+    """The module that prepares, drops and truncates databases of the dialect that the URL names."""
+    try:
+        dialect = dialect_of(settings.url)
+    except ValueError as error:
+        raise DBOSInitializationError(f"The URL of the system database cannot be used: {error}") from None
+    # Imported here, so that the driver of Postgres is loaded only if it is needed.
+    return importlib.import_module(f"dbos.store.{'sqlite' if dialect == 'sqlite' else 'postgres'}.lifecycle")

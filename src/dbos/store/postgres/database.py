@@ -175,7 +175,8 @@ class PostgresDatabase:
             return ValueRefused(f"A text cannot be stored as UTF-8: {error}")
         if isinstance(error, psycopg.DataError):
             return ValueRefused(f"Postgres cannot store a value: {error}")
-        return DBOSException(f"Postgres refused a statement: {error}")
+        what = "fails" if isinstance(error, psycopg.OperationalError) else "refused a statement"
+        return DBOSException(f"Postgres {what}: {redacted(error, self._settings)}")
 
 
 def connection_parameters(settings: StoreSettings) -> dict[str, Any]:

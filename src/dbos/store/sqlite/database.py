@@ -218,14 +218,11 @@ class SqliteDatabase:
 
     def translate(self, error: BaseException) -> Exception:
         if isinstance(error, UnicodeError):
-            return ValueRefused(
-                f"A text holds a lone surrogate, which the system database cannot store: {error.reason}"
-                if isinstance(error, UnicodeEncodeError)
-                else str(error)
-            )
+            return ValueRefused(f"A text cannot be stored as UTF-8: {error}")
         if isinstance(error, OverflowError):
             return ValueRefused("A number does not fit into 64 bits")
-        return DBOSException(f"SQLite refused a statement: {error} ({self._path})")
+        what = "fails" if self.classify(error) is not Verdict.REFUSED else "refused a statement"
+        return DBOSException(f"SQLite {what}: {error} ({self._path})")
 
 
 def _merge_attributes(old: str | None, new: str) -> str:

@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from urllib.parse import unquote
 
 from dbos.error import DBOSInitializationError
 from dbos.store.database import StoreSettings
@@ -23,14 +22,8 @@ TABLES = ("operation_outputs", "workflow_status", "executors")
 
 
 def path_of(settings: StoreSettings) -> Path:
-    """The file that a URL names."""
-    _, _, name = settings.url.partition(":///")
-    name = unquote(name.partition("?")[0])
-    if not name or name == ":memory:":
-        raise DBOSInitializationError(
-            "A SQLite system database needs a file, for example sqlite:///app.sqlite: memory is not durable"
-        )
-    return Path(name)
+    """The file that a URL names, as SQLAlchemy understands it: sqlite:///relative or sqlite:////absolute."""
+    return Path(settings.url.partition(":///")[2].partition("?")[0])
 
 
 class SqliteTarget:
