@@ -270,6 +270,34 @@ def test_a_supplied_engine_lends_its_connections_and_lives_on(engine: sqlalchemy
         assert connection.execute(sqlalchemy.text(f"select count(*) from {table}")).scalar() == 1
 
 
+def test_an_engine_of_another_driver_is_refused(tmp_path: Path) -> None:
+    class Stranger:
+        driver_connection = object()
+
+        def detach(self) -> None:
+            pass
+
+    engine = sqlalchemy.create_engine(f"sqlite:///{tmp_path / 'x.sqlite'}")
+    engine.raw_connection = Stranger
+    with pytest.raises(DBOSInitializationError, match="sqlite3"):
+        Store.open(StoreSettings(url="", engine=engine))
+    engine.dispose()
+
+
+def test_an_engine_whose_pool_is_exhausted_is_waited_for(database_url: str, open_store: OpenStore) -> None:
+    url = database_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.01)
+    with open_store(url="", engine=engine) as store:
+        held = engine.connect()
+        thread = threading.Thread(target=store.journal.write, args=([start("w")],))
+        thread.start()
+        thread.join(0.1)
+        held.close()
+        thread.join(20)
+        assert store.workflows.standing("w") == ("PENDING", 1)
+    engine.dispose()
+
+
 # ------------------------------------------------------------ fork
 
 

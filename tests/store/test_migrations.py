@@ -100,7 +100,10 @@ with Store.open(StoreSettings(url=sys.argv[1])) as store:
 """
 
 
-def test_ten_processes_race_and_migrate_once(database_url: str) -> None:
+@pytest.mark.parametrize("missing", [False, True])
+def test_ten_processes_race_and_migrate_once(database_url: str, missing: bool) -> None:
+    if missing:
+        database_url += "_missing"  # they race to create it as well
     racers = [
         subprocess.Popen(
             [sys.executable, "-c", RACER, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
@@ -119,6 +122,7 @@ def test_ten_processes_race_and_migrate_once(database_url: str) -> None:
     assert run_sql(database_url, "select version, lineage from dbos_migrations") == [
         (migration.version, LINEAGE) for migration in migrations("sqlite")
     ]
+    Store.drop(StoreSettings(url=database_url))
 
 
 def test_a_hanging_migration_of_another_is_reported(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

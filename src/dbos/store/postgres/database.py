@@ -14,6 +14,7 @@ from psycopg import conninfo
 
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.store.database import Role, StoreSettings, ValueRefused, Verdict
+from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
 from dbos.store.postgres.hints import PostgresHints, channel_of
@@ -135,11 +136,8 @@ class PostgresDatabase:
 
     def open(self) -> psycopg.Connection[Any]:
         """A raw connection."""
-        engine = self._settings.engine
-        if engine is not None:
-            pooled = engine.raw_connection()
-            connection: psycopg.Connection[Any] = pooled.driver_connection
-            pooled.detach()  # ours from now on: the engine's pool neither resets nor counts it
+        if self._settings.engine is not None:
+            connection = take_connection(self._settings.engine, psycopg.Connection, psycopg.OperationalError)
             connection.rollback()
             connection.autocommit = True
             return connection

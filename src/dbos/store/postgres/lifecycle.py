@@ -128,7 +128,8 @@ def create_database(settings: StoreSettings) -> None:
     name = connection_parameters(settings)["dbname"]
     with _maintenance(settings) as connection:
         try:
-            connection.execute(f"create database {quote(name)}")
+            # Not from template1, which nobody else may be using meanwhile.
+            connection.execute(f"create database {quote(name)} template template0")
         except (errors.DuplicateDatabase, errors.UniqueViolation):
             pass  # the other process was faster
 

@@ -18,6 +18,7 @@ from typing import Any
 from dbos.error import DBOSException, DBOSQueryTimeoutError
 from dbos.store.batch import by_kind
 from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
+from dbos.store.engine import take_connection
 from dbos.store.hints import Hints
 from dbos.store.pool import Pool
 from dbos.store.records import Record, StartWorkflow
@@ -194,11 +195,8 @@ class SqliteDatabase:
     def open(self) -> sqlite3.Connection:
         """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""
         connection: sqlite3.Connection
-        engine = self._settings.engine
-        if engine is not None:
-            pooled = engine.raw_connection()
-            connection = pooled.driver_connection
-            pooled.detach()  # ours from now on: the engine's pool neither resets nor counts it
+        if self._settings.engine is not None:
+            connection = take_connection(self._settings.engine, sqlite3.Connection, sqlite3.OperationalError)
             connection.isolation_level = None
             return connection
         connection = sqlite3.connect(
