@@ -19,7 +19,9 @@ from tests.support.postgres import PostgresCluster
 # Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("suite")
-hypothesis.settings.register_profile("unshrunk", deadline=None, phases=[hypothesis.Phase.generate])  # `make mutants`
+hypothesis.settings.register_profile(  # for `make mutants`: quick, and the same every time
+    "mutants", deadline=None, derandomize=True, database=None, phases=[hypothesis.Phase.generate]
+)
 
 
 

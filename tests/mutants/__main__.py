@@ -96,7 +96,7 @@ def passes(source: Path, tests: Iterable[str], *, quiet: bool = False) -> bool:
         "no:cacheprovider",
         "-p",
         "no:randomly",
-        "--hypothesis-profile=unshrunk",
+        "--hypothesis-profile=mutants",
     ]
     try:
         tried = run("-m", "pytest", *options, "-o", f"timeout={TEST_TIMEOUT_SECONDS}", *sorted(tests))
