@@ -47,7 +47,7 @@ class Executors:
 
     def renew(self, instance: str, lease_seconds: float) -> bool:
         """Extend a lease from now. False: it is over or forgotten, and the workflows may be someone else's by now."""
-        return bool(self._pool.write("renew_lease", instance=instance, lease_ms=_milliseconds(lease_seconds)))
+        return bool(self._pool.write_promptly("renew_lease", instance=instance, lease_ms=_milliseconds(lease_seconds)))
 
     def retire(self, instance: str) -> None:
         """End one's own lease now; whatever is still pending is up for adoption."""

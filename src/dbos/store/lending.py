@@ -168,3 +168,26 @@ class Readers:
         _inherited.extend((*self._idle, *self._lent))
         self.__init__(self._database, self._limit)  # type: ignore[misc]  # fresh locks, nothing lent
         self._closed = True
+
+
+class Guests:
+    """Readers for those who may stay long: never all, so that a place is left for whatever takes a moment."""
+
+    def __init__(self, readers: Readers, limit: int) -> None:
+        self._readers = readers
+        self._places = threading.Semaphore(limit)
+
+    def borrow(self) -> Session:
+        self._places.acquire()
+        try:
+            return self._readers.borrow()
+        except BaseException:
+            self._places.release()
+            raise
+
+    def give_back(self, session: Session | None, sound: bool) -> None:
+        if session is not None:
+            try:
+                self._readers.give_back(session, sound)
+            finally:
+                self._places.release()

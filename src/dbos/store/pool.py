@@ -16,7 +16,7 @@ from typing import Protocol, TypeVar
 
 from dbos.error import DBOSException
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
-from dbos.store.lending import CLOSING_GRACE_SECONDS, Lender, Readers, Writer, WritersTurn
+from dbos.store.lending import CLOSING_GRACE_SECONDS, Guests, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
 
 T = TypeVar("T")
@@ -24,6 +24,7 @@ T = TypeVar("T")
 _logger = logging.getLogger("dbos")
 
 MAX_READERS = 4
+KEPT_READERS = 2  # of them, for everything but listings: those may take half a minute each
 FIRST_PAUSE_SECONDS = 0.01  # a deadlock or a busy database is usually over by then
 LONGEST_PAUSE_SECONDS = 2.0  # of an outage: soon enough back, without a stampede
 REPORTED_PAUSE_SECONDS = 0.3  # after several tries: shorter trouble is nobody's business
@@ -44,9 +45,14 @@ class Pool:
         self.counters = Counters()
         self.writer = Writer(database)
         self.may_listen = size >= 2
-        self._readers = Readers(database, min(MAX_READERS, size - 2)) if size > 2 else None
         self._turns = WritersTurn(self.writer)
-        self._for_reads: Lender = self._readers or self._turns
+        self._readers: Readers | None = None
+        self._for_reads: Lender = self._turns
+        self._for_listings: Lender = self._turns
+        if size > 2:
+            limit = min(MAX_READERS, size - 2)
+            self._for_reads = self._readers = Readers(database, limit)
+            self._for_listings = Guests(self._readers, max(1, limit - KEPT_READERS))
         self._for_writes: Lender = self._turns if database.one_writer else self._for_reads
         self._outage_reported = False
         self._closing = threading.Event()
@@ -64,13 +70,19 @@ class Pool:
         """The rows of a query put together at run time. Raises `DBOSQueryTimeoutError`."""
         statement = self.database.statements.compose("", text)
         self.counters.queries += 1
-        return self._perform(self._for_reads, lambda session: session.run_within(timeout_seconds, statement, values))
+        return self._perform(self._for_listings, lambda session: session.run_within(timeout_seconds, statement, values))
 
     def write(self, name: str, **values: object) -> list[Row]:
         """The rows returned by one statement that writes, in a transaction of its own."""
         statement = self.database.statements[name]
         self.counters.queries += 1
         return self._perform(self._for_writes, lambda session: session.run(statement, values))
+
+    def write_promptly(self, name: str, **values: object) -> list[Row]:
+        """The same for what must not be late: it waits for a turn of the journal, never for a reader to be free."""
+        statement = self.database.statements[name]
+        self.counters.queries += 1
+        return self._perform(self._turns, lambda session: session.run(statement, values))
 
     def transact(self, work: Callable[[Run], T]) -> T:
         """Run `work` in one transaction. It may run more than once, each time on a clean slate."""
