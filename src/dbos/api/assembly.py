@@ -31,6 +31,7 @@ class Running:
     engine: Engine
     services: tuple[Service, ...]
     recovery: Recovery
+    dispatcher: Dispatcher
 
     def start(self) -> None:
         """Start the services."""
@@ -38,19 +39,20 @@ class Running:
             service.start()
 
     def stop(self, completion_timeout_seconds: float) -> None:
-        """Stop serving; give running workflows that long to finish; then let go of everything.
+        """Take on nothing more; give running workflows that long to finish; then let go of everything.
 
         That takes a bounded time even if the database is away: closing the engine ends every wait for it.
         """
-        for service in self.services:
-            if service is not self.recovery:
-                service.dismiss()
+        self.dispatcher.dismiss()
+        self.recovery.stop_adopting()
         if completion_timeout_seconds > 0:
             self.engine.wait_until_idle(completion_timeout_seconds)
         overdue = threading.Timer(FAREWELL_SECONDS, self.engine.close)
         overdue.name, overdue.daemon = "dbos-farewell", True
         overdue.start()
         try:
+            for service in self.services:
+                service.dismiss()
             for service in self.services:
                 service.stop()
             self.recovery.retire()
@@ -94,11 +96,12 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
-        services = (listener, Dispatcher(engine), Deadlines(engine), recovery)
+        dispatcher = Dispatcher(engine)
+        services = (listener, dispatcher, Deadlines(engine), recovery)
     except BaseException:
         store.close()
         raise
-    return Running(engine, services, recovery)
+    return Running(engine, services, recovery, dispatcher)
 
 
 def _warn_of_large_value(where: str, size_bytes: int) -> None:

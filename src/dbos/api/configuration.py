@@ -152,6 +152,8 @@ _DORMANT_KEYS = frozenset(
     {
         "application_database_url",
         "auto_upgrade",
+        "auto_upgrade_grace_sec",
+        "auto_upgrade_interval_sec",
         "conductor_executor_metadata",
         "conductor_key",
         "conductor_metadata_only_mode",
@@ -160,11 +162,15 @@ _DORMANT_KEYS = frozenset(
         "enable_patching",
         "kafka_queue_polling_interval_sec",
         "notification_coalesce_sec",
+        "otel_attribute_format",
+        "otlp_attributes",
+        "otlp_log_level",
         "otlp_logs_endpoints",
         "otlp_traces_endpoints",
         "run_admin_server",
         "scheduler_polling_interval_sec",
         "sharding",
+        "sys_db_polling_concurrency",
         "transact_enterprise_key",
     }
 )
@@ -186,9 +192,10 @@ def read_config(config: Mapping[str, Any] | DBOSConfig | None, environ: Mapping[
     _add_system_database(values)
     _rename_database_url(values)
     values.setdefault("sys_db_polling_concurrency", max(1, values.get("sys_db_pool_size", 20) // 2))
+    said = {"application_database_url" if key == "database_url" else key for key in given}
     return Settings(
         **values,
-        dormant_keys=tuple(sorted(key for key in _DORMANT_KEYS if _takes_effect(values.get(key)))),
+        dormant_keys=tuple(sorted(key for key in _DORMANT_KEYS & said if _takes_effect(values.get(key)))),
         unknown_keys=tuple(sorted(str(key) for key in given if key not in RULES and key not in _LEVEL_KEYS)),
     )
 

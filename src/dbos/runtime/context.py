@@ -6,13 +6,15 @@ Everything hangs on context variables, so it follows the user's code through `as
 
 from __future__ import annotations
 
+import asyncio
 import itertools
 import time
 from collections.abc import Generator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar, Token
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakKeyDictionary
 
 from dbos.error import (
     DBOSException,
@@ -25,6 +27,8 @@ from dbos.runtime.operation import Ask, Operation, Outcome
 
 if TYPE_CHECKING:
     from dbos.runtime.engine import Engine
+
+V = TypeVar("V")
 
 FRESH_SECONDS = 0.08
 """How old the knowledge "this attempt still owns its workflow" may be when a step starts. A cancellation by another
@@ -61,6 +65,7 @@ class Attempt:
         "ended",
         "engine",
         "epoch",
+        "futures",
         "history",
         "identity",
         "name",
@@ -91,6 +96,7 @@ class Attempt:
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
         self.outcome: Outcome[Any] | None = None  # set once it is durable
         self.ended = False  # nothing runs here any more, whatever came of it
+        self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
         self._numbers = itertools.count(1)
 
     def next_step_id(self) -> int:
@@ -137,6 +143,11 @@ class Attempt:
             self.revoke(Status.CANCELLED if cancelled else Status.PENDING)
         raise self.revocation()
 
+    def ensure_going(self) -> None:
+        """Raises what ends this attempt, if it is over or the engine stops. Never an `Exception`: it is no failure."""
+        if self.revoked is not None or self.engine.closed:
+            raise self.revocation()
+
     def confirm(self) -> None:
         """A guarded write of ours was committed just now: the epoch is ours."""
         self.verified_at = time.monotonic()
@@ -145,6 +156,16 @@ class Attempt:
 _attempt: ContextVar[Attempt | None] = ContextVar("dbos_attempt", default=None)
 _step: ContextVar[StepStatus | None] = ContextVar("dbos_step", default=None)
 _identity: ContextVar[Identity] = ContextVar("dbos_identity", default=NOBODY)
+
+
+def put_back(variable: ContextVar[V], token: Token[V]) -> None:
+    """Restore a variable, if this still is the context it was set in.
+
+    A coroutine that was abandoned is closed by the garbage collector, in the context of whatever runs at that moment:
+    that one's variables are none of our business.
+    """
+    with suppress(ValueError):
+        variable.reset(token)
 
 
 def current_attempt() -> Attempt | None:
@@ -162,9 +183,14 @@ def current_identity() -> Identity:
     return _identity.get()
 
 
-def enter_step(step: StepStatus | None) -> None:
-    """From here on this context is inside that step (None: outside any)."""
-    _step.set(step)
+@contextmanager
+def inside_step(step: StepStatus) -> Generator[None]:
+    """Run a step body: until the end of the block this context is inside that step."""
+    token = _step.set(step)
+    try:
+        yield
+    finally:
+        put_back(_step, token)
 
 
 def enter_identity(identity: Identity) -> None:
@@ -192,17 +218,11 @@ def require_workflow_body(call: str) -> Attempt:
 
 @contextmanager
 def inside(attempt: Attempt) -> Generator[None]:
-    """Run a workflow body: a fresh scope, restored at the end.
-
-    Variables are put back by `set`, not by token: an abandoned coroutine may be closed in another context.
-    """
-    before = _attempt.get(), _step.get(), _identity.get()
-    _attempt.set(attempt)
-    _step.set(None)
-    _identity.set(attempt.identity)
+    """Run a workflow body: a fresh scope, restored at the end."""
+    tokens = _attempt.set(attempt), _step.set(None), _identity.set(attempt.identity)
     try:
         yield
     finally:
-        _attempt.set(before[0])
-        _step.set(before[1])
-        _identity.set(before[2])
+        put_back(_attempt, tokens[0])
+        put_back(_step, tokens[1])
+        put_back(_identity, tokens[2])

@@ -58,6 +58,7 @@ class Engine:
         self._readers = ThreadHost("dbos-reader", READERS)
         self.closed = False
         self.set_aside: set[str] = set()  # claimed here, but not runnable: its row waits for a fix, no sweep retries it
+        self.nearest_deadline_ms: int | None = None  # of the workflows that run here
         self._lock = threading.Lock()  # guards _active
         self._active: dict[str, Attempt] = {}
         self._starts = itertools.count(1)
@@ -106,6 +107,12 @@ class Engine:
         self._readers.submit(work)
         return future
 
+    def expect_deadline(self, deadline_ms: int | None) -> None:
+        """A workflow with a deadline runs here; the service that watches them wakes up if it is the nearest."""
+        if deadline_ms is not None and (self.nearest_deadline_ms is None or deadline_ms < self.nearest_deadline_ms):
+            self.nearest_deadline_ms = deadline_ms
+            self.waiters.wake("service", "deadlines")
+
     def begin(self, attempt: Attempt) -> None:
         """An attempt runs in this process. Of two attempts of a workflow, the one of the lower epoch is superseded.
 
@@ -153,10 +160,10 @@ class Engine:
     def close(self) -> None:
         """Stop running user code: nothing more is written, waiters wake up and find the engine closed."""
         self.closed = True
+        self.store.journal.close()  # first: whoever wakes up now must not write the end of the world as its outcome
         for attempt in self.active().values():
             attempt.revoke(Status.PENDING)  # the next launch goes on; here no further step starts
         self.threads.close(drop=True)
-        self.store.journal.close()
         self.waiters.wake_all()
         self.loop.close()
         self._readers.close(drop=False)  # what is queued ends at once: the store refuses

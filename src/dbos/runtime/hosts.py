@@ -50,7 +50,13 @@ class ThreadHost:
         else:
             self._started += 1
             self._idle += 1
-            threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
+            try:
+                threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
+            except RuntimeError:  # the system has no thread left
+                self._idle -= 1
+                if self._idle + self._busy == 0:  # nor have we: nobody would ever do the work
+                    self._work.pop()
+                    raise
 
     def _serve(self) -> None:
         ident = threading.get_ident()

@@ -123,5 +123,7 @@ async def _invoke_preemptible(effect: Invoke, watch: Registration) -> Outcome[An
         value = work.result()
         return value if isinstance(value, Outcome) else Outcome(value)
     finally:
-        work.cancel()
         guard.cancel()
+        if not work.done():
+            work.cancel()
+            await asyncio.wait((work,))  # its clean-up is part of the step

@@ -17,6 +17,8 @@ from dbos.runtime.operation import Ask, Operation, Outcome, Wait
 from dbos.runtime.step import as_step, outcome_as_step
 from dbos.runtime.waiters import Key
 
+GET_RESULT = "DBOS.getResult"
+
 POLLING_SECONDS = 1.0
 """How often a waiter's workflow is looked at with every notification lost: by the listener, for all waiters at once."""
 
@@ -48,11 +50,9 @@ def await_outcome(
     caller = workflow_body()
     with engine.waiters.register(*_keys(caller, workflow_id)) as registration:
         while True:
-            if caller is not None and caller.revoked is not None:
-                raise caller.revocation()
+            _ensure_going(engine, caller)
             if attempt is not None and attempt.outcome is not None:
                 return attempt.outcome
-            engine.ensure_open()
             local = attempt is not None and attempt.engine is engine and not attempt.ended and attempt.revoked is None
             if not local:
                 row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
@@ -61,6 +61,14 @@ def await_outcome(
                 if row is not None and row.status in FINISHED:
                     return outcome_of(engine, row)
             yield Wait(registration, None if local or polling_seconds >= POLLING_SECONDS else polling_seconds)
+
+
+def _ensure_going(engine: Engine, caller: Attempt | None) -> None:
+    """Raises what ends the calling workflow, or for plain code DBOSException, if there is no point in waiting."""
+    if caller is None:
+        engine.ensure_open()
+    else:
+        caller.ensure_going()
 
 
 def _keys(caller: Attempt | None, *workflow_ids: str) -> list[Key]:
@@ -80,7 +88,7 @@ def get_result(
 ) -> Operation[Outcome[Any]]:
     """Wait for an outcome; inside a workflow the answer is the step `DBOS.getResult`."""
     waiting = await_outcome(engine, workflow_id, attempt, polling_seconds, must_exist)
-    return outcome_as_step("DBOS.getResult", waiting, workflow_id, step_id)
+    return outcome_as_step(GET_RESULT, waiting, workflow_id, step_id)
 
 
 def wait_first(engine: Engine, workflow_ids: Sequence[str], polling_seconds: float = POLLING_SECONDS) -> Operation[str]:
@@ -94,9 +102,7 @@ def _first_finished(engine: Engine, workflow_ids: list[str], polling_seconds: fl
     caller = workflow_body()
     with engine.waiters.register(*_keys(caller, *dict.fromkeys(workflow_ids))) as registration:
         while True:
-            if caller is not None and caller.revoked is not None:
-                raise caller.revocation()
-            engine.ensure_open()
+            _ensure_going(engine, caller)
             finished = set((yield Ask(engine.store.workflows.finished, workflow_ids)))
             for workflow_id in workflow_ids:
                 if workflow_id in finished:

@@ -141,14 +141,14 @@ class Registry:
             if name in self.classes:
                 raise DBOSException(f"Duplicate type registration for class '{name}'")
             self.classes[name] = cls
+            for member in vars(cls).values():
+                wrapped = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
+                function = vars(wrapped).get(MARK) if callable(wrapped) and hasattr(wrapped, "__dict__") else None
+                if not isinstance(function, Function) or isinstance(member, staticmethod):
+                    continue
+                function.class_name = name
+                function.binding = Binding.CLASS if isinstance(member, classmethod) else Binding.INSTANCE
             self._runnable = None
-        for member in vars(cls).values():
-            wrapped = member.__func__ if isinstance(member, (classmethod, staticmethod)) else member
-            function = vars(wrapped).get(MARK) if callable(wrapped) and hasattr(wrapped, "__dict__") else None
-            if not isinstance(function, Function) or isinstance(member, staticmethod):
-                continue
-            function.class_name = name
-            function.binding = Binding.CLASS if isinstance(member, classmethod) else Binding.INSTANCE
 
     def add_instance(self, instance: Any, config_name: str) -> None:
         """Register a configured instance under every registered class it belongs to.

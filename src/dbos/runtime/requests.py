@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
@@ -48,6 +50,17 @@ _requests: ContextVar[Requests] = ContextVar("dbos_requests", default=NOTHING)
 def current_requests() -> Requests:
     """What is asked of workflows started here."""
     return _requests.get()
+
+
+@contextmanager
+def asking_nothing() -> Generator[None]:
+    """Within the block nothing is asked: what a workflow was asked is not passed on to what it starts."""
+    token = _requests.set(NOTHING)
+    try:
+        yield
+    finally:
+        with suppress(ValueError):  # closed by the garbage collector, in another context
+            _requests.reset(token)
 
 
 def enter_requests(requests: Requests) -> None:

@@ -18,9 +18,10 @@ from dbos.error import (
 )
 from dbos.model.workflow import StepRow
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, StepStatus, enter_step, workflow_body
+from dbos.runtime.context import Attempt, StepStatus, inside_step, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
 from dbos.runtime.registry import StepSpec
+from dbos.store.database import JournalClosed
 from dbos.store.records import Checkpoint, Record
 
 logger = logging.getLogger("dbos")
@@ -55,8 +56,7 @@ def _run_once(
 ) -> Operation[Outcome[Any]]:
     timeout = spec.timeout_seconds
     on_timeout = None if timeout is None else lambda: DBOSStepTimeoutError(spec.name, timeout)
-    enter_step(status)
-    try:
+    with inside_step(status):
         if not spec.preemptible:
             outcome: Outcome[Any] = yield Invoke(call, awaited, timeout, on_timeout)
             return outcome
@@ -66,8 +66,6 @@ def _run_once(
         if answer is None:
             raise attempt.revocation()
         return answer
-    finally:
-        enter_step(None)
 
 
 def _run_with_retries(
@@ -79,6 +77,8 @@ def _run_with_retries(
     for number in range(limit):
         if number > 0:
             yield from pause(attempt, spec.retry.delay_before(number))
+            if attempt.must_verify():
+                yield from attempt.verify()
         outcome = yield from _run_once(attempt, StepStatus(step_id, number, limit), spec, call, awaited)
         error = outcome.error
         if not isinstance(error, Exception):
@@ -116,9 +116,7 @@ def wait_until(attempt: Attempt, due_ms: float) -> Operation[None]:
     engine = attempt.engine
     with engine.waiters.register(("attempt", attempt.workflow_id)) as registration:
         while True:
-            engine.ensure_open()
-            if attempt.revoked is not None:
-                raise attempt.revocation()
+            attempt.ensure_going()
             remaining_seconds = (due_ms - engine.clock.now_ms()) / 1000
             if remaining_seconds <= 0:
                 return
@@ -155,7 +153,10 @@ def record(attempt: Attempt, checkpoint: Checkpoint, *others: Record) -> Operati
     commit whose reply was lost), or this attempt is over, which raises what ends it.
     """
     while True:
-        results: list[Any] = yield Commit(checkpoint, *others)
+        try:
+            results: list[Any] = yield Commit(checkpoint, *others)
+        except JournalClosed:
+            raise attempt.revocation() from None  # not a failure of the workflow: the next launch goes on from here
         if results[0] is not None:
             attempt.confirm()
             return results[1:]
@@ -165,6 +166,15 @@ def record(attempt: Attempt, checkpoint: Checkpoint, *others: Record) -> Operati
         yield from attempt.verify()
         if row is not None:
             raise DBOSStepNondeterminismError(attempt.workflow_id, checkpoint.step_id)
+
+
+def commit_as_step(attempt: Attempt, name: str, change: Record) -> Operation[None]:
+    """Commit a change together with the step that records it."""
+    step_id = attempt.next_step_id()
+    if attempt.recorded(step_id, name) is None:
+        if attempt.must_verify():
+            yield from attempt.verify()
+        yield from record(attempt, encode(attempt, step_id, name, Outcome(None), wall_ms()), change)
 
 
 def outcome_as_step(

@@ -1,8 +1,8 @@
 """One workflow attempt, from claim to outcome.
 
-`execute` runs the body and writes the outcome; if the attempt turns out not to own the workflow any more, it parks and
-delivers what the winner wrote. `run_claimed` starts attempts for rows that this process has claimed: recovered,
-resumed or dequeued ones.
+`execute` runs the body and writes the outcome, unless the attempt turns out not to own the workflow any more: whoever
+waits for it then gets what the winner writes. `run_claimed` starts attempts for rows that this process has claimed:
+recovered, resumed or dequeued ones.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dbos.runtime.context import Attempt, Identity, inside
 from dbos.runtime.engine import Engine
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
-from dbos.runtime.outcomes import await_outcome
 from dbos.runtime.registry import StepSpec, Target, ValidateArgs
 from dbos.runtime.step import perform
 from dbos.store.records import FinishWorkflow
@@ -35,8 +34,8 @@ SIGNALS = (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError)
 """What ends an attempt whose workflow was cancelled or taken over."""
 
 
-def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any]]:
-    """Run the body and make its outcome durable. An attempt that lost its workflow delivers the winner's outcome."""
+def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any] | None]:
+    """Run the body and make its outcome durable. None: the attempt lost its workflow, whose outcome is the winner's."""
     engine = attempt.engine
     engine.begin(attempt)
     try:
@@ -46,7 +45,7 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
                     raise attempt.revocation()
                 outcome: Outcome[Any] | None = yield Invoke(call, awaited)
             except (*SIGNALS, BaseExceptionGroup):  # a group: raised in a task of an asyncio.TaskGroup
-                if attempt.revoked is None:  # user code let such an exception of another workflow through
+                if attempt.revoked is None and not engine.closed:  # one of another workflow, let through by user code
                     attempt.verified_at = 0.0
                     try:
                         yield from attempt.verify()
@@ -57,15 +56,15 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
                 outcome = None
         if outcome is not None:
             outcome = yield from _finish(attempt, outcome)
+        return outcome
     finally:
         engine.end(attempt)
-    if outcome is not None:
-        return outcome
-    return (yield from await_outcome(engine, attempt.workflow_id))
 
 
 def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] | None]:
     """Write the outcome, once, by the epoch that owns the workflow. None: it was not ours to write."""
+    if attempt.revoked is not None:
+        return None
     engine = attempt.engine
     outcome, record = _encode(attempt, outcome)
     while True:
@@ -122,10 +121,14 @@ def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool, 
     engine = attempt.engine
     engine.begin(attempt)  # from here on no sweep takes it for abandoned
     context = context or copy_context()
-    if awaited:
-        engine.loop.submit(_run_hosted(attempt, call), engine.keep, context)
-    else:
-        engine.threads.submit(partial(context.run, _run_logged, attempt, call))
+    try:
+        if awaited:
+            engine.loop.submit(_run_hosted(attempt, call), engine.keep, context)
+        else:
+            engine.threads.submit(partial(context.run, _run_logged, attempt, call))
+    except BaseException:
+        engine.end(attempt)  # nothing carries it: a sweep picks it up
+        raise
 
 
 def _run_logged(attempt: Attempt, call: Callable[[], Any]) -> None:
@@ -155,8 +158,8 @@ async def run_logged_async(attempt: Attempt, call: Callable[[], Any]) -> None:
         _log_failure(attempt, outcome)
 
 
-def _log_failure(attempt: Attempt, outcome: Outcome[Any]) -> None:
-    if outcome.error is not None and attempt.outcome is not None:
+def _log_failure(attempt: Attempt, outcome: Outcome[Any] | None) -> None:
+    if outcome is not None and outcome.error is not None:
         logger.error(
             "Exception encountered in background workflow %s (%s)",
             attempt.workflow_id,
@@ -215,8 +218,7 @@ def _run_one(engine: Engine, row: WorkflowRow, history: Sequence[StepRow]) -> bo
     else:
         call = body(attempt, target, args, kwargs)
     run_in_background(attempt, call, target.function.is_async, Context())
-    if attempt.deadline_ms is not None:
-        engine.waiters.wake("service", "deadlines")
+    engine.expect_deadline(attempt.deadline_ms)
     return True
 
 

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+import time
+
+from dbos.runtime.engine import Engine
 from dbos.runtime.operations.management import announce_cancelled
 from dbos.services.service import Service
 
 SWEEP_SECONDS = 1.0
+SHORTEST_SECONDS = 0.005  # the clock we carry forward is never ahead of the database's, and may be a little behind
 
 
 class Deadlines(Service):
-    """Sweeps at least once a second, and right at the next deadline of a workflow of this process."""
+    """Sweeps once a second, and right at the next deadline of a workflow of this process."""
 
     name = "deadlines"
 
+    def __init__(self, engine: Engine) -> None:
+        super().__init__(engine)
+        self._swept_at = float("-inf")  # monotonic
+
     def poll(self) -> float:
-        """One sweep."""
+        """Sweep if it is time, and find out when it will be."""
+        remaining_seconds = self._nearest_seconds()
+        if remaining_seconds <= 0 or time.monotonic() - self._swept_at >= SWEEP_SECONDS:
+            self._swept_at = time.monotonic()
+            announce_cancelled(self.engine, self.engine.store.workflows.expire())
+            remaining_seconds = self._nearest_seconds()
+        until_sweep = self._swept_at + SWEEP_SECONDS - time.monotonic()
+        return max(SHORTEST_SECONDS, min(until_sweep, remaining_seconds))
+
+    def _nearest_seconds(self) -> float:
+        """Seconds until the next deadline of an attempt that runs here and is not over."""
         engine = self.engine
-        announce_cancelled(engine, engine.store.workflows.expire())
-        nearest = [attempt.deadline_ms for attempt in engine.active().values() if attempt.deadline_ms is not None]
-        if not nearest:
+        attempts = engine.active().values()
+        pending = [each.deadline_ms for each in attempts if each.deadline_ms is not None and each.revoked is None]
+        engine.nearest_deadline_ms = min(pending, default=None)
+        if engine.nearest_deadline_ms is None:
             return SWEEP_SECONDS
-        remaining_seconds = (min(nearest) - engine.clock.now_ms()) / 1000
-        return max(0.005, min(SWEEP_SECONDS, remaining_seconds))
+        return (engine.nearest_deadline_ms - engine.clock.now_ms()) / 1000

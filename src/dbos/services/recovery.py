@@ -21,6 +21,8 @@ logger = logging.getLogger("dbos")
 
 BATCH = 200  # workflows adopted by one statement
 RENEWALS_PER_LEASE = 3
+UNKNOWN_START = ""
+PRUNE_SECONDS = 3600.0  # between two looks for executors to forget
 SWEEP_SECONDS = 1.0  # at most this long between two looks at the others
 
 
@@ -38,20 +40,18 @@ def host_identity() -> str:
 def process_start(pid: int) -> str | None:
     """When a process of this host started, in the kernel's own count; None if there is no such process.
 
-    Together with the id it names a process for good: ids are reused. Where the kernel does not tell, "".
+    Together with the id it names a process for good: ids are reused. "" if the kernel does not tell: it may be any.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
-    except OSError:
-        if Path("/proc/self/stat").exists():
-            return None
+    except OSError:  # no /proc, no such process, or one of another user that /proc hides
         try:
             os.kill(pid, 0)
         except ProcessLookupError:
             return None
         except OSError:
             pass
-        return ""
+        return UNKNOWN_START
     state, *fields = text.rpartition(")")[2].split()
     return None if state == "Z" else fields[18]
 
@@ -66,6 +66,8 @@ class Recovery(Service):
         self._lease_seconds = lease_seconds
         self._host = host_identity()
         self._renewed_at = float("-inf")
+        self._pruned_at = float("-inf")
+        self._heir = True  # adopts; not any more once this executor prepares to end
         self._unowned: dict[str, float] = {}  # rows of ours that nobody here runs -> since when
         self._reported: set[str] = set()
 
@@ -80,37 +82,44 @@ class Recovery(Service):
         interval_seconds = self._lease_seconds / RENEWALS_PER_LEASE
         if time.monotonic() - self._renewed_at >= interval_seconds:
             self._renew()
-            self._readopt_our_own()
-            self._report_unrunnable()
+            if self._heir:
+                self._readopt_our_own()
+                self._report_unrunnable()
+        if not self._heir:
+            return min(SWEEP_SECONDS, interval_seconds)
         self._bury_the_dead_of_this_host()
-        self._adopt()
-        return min(SWEEP_SECONDS, interval_seconds)
+        more = self._adopt()
+        return 0.0 if more else min(SWEEP_SECONDS, interval_seconds)
+
+    def stop_adopting(self) -> None:
+        """Take on nothing more; keep the lease."""
+        self._heir = False
 
     def _renew(self) -> None:
         if not self.engine.store.executors.renew(self.engine.owner.instance, self._lease_seconds):
             self.register()
         self._renewed_at = time.monotonic()
         self.engine.clock.synchronise()
+        if self._renewed_at - self._pruned_at >= PRUNE_SECONDS:
+            self.engine.store.executors.prune()
+            self._pruned_at = self._renewed_at
 
     def _bury_the_dead_of_this_host(self) -> None:
         executors = self.engine.store.executors
         dead = [
             instance
             for instance, pid, started in executors.living_on(self._host)
-            if instance != self.engine.owner.instance and process_start(pid) != started
+            if instance != self.engine.owner.instance and process_start(pid) not in (started, UNKNOWN_START)
         ]
         if dead:
             executors.declare_dead(dead)
 
-    def _adopt(self) -> None:
-        """Take over what dead executors left, and run it."""
+    def _adopt(self) -> bool:
+        """Take over a batch of what dead executors left, and run it. Is there more? (Our lease comes first again.)"""
         engine = self.engine
-        while not engine.closed:
-            runnable = engine.registry.runnable()
-            rows = engine.store.workflows.adopt(engine.owner, runnable, BATCH)
-            run_claimed(engine, rows)
-            if len(rows) < BATCH:
-                break
+        rows = engine.store.workflows.adopt(engine.owner, engine.registry.runnable(), BATCH)
+        run_claimed(engine, rows)
+        return len(rows) >= BATCH
 
     def _report_unrunnable(self) -> None:
         """Tell, once each, of workflows that wait for a function nobody registered here."""
@@ -147,13 +156,12 @@ def take_over(engine: Engine, executor_ids: list[str]) -> list[str]:
 
     Attempts of them that still run, here or elsewhere, are superseded: the raised epoch fences them.
     """
+    rows = engine.store.workflows.take_over(engine.owner, executor_ids, engine.registry.runnable(), BATCH)
+    for row in rows:
+        before = engine.attempt_of(row.workflow_uuid)
+        if before is not None:
+            before.revoke(Status.PENDING)
     taken = []
-    while True:
-        rows = engine.store.workflows.take_over(engine.owner, executor_ids, engine.registry.runnable(), BATCH)
-        for row in rows:
-            before = engine.attempt_of(row.workflow_uuid)
-            if before is not None:
-                before.revoke(Status.PENDING)
-        taken += run_claimed(engine, rows)
-        if len(rows) < BATCH:
-            return taken
+    for start in range(0, len(rows), BATCH):
+        taken += run_claimed(engine, rows[start : start + BATCH])
+    return taken

@@ -1,30 +1,20 @@
-"""Reopening workflows: what a failed one has to forget so that it runs on from its last completed step.
+"""Reopening workflows: a failed one forgets the failures that it ended with, and runs on from what it completed.
 
-A workflow fails because of an error that some step recorded (unless the body itself raised). Replaying that checkpoint
-would only fail again, so it is dropped, and if it is the result of a child that failed, the child is reopened as well.
+Replaying the checkpoint of such a failure would only fail again. If it is the result of a child that failed, the child
+is reopened as well. Which failures these are is a rule of the model (model/resuming.py).
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dbos.error import DBOSNonExistentWorkflowError
+from dbos.model.resuming import EndedStep, failures_to_forget
 from dbos.model.workflow import INTERNAL_QUEUE, Status
 from dbos.store.pool import Run
 
 GET_RESULT = "DBOS.getResult"  # the step that records what a child returned or raised
-
-
-@dataclass(frozen=True, slots=True)
-class EndedStep:
-    """How a step ended: `error` is the stored error, None if it completed."""
-
-    step_id: int
-    name: str
-    error: str | None
-    child_workflow_id: str | None
 
 
 def resume(run: Run, ids: Sequence[str], queue_name: str) -> list[str]:
@@ -34,9 +24,9 @@ def resume(run: Run, ids: Sequence[str], queue_name: str) -> list[str]:
     if missing:
         raise DBOSNonExistentWorkflowError("target", ", ".join(missing))
     children: set[str] = set()
-    for workflow_id, status, error in rows:
+    for workflow_id, status in rows:
         if status == Status.ERROR:
-            children |= _forget_failure(run, workflow_id, error)
+            children |= _forget_failures(run, workflow_id)
     reopened = [row[0] for row in run("resume", ids=json.dumps(ids), queue_name=queue_name)]
     return reopened + _reopen_failed(run, sorted(children - set(ids)))
 
@@ -49,26 +39,9 @@ def _reopen_failed(run: Run, ids: Sequence[str]) -> list[str]:
     return resume(run, sorted(failed), INTERNAL_QUEUE) if failed else []
 
 
-def _forget_failure(run: Run, workflow_id: str, error: str | None) -> set[str]:
-    """Drop the checkpoints that recorded the failure; the children whose failure they were."""
-    steps = [EndedStep(*row) for row in run("failures", workflow_id=workflow_id)]
-    dropped = steps_of_failure(steps, error)
+def _forget_failures(run: Run, workflow_id: str) -> set[str]:
+    """Drop the checkpoints of the failures that a workflow ended with; the children whose failures they were."""
+    dropped = failures_to_forget([EndedStep(*row) for row in run("ended_steps", workflow_id=workflow_id)])
     if dropped:
         run("forget_steps", workflow_id=workflow_id, step_ids=json.dumps([str(step.step_id) for step in dropped]))
     return {step.child_workflow_id for step in dropped if step.name == GET_RESULT and step.child_workflow_id}
-
-
-def steps_of_failure(steps: Sequence[EndedStep], error: str | None) -> list[EndedStep]:
-    """Which of the steps, in order, made a workflow fail with `error`.
-
-    Those that failed after the last one that completed. If there are none, the failure came from an earlier step whose
-    error was caught, or kept while others completed (`gather`): the last one with the very error of the workflow, else
-    the last one that failed at all. A workflow whose body raised by itself has none.
-    """
-    last_completed = max((place for place, step in enumerate(steps) if step.error is None), default=-1)
-    tail = list(steps[last_completed + 1 :])
-    if tail:
-        return tail
-    failed = [step for step in steps if step.error is not None]
-    same = [step for step in failed if step.error == error]
-    return (same or failed)[-1:]

@@ -9,7 +9,8 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import asdict
+from typing import Any, TypeVar
 
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
@@ -18,22 +19,34 @@ from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime.context import workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
-from dbos.runtime.step import as_step
+from dbos.runtime.step import as_step, commit_as_step
 from dbos.store.records import UpdateAttributes
 from dbos.store.search import WorkflowFilter
 
 logger = logging.getLogger("dbos")
 
+R = TypeVar("R", WorkflowRow, StepRow)
+
 
 def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
     """The status of one workflow, or None if there is none of that id."""
     validate_workflow_id(workflow_id)
-    return as_step("DBOS.getStatus", _status(engine, workflow_id))
+    row = yield from as_step("DBOS.getStatus", _row(engine, workflow_id))
+    return None if row is None else present(engine, _restored(WorkflowRow, row))
 
 
-def _status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
+# What a step records of rows is their fields as stored: plain data, whatever serializer is configured.
+
+
+def _row(engine: Engine, workflow_id: str) -> Operation[dict[str, Any] | None]:
     row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
-    return None if row is None else present(engine, row)
+    return None if row is None else asdict(row)
+
+
+def _restored(kind: type[R], recorded: dict[str, Any]) -> R:
+    """The row of recorded fields. Those that an older release did not have are None."""
+    values: dict[str, Any] = {name: recorded.get(name) for name in kind.__dataclass_fields__}
+    return kind(**values)
 
 
 def require_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus]:
@@ -46,26 +59,28 @@ def require_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus
 
 def list_workflows(engine: Engine, wanted: WorkflowFilter) -> Operation[list[WorkflowStatus]]:
     """The workflows that fit a filter."""
-    return as_step("DBOS.listWorkflows", _listing(engine, wanted))
+    rows = yield from as_step("DBOS.listWorkflows", _rows(engine, wanted))
+    return [present(engine, _restored(WorkflowRow, row)) for row in rows]
 
 
-def _listing(engine: Engine, wanted: WorkflowFilter) -> Operation[list[WorkflowStatus]]:
+def _rows(engine: Engine, wanted: WorkflowFilter) -> Operation[list[dict[str, Any]]]:
     rows: list[WorkflowRow] = yield Ask(engine.store.workflows.search, wanted)
-    return [present(engine, row) for row in rows]
+    return [asdict(row) for row in rows]
 
 
 def list_workflow_steps(
     engine: Engine, workflow_id: str, *, load_output: bool = True, limit: int | None = None, offset: int | None = None
 ) -> Operation[list[StepInfo]]:
     """The recorded steps of a workflow, by number."""
-    return as_step("DBOS.listWorkflowSteps", _steps(engine, workflow_id, load_output, limit, offset))
+    rows = yield from as_step("DBOS.listWorkflowSteps", _steps(engine, workflow_id, load_output, limit, offset))
+    return [_present_step(engine, _restored(StepRow, row)) for row in rows]
 
 
 def _steps(
     engine: Engine, workflow_id: str, load_output: bool, limit: int | None, offset: int | None
-) -> Operation[list[StepInfo]]:
+) -> Operation[list[dict[str, Any]]]:
     rows: list[StepRow] = yield Ask(engine.store.steps.list, workflow_id, limit, offset, load_output)
-    return [_present_step(engine, row) for row in rows]
+    return [asdict(row) for row in rows]
 
 
 def cancel_workflow(engine: Engine, workflow_id: str, *, cancel_children: bool = False) -> Operation[None]:
@@ -155,13 +170,12 @@ def update_workflow_attributes(
     if merge and attributes is None:
         raise DBOSException("update_workflow_attributes(merge=True) takes a dict of attributes, not None")
     text = None if attributes is None else encode_attributes(attributes)
-    return as_step("DBOS.updateWorkflowAttributes", _update_attributes(engine, workflow_id, text, merge))
-
-
-def _update_attributes(engine: Engine, workflow_id: str, text: str | None, merge: bool) -> Operation[None]:
-    caller = workflow_body()
-    guard = (None, None) if caller is None else (caller.workflow_id, caller.epoch)
-    yield Commit(UpdateAttributes(workflow_id, text, merge, *guard))
+    attempt = workflow_body()
+    if attempt is None:
+        yield Commit(UpdateAttributes(workflow_id, text, merge, None, None))
+    else:
+        change = UpdateAttributes(workflow_id, text, merge, attempt.workflow_id, attempt.epoch)
+        yield from commit_as_step(attempt, "DBOS.updateWorkflowAttributes", change)
 
 
 RESERVED_ATTRIBUTE = "dbos.otelContext"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,9 +25,9 @@ from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, current_attempt, current_identity, current_step, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
-from dbos.runtime.outcomes import get_result
+from dbos.runtime.outcomes import GET_RESULT, await_outcome, get_result
 from dbos.runtime.registry import Target, WorkflowSpec
-from dbos.runtime.requests import NOTHING, Inherit, Requests, current_requests, enter_requests
+from dbos.runtime.requests import Inherit, Requests, asking_nothing, current_requests
 from dbos.runtime.step import encode, outcome_as_step, record
 from dbos.runtime.workflow import body, execute, run_in_background, run_logged_async
 from dbos.store.records import Checkpoint, StartWorkflow
@@ -48,18 +49,22 @@ def call(engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str
     A parent draws two numbers at once, for the child and for its result: so `gather` numbers them alike in a replay.
     """
     parent = workflow_body()
-    numbers = (0, None) if parent is None else (parent.next_step_id(), parent.next_step_id())
+    numbers = (None, None) if parent is None else (parent.next_step_id(), parent.next_step_id())
     started = yield from start(engine, target, args, kwargs, numbers[0])
     attempt = started.attempt
     if attempt is None:
         return (yield from get_result(engine, started.workflow_id, step_id=numbers[1]))
-    running = execute(attempt, body(attempt, target, args, kwargs), target.function.is_async)
-    requests = current_requests()
-    enter_requests(NOTHING)
-    try:
-        return (yield from outcome_as_step("DBOS.getResult", running, started.workflow_id, numbers[1]))
-    finally:
-        enter_requests(requests)
+    running = _run_here(attempt, body(attempt, target, args, kwargs), target.function.is_async)
+    return (yield from outcome_as_step(GET_RESULT, running, started.workflow_id, numbers[1]))
+
+
+def _run_here(attempt: Attempt, run: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any]]:
+    """Run an attempt for somebody who waits; if it loses its workflow, the outcome is the winner's."""
+    with asking_nothing():
+        outcome = yield from execute(attempt, run, awaited)
+    if outcome is not None:
+        return outcome
+    return (yield from await_outcome(attempt.engine, attempt.workflow_id))
 
 
 def start_in_background(
@@ -71,25 +76,21 @@ def start_in_background(
     if attempt is None:
         return started
     run = body(attempt, target, args, kwargs)
-    requests = current_requests()
-    enter_requests(NOTHING)
-    try:
+    with asking_nothing():
         if target.function.is_async and on_callers_loop:
             engine.begin(attempt)
             engine.keep(asyncio.get_running_loop().create_task(run_logged_async(attempt, run)))
         else:
             run_in_background(attempt, run, target.function.is_async)
-    finally:
-        enter_requests(requests)
     return started
 
 
 def start(
-    engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], step_id: int = 0
+    engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], step_id: int | None = None
 ) -> Operation[Started]:
     """Make a workflow row durable, as PENDING and owned by this process, unless its id is taken.
 
-    `step_id` is the number of this step in the parent if it was drawn before (0: draw it now).
+    `step_id` is the number of this step in the parent, if it was drawn before.
     """
     parent = current_attempt()
     if parent is not None and current_step() is not None:
@@ -100,7 +101,8 @@ def start(
     asked = current_requests()
     if parent is None:
         return (yield from _start_alone(engine, target, args, kwargs, asked))
-    step_id = step_id or parent.next_step_id()
+    if step_id is None:
+        step_id = parent.next_step_id()
     return (yield from _start_child(engine, parent, step_id, target, args, kwargs, asked))
 
 
@@ -110,17 +112,7 @@ def _start_alone(
     workflow_id, policy = _take_id(asked)
     row = _row(engine, target, args, kwargs, asked, workflow_id or engine.new_id(), None)
     (created,) = yield Commit(row)
-    if created is not None:
-        return _created(engine, row, created[-1])
-    there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
-    if there is None:
-        raise DBOSNonExistentWorkflowError("target", row.workflow_id)
-    if there.owner_xid == row.token:
-        return _created(engine, row, there.workflow_deadline_epoch_ms)
-    _require_same(there, target)
-    if policy == "reject":
-        raise DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
-    return Started(row.workflow_id)
+    return (yield from _admit(engine, target, row, created, policy))
 
 
 def _start_child(
@@ -132,6 +124,11 @@ def _start_child(
     kwargs: dict[str, Any],
     asked: Requests,
 ) -> Operation[Started]:
+    """Start a child in one commit with the step that records it.
+
+    Under an id of the user's the row comes first, because what the id turns out to be is what the step records. The
+    row's token names the step: a replay after a crash between the two commits knows its own child.
+    """
     name = target.function.workflow_name
     workflow_id, policy = _take_id(asked)
     recorded = parent.recorded(step_id, name)
@@ -141,48 +138,47 @@ def _start_child(
         return Started(recorded.child_workflow_id or "")
     if parent.must_verify():
         yield from parent.verify()
-    row = _row(
-        engine, target, args, kwargs, asked, workflow_id or child_id(parent.workflow_id, step_id), parent, step_id
-    )
-    if workflow_id is not None:
-        refusal = yield from _refusal(engine, row, target, policy)
-        if refusal is not None:
-            yield from record(parent, encode(parent, step_id, name, Outcome(error=refusal), wall_ms()))
-            raise refusal
+    child = validate_workflow_id(workflow_id or child_id(parent.workflow_id, step_id))
+    row = _row(engine, target, args, kwargs, asked, child, parent, step_id)
     now_ms = wall_ms()
-    step = Checkpoint(
-        parent.workflow_id, parent.epoch, step_id, name, None, None, None, row.workflow_id, now_ms, now_ms
-    )
-    (created,) = yield from record(parent, step, row)
+    step = Checkpoint(parent.workflow_id, parent.epoch, step_id, name, None, None, None, child, now_ms, now_ms)
+    if workflow_id is None:
+        (created,) = yield from record(parent, step, row)
+        return (yield from _admit(engine, target, row, created, policy))
+    (created,) = yield Commit(row)
+    if created is None:
+        yield from parent.verify()  # it may have been the parent's guard that refused
+    try:
+        started = yield from _admit(engine, target, row, created, policy)
+    except (DBOSConflictingWorkflowError, DBOSWorkflowIDInUseError) as refusal:
+        yield from record(parent, encode(parent, step_id, name, Outcome(error=refusal), now_ms))
+        raise
+    yield from record(parent, step)
+    return started
+
+
+def _admit(
+    engine: Engine, target: Target, row: StartWorkflow, created: tuple[Any, ...] | None, policy: str | None
+) -> Operation[Started]:
+    """What came of a start: a new workflow to run here, or the one that has the id already.
+
+    Raises DBOSConflictingWorkflowError if that belongs to another function, class or instance, and
+    DBOSWorkflowIDInUseError if an id in use was not wanted.
+    """
     if created is not None:
         return _created(engine, row, created[-1])
     there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
-    if there is not None and _ours_to_run(engine, there, row.token):
-        return _created(engine, row, there.workflow_deadline_epoch_ms)
-    return Started(row.workflow_id)
-
-
-def _ours_to_run(engine: Engine, there: WorkflowRow, token: str) -> bool:
-    """Did this very call create the row, although the reply was lost, and does nobody run it yet?"""
-    mine = there.owner_xid == token and there.executor_instance == engine.owner.instance
-    fresh = there.epoch == 1 and there.status == Status.PENDING
-    return mine and fresh and engine.attempt_of(there.workflow_uuid) is None
-
-
-def _refusal(
-    engine: Engine, row: StartWorkflow, target: Target, policy: str | None
-) -> Operation[DBOSConflictingWorkflowError | DBOSWorkflowIDInUseError | None]:
-    """Why an explicit id cannot be had by a child; recorded by the parent, so that a replay is refused alike."""
-    there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
-    if there is None or there.owner_xid == row.token:
-        return None
-    try:
-        _require_same(there, target)
-    except DBOSConflictingWorkflowError as conflict:
-        return conflict
+    if there is None:
+        raise DBOSNonExistentWorkflowError("target", row.workflow_id)
+    if there.owner_xid == row.token:  # our own start, whose reply was lost; others may have taken it over since
+        untouched = there.epoch == 1 and there.status == Status.PENDING
+        if untouched and engine.attempt_of(row.workflow_id) is None:
+            return _created(engine, row, there.workflow_deadline_epoch_ms)
+        return Started(row.workflow_id)
+    _require_same(there, target)
     if policy == "reject":
-        return DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
-    return None
+        raise DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
+    return Started(row.workflow_id)
 
 
 def _take_id(asked: Requests) -> tuple[str | None, str | None]:
@@ -257,8 +253,7 @@ def _time_limits(asked: float | Inherit | None, parent: Attempt | None) -> tuple
 
 def _created(engine: Engine, row: StartWorkflow, deadline_ms: int | None) -> Started:
     attempt = Attempt(engine, row.workflow_id, row.name, 1, deadline_ms, current_identity())
-    if deadline_ms is not None:
-        engine.waiters.wake("service", "deadlines")
+    engine.expect_deadline(deadline_ms)
     return Started(row.workflow_id, attempt)
 
 

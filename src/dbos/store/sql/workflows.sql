@@ -150,7 +150,7 @@ select w.workflow_uuid, {runs_directly}, w.sequence
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
-    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and {ours}
+    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance and {ours}
     and (not {runs_directly} or {registered_here})
 order by w.sequence + 0
 limit :limit
