@@ -31,6 +31,7 @@ from dbos.store.store import Store
 
 RUNNABLE = [("work", "", "")]
 OVER = 1  # a deadline in 1970
+FEW = 3  # workflows in one sequence: so that much happens to each
 AGES = st.integers(0, 2)  # of attempts
 FINAL = ("SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
@@ -88,6 +89,7 @@ class Workflows(RuleBasedStateMachine):
 
     # ------------------------------------------------------------ beginning
 
+    @precondition(lambda self: len(self.models) < FEW)
     @rule(target=ids, owner=st.sampled_from(["one", "two"]), overdue=st.booleans())
     def start(self, owner: str, overdue: bool) -> str:
         workflow_id = f"w{next(self.names)}"
@@ -163,6 +165,10 @@ class Workflows(RuleBasedStateMachine):
         rows = self.store.workflows.take_over(self.owners[owner], [whose], RUNNABLE, 100)
         self.now_run_by(owner, rows, expected)
 
+    @rule(owner=st.sampled_from(["one", "two"]))
+    def adopt_while_everybody_lives(self, owner: str) -> None:
+        assert self.store.workflows.adopt(self.owners[owner], RUNNABLE, 100) == []
+
     @rule(victim=st.sampled_from(["one", "two"]))
     def die_and_be_adopted(self, victim: str) -> None:
         dead = self.owners[victim]
@@ -236,8 +242,9 @@ class Workflows(RuleBasedStateMachine):
         )
 
 
-@pytest.mark.timeout(120)
-def test_every_sequence_of_verbs_ends_as_the_model_says(database_url: str) -> None:
+@pytest.fixture
+def machine(database_url: str) -> type[Workflows]:
+    """The machine, on an empty database each time it is made."""
     store_settings = StoreSettings(database_url)
     Store.open(store_settings).close()
 
@@ -247,10 +254,54 @@ def test_every_sequence_of_verbs_ends_as_the_model_says(database_url: str) -> No
             Store.truncate(store_settings)
             return Store.open(store_settings)
 
+    return OnThisDatabase
+
+
+@pytest.mark.timeout(120)
+def test_every_sequence_of_verbs_ends_as_the_model_says(machine: type[Workflows], database_url: str) -> None:
     examples = 100 if database_url.startswith("sqlite") else 10
     run_state_machine_as_test(
-        OnThisDatabase,
+        machine,
         settings=settings(
             max_examples=examples, stateful_step_count=30, suppress_health_check=list(HealthCheck), deadline=None
         ),
     )
+
+
+@pytest.mark.parametrize("status", ["SUCCESS", "ERROR"])
+def test_what_is_finished_takes_nothing_more(machine: type[Workflows], status: str) -> None:
+    run = machine()
+    try:
+        workflow_id = run.start(owner="one", overdue=True)
+        run.finish(workflow_id, 0, status, "x")
+        run.checkpoint(workflow_id, 0, 1, "late")
+        run.finish(workflow_id, 0, "ERROR", "y")
+        run.cancel(workflow_id)
+        run.expire()
+        run.take_over("two", "one")
+        run.the_rows_are_as_the_model_says()
+        run.the_checkpoints_are_as_the_model_says()
+        run.resume(workflow_id)  # of a success: refused
+        run.claim("two")
+        run.the_rows_are_as_the_model_says()
+    finally:
+        run.teardown()
+
+
+def test_whoever_lost_its_workflow_writes_nothing_more(machine: type[Workflows]) -> None:
+    run = machine()
+    try:
+        workflow_id = run.start(owner="one", overdue=False)
+        run.checkpoint(workflow_id, 0, 1, "a")
+        run.adopt_while_everybody_lives("two")
+        run.die_and_be_adopted("one")
+        run.checkpoint(workflow_id, 1, 2, "stale")
+        run.finish(workflow_id, 1, "SUCCESS", "stale")
+        run.the_rows_are_as_the_model_says()
+        run.the_checkpoints_are_as_the_model_says()
+        run.cancel(workflow_id)
+        run.checkpoint(workflow_id, 0, 2, "stale")
+        run.finish(workflow_id, 0, "SUCCESS", "stale")
+        run.the_rows_are_as_the_model_says()
+    finally:
+        run.teardown()
