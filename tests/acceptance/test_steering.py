@@ -543,6 +543,43 @@ def test_a_failed_grandchild_is_reopened(launch: Launch) -> None:
     assert {status.status for status in DBOS.list_workflows()} == {"SUCCESS"}
 
 
+def test_what_followed_a_handled_failure_is_not_led_astray(launch: Launch) -> None:
+    """The body raised by itself, after a failure that it had handled: the replay has to take the same way."""
+    broken = [True]
+
+    @DBOS.step()
+    def primary() -> str:
+        time.sleep(0.002)
+        if broken:
+            raise ConnectionError("down")
+        return "primary"
+
+    @DBOS.step()
+    def fallback() -> str:
+        return "fallback"
+
+    @DBOS.step()
+    def deliver(what: str) -> str:
+        return what
+
+    @DBOS.workflow()
+    def workflow() -> str:
+        try:
+            what = primary()
+        except ConnectionError:
+            what = fallback()
+        deliver(what)
+        if broken:
+            raise RuntimeError("a bug in the body")
+        return what
+
+    launch()
+    with SetWorkflowID("w"), pytest.raises(RuntimeError):
+        workflow()
+    broken.clear()
+    assert DBOS.resume_workflow("w").get_result() == "fallback"
+
+
 def test_a_failure_among_gathered_steps_is_tried_again(launch: Launch) -> None:
     flaky = Flaky()
     before: list[int] = []

@@ -22,8 +22,8 @@ ROWS = 50_000
 JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
 BY_KEY = [
     "load_workflow", "load_workflows", "standing", "lost", "finished", "children", "cancel", "cancellable",
-    "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps", "failures",
-    "forget_steps",
+    "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
+    "ended_steps", "forget_steps",
 ]  # fmt: skip
 BY_STATUS = {  # statement -> the partial index it goes by
     "claim": "workflow_enqueued",

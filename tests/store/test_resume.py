@@ -6,7 +6,6 @@ import pytest
 
 from dbos.error import DBOSNonExistentWorkflowError
 from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
-from dbos.store.resume import EndedStep, steps_of_failure
 from dbos.store.store import Store
 from tests.store.records import RUNNABLE, checkpoint, finish, owner, start
 
@@ -77,29 +76,6 @@ def test_one_unknown_id_and_nothing_changes(store: Store) -> None:
 # ------------------------------------------------------------ failures
 
 
-def step(number: int, error: str | None = None) -> EndedStep:
-    return EndedStep(number, f"step {number}", error, None)
-
-
-@pytest.mark.parametrize(
-    ("steps", "error", "dropped"),
-    [
-        ([], "boom", []),  # the body raised before any step
-        ([step(1), step(2)], "boom", []),  # the body raised by itself
-        ([step(1), step(2, "boom")], "boom", [2]),
-        ([step(1), step(2, "a"), step(3, "b")], "b", [2, 3]),  # everything after the last success
-        ([step(1, "boom")], "boom", [1]),
-        ([step(1, "boom"), step(2)], "boom", [1]),  # the others of a gather went on
-        ([step(1, "boom"), step(2, "boom"), step(3)], "boom", [2]),
-        ([step(1, "a"), step(2, "b"), step(3)], "a", [1]),  # by the error itself
-        ([step(1, "a"), step(2, "b"), step(3)], "wrapped", [2]),  # else the last that failed
-        ([step(1, "a"), step(2), step(3, "b")], "a", [3]),
-    ],
-)
-def test_which_checkpoints_recorded_a_failure(steps: list[EndedStep], error: str, dropped: list[int]) -> None:
-    assert [each.step_id for each in steps_of_failure(steps, error)] == dropped
-
-
 def test_a_failed_workflow_runs_on_from_its_last_completed_step(store: Store) -> None:
     store.journal.write([start("w")])
     store.journal.write([checkpoint("w", 1), checkpoint("w", 2, output=None, error="boom")])
@@ -108,6 +84,33 @@ def test_a_failed_workflow_runs_on_from_its_last_completed_step(store: Store) ->
     assert [each.function_id for each in store.steps.list("w")] == [1]
     row = load(store, "w")
     assert (row.status, row.error, row.epoch) == ("ENQUEUED", None, 2)
+
+
+def test_a_failure_that_was_handled_is_kept(store: Store) -> None:
+    """`try: primary() except: fallback()`, and then the body raised: what followed was built upon the failure."""
+    store.journal.write([start("w")])
+    store.journal.write(
+        [
+            checkpoint("w", 1, name="primary", output=None, error="down", started_at_ms=1, completed_at_ms=2),
+            checkpoint("w", 2, name="fallback", started_at_ms=2, completed_at_ms=3),
+        ]
+    )
+    store.journal.write([finish("w", status="ERROR", error="a bug")])
+    assert store.workflows.resume(["w"]) == ["w"]
+    assert [each.function_id for each in store.steps.list("w")] == [1, 2]
+
+
+def test_a_failure_beside_what_completed_is_forgotten(store: Store) -> None:
+    store.journal.write([start("w")])
+    store.journal.write(
+        [
+            checkpoint("w", 1, output=None, error="down", started_at_ms=1, completed_at_ms=3),
+            checkpoint("w", 2, started_at_ms=1, completed_at_ms=9),
+        ]
+    )
+    store.journal.write([finish("w", status="ERROR", error="down")])
+    assert store.workflows.resume(["w"]) == ["w"]
+    assert [each.function_id for each in store.steps.list("w")] == [2]
 
 
 def test_failed_children_are_reopened_with_their_parent(store: Store) -> None:

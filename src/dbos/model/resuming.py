@@ -27,7 +27,7 @@ def failures_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
     """Of the steps of a failed workflow, in order: the failures after which no completed step began.
 
     Steps that overlapped with the failure, such as the others of a `gather`, do not count as built upon it. Where the
-    times leave that open, the failure is kept: resuming may then be in vain, but never leads astray.
+    times leave that open, the failure is kept: resuming may then be in vain, but does not lead astray.
     """
     return [
         step
@@ -42,4 +42,7 @@ def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
         return later.epoch > earlier.epoch
     if earlier.completed_at_ms is None or later.started_at_ms is None:
         return True
-    return later.started_at_ms >= earlier.completed_at_ms
+    if later.started_at_ms == earlier.completed_at_ms:
+        # Steps of a gather begin together. So it is one of those only if all of the failure is in this millisecond.
+        return earlier.started_at_ms != earlier.completed_at_ms
+    return later.started_at_ms > earlier.completed_at_ms
