@@ -520,6 +520,17 @@ class DBOS:
         return None
 
 
+def _forget_in_forked_child() -> None:
+    """A forked child has launched nothing yet; the lock may have been held by a thread that it does not have."""
+    DBOS._lock = threading.RLock()
+    if DBOS._instance is not None:
+        DBOS._instance._running = None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_in_forked_child)
+
+
 def _report_keys(settings: Settings) -> None:
     if settings.dormant_keys:
         logger.info("These configuration keys have no effect yet: %s", ", ".join(settings.dormant_keys))

@@ -46,7 +46,9 @@ def current_engine() -> Engine:
     attempt = current_attempt()
     engine = _engine if attempt is None else attempt.engine
     if engine is None:
-        raise DBOSException("System database accessed before DBOS was launched: call DBOS.launch() first")
+        raise DBOSException(
+            "System database accessed before DBOS was launched: construct DBOS(config=...) and call DBOS.launch() first"
+        )
     return engine
 
 

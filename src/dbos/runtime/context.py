@@ -68,6 +68,7 @@ class Attempt:
         "futures",
         "history",
         "identity",
+        "loop",
         "name",
         "outcome",
         "revoked",
@@ -95,6 +96,7 @@ class Attempt:
         self.verified_at = time.monotonic()  # when we last knew that the epoch is still ours
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
         self.outcome: Outcome[Any] | None = None  # set once it is durable
+        self.loop: asyncio.AbstractEventLoop | None = None  # that carries it, if its body is a coroutine
         self.ended = False  # nothing runs here any more, whatever came of it
         self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
         self._numbers = itertools.count(1)

@@ -137,6 +137,13 @@ class Engine:
         if not self._active:
             self.waiters.wake("engine", "idle")
 
+    def end_stranded(self) -> None:
+        """End the attempts whose event loop was closed under them: nothing will ever carry them on."""
+        for attempt in self.active().values():
+            if attempt.loop is not None and attempt.loop.is_closed():
+                self._tasks = {task for task in self._tasks if task.get_loop() is not attempt.loop}
+                self.end(attempt)
+
     def attempt_of(self, workflow_id: str) -> Attempt | None:
         """The attempt of this workflow that runs in this process."""
         return self._active.get(workflow_id)
@@ -149,6 +156,7 @@ class Engine:
     def wait_until_idle(self, timeout_seconds: float) -> bool:
         """Wait until no attempt runs here (True) or the time is over (False)."""
         until = time.monotonic() + timeout_seconds
+        self.end_stranded()
         with self.waiters.register(("engine", "idle")) as registration:
             while self._active:
                 remaining = until - time.monotonic()

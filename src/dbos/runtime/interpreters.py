@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
+from weakref import WeakSet
 
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome
 
@@ -64,14 +65,46 @@ async def run_async(engine: Engine, operation: Operation[T]) -> T:
 
 
 async def _perform_async(engine: Engine, effect: Effect) -> Any:
+    if _cancelled_while_committing:
+        _cancel_now()
     kind = type(effect)
     if kind is Commit:
-        return await engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())  # type: ignore[union-attr]
+        return await _commit(engine, effect)  # type: ignore[arg-type]
     if kind is Invoke:
         return await _invoke(effect)  # type: ignore[arg-type]
     if kind is Ask:
         return await engine.read_soon(effect.call, effect.arguments)  # type: ignore[union-attr]
     return await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
+
+
+_cancelled_while_committing: WeakSet[asyncio.Task[Any]] = WeakSet()
+
+
+async def _commit(engine: Engine, effect: Commit) -> Any:
+    """Hand records to the journal, and learn what became of them even if the task is cancelled meanwhile.
+
+    What is durable must be seen: if `asyncio.wait_for` gave up on a step whose success is being recorded, a replay
+    would take another branch than the live run. So the answer is delivered, and the cancellation comes before the next
+    effect, if it is still wanted then. A second cancellation is obeyed at once.
+    """
+    answer = engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        results = await answer
+        task = asyncio.current_task()
+        assert task is not None
+        _cancelled_while_committing.add(task)
+        return results
+
+
+def _cancel_now() -> None:
+    """Raise the cancellation that came while this task was committing, unless it was taken back since."""
+    task = asyncio.current_task()
+    if task is not None and task in _cancelled_while_committing:
+        _cancelled_while_committing.discard(task)
+        if task.cancelling():
+            raise asyncio.CancelledError
 
 
 async def _invoke(effect: Invoke) -> Outcome[Any] | None:

@@ -7,6 +7,7 @@ recovered, resumed or dequeued ones.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Sequence
@@ -37,6 +38,7 @@ SIGNALS = (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError)
 def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any] | None]:
     """Run the body and make its outcome durable. None: the attempt lost its workflow, whose outcome is the winner's."""
     engine = attempt.engine
+    attempt.loop = asyncio._get_running_loop() if awaited else None
     engine.begin(attempt)
     try:
         with inside(attempt):
@@ -126,9 +128,9 @@ def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool, 
             engine.loop.submit(_run_hosted(attempt, call), engine.keep, context)
         else:
             engine.threads.submit(partial(context.run, _run_logged, attempt, call))
-    except BaseException:
-        engine.end(attempt)  # nothing carries it: a sweep picks it up
-        raise
+    except RuntimeError as error:  # no thread to be had, or the hosts have just stopped
+        engine.end(attempt)
+        _log_interruption(attempt, error)
 
 
 def _run_logged(attempt: Attempt, call: Callable[[], Any]) -> None:
@@ -189,7 +191,7 @@ def run_claimed(engine: Engine, rows: Sequence[WorkflowRow]) -> list[str]:
         try:
             if _run_one(engine, row, histories.get(row.workflow_uuid, ())):
                 started.append(row.workflow_uuid)
-        except Exception:
+        except (Exception, SystemExit, KeyboardInterrupt):  # stored values may raise anything when they are loaded
             engine.set_aside.add(row.workflow_uuid)
             logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
     return started

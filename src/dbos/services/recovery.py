@@ -80,15 +80,16 @@ class Recovery(Service):
     def poll(self) -> float:
         """One round: look for the dead and adopt; now and then also renew our own lease and see to our own rows."""
         interval_seconds = self._lease_seconds / RENEWALS_PER_LEASE
-        if time.monotonic() - self._renewed_at >= interval_seconds:
+        renew = time.monotonic() - self._renewed_at >= interval_seconds
+        if renew:
             self._renew()
-            if self._heir:
+        more = False
+        if self._heir:
+            self._bury_the_dead_of_this_host()
+            more = self._adopt()
+            if renew:
                 self._readopt_our_own()
                 self._report_unrunnable()
-        if not self._heir:
-            return min(SWEEP_SECONDS, interval_seconds)
-        self._bury_the_dead_of_this_host()
-        more = self._adopt()
         return 0.0 if more else min(SWEEP_SECONDS, interval_seconds)
 
     def stop_adopting(self) -> None:
@@ -118,7 +119,9 @@ class Recovery(Service):
         """Take over a batch of what dead executors left, and run it. Is there more? (Our lease comes first again.)"""
         engine = self.engine
         rows = engine.store.workflows.adopt(engine.owner, engine.registry.runnable(), BATCH)
-        run_claimed(engine, rows)
+        recovered = run_claimed(engine, rows)
+        if recovered:
+            logger.info("Recovering %d workflows of executors that are gone", len(recovered))
         return len(rows) >= BATCH
 
     def _report_unrunnable(self) -> None:
@@ -134,9 +137,21 @@ class Recovery(Service):
                     row.name,
                 )
 
+        for version, count in engine.store.workflows.of_other_versions(engine.owner):
+            if version not in self._reported:
+                self._reported.add(version)
+                logger.warning(
+                    "%d unfinished workflows belong to version %s of this application and wait for an executor of it; "
+                    "this one has version %s",
+                    count,
+                    version,
+                    engine.owner.application_version,
+                )
+
     def _readopt_our_own(self) -> None:
         """Rows we own but do not run, for a whole lease: a start whose reply was lost, or a cancelled asyncio task."""
         engine = self.engine
+        engine.end_stranded()
         now = time.monotonic()
         owned = engine.store.workflows.owned_by(engine.owner.instance)
         active = engine.active()

@@ -61,7 +61,7 @@ class Service(ABC):
             try:
                 delay_seconds = self.poll()
                 self.failures = 0
-            except Exception:
+            except BaseException:  # whatever stored values may raise when they are loaded: the loop never dies
                 if self._stopping or self.engine.closed:
                     return
                 self.failures += 1

@@ -78,6 +78,15 @@ class Workflows:
         deadline: int | None = self._pool.read("next_deadline")[0][0]
         return deadline
 
+    def of_other_versions(self, owner: Owner) -> list[tuple[str, int]]:
+        """(version, how many) of abandoned workflows that wait for another version of the owner's application."""
+        rows = self._pool.read(
+            "of_other_versions",
+            application_name=owner.application_name,
+            application_version=owner.application_version,
+        )
+        return [(row[0], row[1]) for row in rows]
+
     # ------------------------------------------------------------ cancelling and resuming
 
     def cancel(self, ids: Sequence[str]) -> list[str]:

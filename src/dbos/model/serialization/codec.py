@@ -80,7 +80,7 @@ class Serialization:
             return self._reader(codec)(text)
         except DBOSDeserializationError:
             raise
-        except Exception as error:
+        except (Exception, SystemExit) as error:  # whatever loading a stored object runs
             raise DBOSDeserializationError(codec, f"{type(error).__name__}: {error}") from error
 
     def describe(self, text: str, codec: str | None) -> tuple[Any, bool]:
@@ -140,7 +140,7 @@ class Serialization:
             return failures.from_value(self._reader(codec)(text))
         except DBOSDeserializationError:
             raise
-        except Exception as cause:
+        except (Exception, SystemExit) as cause:
             raise DBOSDeserializationError(codec, f"{type(cause).__name__}: {cause}") from cause
 
     def describe_error(self, text: str, codec: str | None) -> tuple[Any, bool]:
@@ -169,7 +169,7 @@ class Serialization:
             raise not_plain(parts(), where)
         try:
             data = pickle.dumps(value, PICKLE_PROTOCOL)
-        except Exception as error:  # whatever the methods of user classes raise
+        except (Exception, SystemExit) as error:  # whatever the methods of user classes raise
             raise unpicklable(parts(), where, error) from error
         return _base64(data)
 

@@ -18,7 +18,7 @@ _PLAIN_DATA = "None, bool, int, finite float, str, and lists and dicts with str 
 Parts = Iterator[tuple[str, Any]]
 
 
-def unpicklable(parts: Parts, where: str, cause: Exception) -> DBOSSerializationError:
+def unpicklable(parts: Parts, where: str, cause: BaseException) -> DBOSSerializationError:
     """The error for values that pickle refused; `parts` are the values with their names."""
     if isinstance(cause, RecursionError):
         return DBOSSerializationError(where, "cannot serialize a value nested this deeply; flatten it")

@@ -222,7 +222,7 @@ def present(engine: Engine, row: WorkflowRow) -> WorkflowStatus:
         config_name=row.config_name,
         authenticated_user=row.authenticated_user,
         assumed_role=row.assumed_role,
-        authenticated_roles=None if row.authenticated_roles is None else json.loads(row.authenticated_roles),
+        authenticated_roles=_loads(row.authenticated_roles),
         input=inputs,
         output=output,
         error=error,
@@ -244,10 +244,18 @@ def present(engine: Engine, row: WorkflowRow) -> WorkflowStatus:
         dequeued_at=row.started_at_epoch_ms if row.queue_name is not None else None,
         delay_until_epoch_ms=row.delay_until_epoch_ms,
         completed_at=row.completed_at,
-        attributes=None if row.attributes is None else json.loads(row.attributes),
+        attributes=_loads(row.attributes),
         schedule_name=row.schedule_name,
         application_name=row.application_name,
     )
+
+
+def _loads(text: str | None) -> Any:
+    """Stored JSON, or the text itself if it is none: a listing never fails because of one value."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text
 
 
 def _present_step(engine: Engine, row: StepRow) -> StepInfo:

@@ -138,7 +138,7 @@ def _start_child(
         return Started(recorded.child_workflow_id or "")
     if parent.must_verify():
         yield from parent.verify()
-    child = validate_workflow_id(workflow_id or child_id(parent.workflow_id, step_id))
+    child = workflow_id or child_id(parent.workflow_id, step_id)
     row = _row(engine, target, args, kwargs, asked, child, parent, step_id)
     now_ms = wall_ms()
     step = Checkpoint(parent.workflow_id, parent.epoch, step_id, name, None, None, None, child, now_ms, now_ms)

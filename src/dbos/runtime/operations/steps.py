@@ -43,6 +43,10 @@ def step_spec(
 ) -> StepSpec:
     """The checked options of a step. Raises DBOSException for what cannot work."""
     name = default_name if name is None else name
+    if "\0" in name or not _is_text(name):
+        raise DBOSException(
+            f"The name of step {name!r} holds a NUL character or a lone surrogate, which is never stored"
+        )
     if preemptible and not is_async:
         raise DBOSException(f"Step {name} is not async: only an async step can be preempted")
     if timeout_seconds is not None and not is_async:
@@ -56,6 +60,14 @@ def step_spec(
     except ValueError as refusal:
         raise DBOSException(f"Step {name} cannot be retried like that: {refusal}") from None
     return StepSpec(name, retry, should_retry, preemptible, timeout_seconds)
+
+
+def _is_text(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def plain_body(func: Callable[..., Any]) -> Callable[..., Any]:

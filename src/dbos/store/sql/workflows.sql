@@ -203,11 +203,21 @@ where
 order by w.sequence
 limit :limit;
 
+-- name: of_other_versions
+-- Abandoned workflows of our application that only another version of it may run on.
+select w.application_version, count(*)
+from {schema}.workflow_status as w
+join {schema}.executors as e on e.instance_id = w.executor_instance
+where
+    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms}
+    and w.application_name = :application_name and w.application_version <> :application_version
+group by w.application_version;
+
 -- ------------------------------------------------------------ resuming
 
 -- name: lock_to_resume
--- Where the workflows stand, and how they failed.
-select w.workflow_uuid, w.status, w.error
+-- Where the workflows stand.
+select w.workflow_uuid, w.status
 from {schema}.workflow_status as w
 where w.workflow_uuid in ({each:ids})
 order by w.workflow_uuid
