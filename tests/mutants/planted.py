@@ -183,8 +183,8 @@ MUTANTS = (
     Mutant(
         "an unknown commit of a start is taken for somebody else's",
         "runtime/operations/starting.py",
-        "    if there.owner_xid == row.token:\n",
-        "    if there.owner_xid is None:\n",
+        "    if there.owner_xid == row.token:",
+        "    if there.owner_xid is None:",
         LOST_REPLIES.format("blocking-sequence"),
     ),
     # ------------------------------------------------------------ cancellation and takeover
