@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -187,6 +188,30 @@ def test_an_engine_names_the_database() -> None:
     engine = sqlalchemy.create_engine("postgresql+psycopg://u:secret@h/d")
     settings = read(system_database_engine=engine)
     assert (settings.dialect, settings.system_database_url) == ("postgresql", "postgresql+psycopg://u:secret@h/d")
+
+
+@pytest.mark.parametrize(
+    ("url", "hint"),
+    [
+        ("postgresql+psycopg2://u:secret@h/d", "psycopg, not psycopg2: create it from the URL postgresql\\+psycopg://"),
+        ("postgresql+pg8000://u:secret@h/d", "psycopg, not pg8000"),
+        ("postgresql+asyncpg://u:secret@h/d", "psycopg, not asyncpg"),
+        ("sqlite+pysqlcipher:///x", "pysqlite, not pysqlcipher: create it from the URL sqlite:///"),
+        ("mysql+pymysql://u:secret@h/d", "PostgreSQL or SQLite"),
+    ],
+)
+def test_an_engine_of_another_driver_is_refused_with_a_hint(url: str, hint: str) -> None:
+    parsed = make_url(url)
+
+    class Engine:  # the drivers themselves are not installed
+        dialect = SimpleNamespace(name=parsed.get_backend_name(), driver=parsed.get_driver_name())
+
+        def raw_connection(self) -> None:
+            raise AssertionError("the configuration is only read")
+
+    with pytest.raises(DBOSInitializationError, match=hint) as caught:
+        read(system_database_engine=Engine())
+    assert "secret" not in str(caught.value)
 
 
 def test_an_asynchronous_engine_is_refused_with_a_hint() -> None:

@@ -284,6 +284,22 @@ def test_an_engine_of_another_driver_is_refused(tmp_path: Path) -> None:
     engine.dispose()
 
 
+def test_an_engine_whose_hooks_fail_is_waited_for(database_url: str, open_store: OpenStore) -> None:
+    """Such as one that fetches a password that changes by the hour."""
+    engine = sqlalchemy.create_engine(database_url.replace("postgresql://", "postgresql+psycopg://"))
+    with open_store(url="", engine=engine) as store:
+        failures = [OSError("no password today"), KeyError("password")]
+
+        @sqlalchemy.event.listens_for(engine, "do_connect")
+        def fetch_password(*_: object) -> None:
+            if failures:
+                raise failures.pop()
+
+        assert store.journal.write([start("w")]) == [(None,)]
+        assert failures == []
+    engine.dispose()
+
+
 def test_an_engine_whose_pool_is_exhausted_is_waited_for(database_url: str, open_store: OpenStore) -> None:
     url = database_url.replace("postgresql://", "postgresql+psycopg://")
     engine = sqlalchemy.create_engine(url, pool_size=1, max_overflow=0, pool_timeout=0.01)

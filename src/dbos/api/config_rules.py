@@ -20,6 +20,7 @@ _MIN_INTERVAL_SEC = 0.001
 _MIN_LEASE_SEC = 0.5  # a shorter lease would expire in a pause of the garbage collector or of a busy machine
 _NAME = re.compile(r"[a-z0-9_-]{3,256}")
 _SCHEMA = re.compile(r"[A-Za-z_][A-Za-z0-9_$-]*")
+_DRIVERS = {"postgresql": "psycopg", "sqlite": "pysqlite"}  # of engines: their raw connections are used
 _MAX_SCHEMA_BYTES = 63  # Postgres cuts longer identifiers off without a word
 
 
@@ -104,8 +105,14 @@ def _engine(value: Any) -> Any:
         raise ValueError("a synchronous sqlalchemy.Engine; of an AsyncEngine pass its sync_engine")
     if not hasattr(value, "raw_connection") or not hasattr(value, "dialect"):
         raise ValueError("a sqlalchemy.Engine")
-    if value.dialect.name not in ("sqlite", "postgresql"):
+    dialect = value.dialect
+    if dialect.name not in _DRIVERS:
         raise ValueError("an Engine for PostgreSQL or SQLite")
+    if dialect.driver != _DRIVERS[dialect.name]:
+        raise ValueError(
+            f"an Engine with the driver {_DRIVERS[dialect.name]}, not {dialect.driver}: create it from the URL "
+            f"{'postgresql+psycopg://...' if dialect.name == 'postgresql' else 'sqlite:///...'}"
+        )
     return value
 
 
