@@ -18,8 +18,9 @@ import pytest
 
 from dbos import DBOS, SetWorkflowID, error
 from dbos.api.launched import launched_engine
-from dbos.store.database import Counters
+from dbos.store.database import Counters, StoreSettings
 from dbos.store.steps import Steps
+from dbos.store.store import Store
 from dbos.store.workflows import Workflows
 from tests.support.fixture_types import Launch
 from tests.support.waiting import Gate, eventually, eventually_async
@@ -370,3 +371,21 @@ def test_a_sleeper_hears_of_its_cancellation_elsewhere(launch: Launch, database_
         handle.get_result()
     DBOS.destroy(workflow_completion_timeout_sec=20)
     assert time.monotonic() - begun < 10
+
+
+def test_a_thousand_cancellations_elsewhere_are_heard_of_by_a_few_queries(launch: Launch, database_url: str) -> None:
+    @DBOS.workflow()
+    async def workflow() -> None:
+        await DBOS.sleep_async(1000)
+
+    async def main() -> None:
+        handles = await asyncio.gather(*(DBOS.start_workflow_async(workflow) for _ in range(1_000)))
+        engine = launched_engine()
+        with Store.open(StoreSettings(url=database_url)) as elsewhere:
+            before = counters().queries
+            await asyncio.to_thread(elsewhere.workflows.cancel, [handle.workflow_id for handle in handles])
+            await eventually_async(lambda: not engine.active())
+            assert counters().queries - before < 200
+
+    launch()
+    asyncio.run(main())

@@ -2,13 +2,15 @@
 
 import asyncio
 import pickle
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandle, WorkflowHandleAsync, error
+from dbos.api.launched import launched_engine
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
-from tests.support.waiting import Gate, eventually_async
+from tests.support.waiting import Gate, eventually, eventually_async
 
 
 def test_a_result_can_be_asked_for_many_times(launch: Launch) -> None:
@@ -232,6 +234,59 @@ def test_the_first_of_many(launch: Launch) -> None:
         DBOS.wait_first([])
     with pytest.raises(ValueError, match="handles must not be empty"):
         asyncio.run(DBOS.wait_first_async([]))
+
+
+def test_a_workflow_that_may_still_come_has_not_ended(launch: Launch) -> None:
+    @DBOS.workflow()
+    def workflow() -> str:
+        return "late"
+
+    def late() -> WorkflowHandle[str]:
+        return DBOS.retrieve_workflow("late", existing_workflow=False)
+
+    with Gate() as gate:
+
+        @DBOS.workflow()
+        def slow() -> None:
+            gate.pass_through()
+
+        launch()
+        handles = [late(), DBOS.start_workflow(slow)]
+        with ThreadPoolExecutor(2) as pool:
+            waiting = pool.submit(DBOS.wait_first, handles)
+            polling = pool.submit(DBOS.wait_first, handles, polling_interval_sec=0.01)
+            with pytest.raises(TimeoutError):
+                polling.result(0.1)
+            assert not waiting.done()
+            with SetWorkflowID("late"):
+                workflow()
+            assert waiting.result(20) is polling.result(20) is handles[0]
+
+
+def test_who_waits_for_a_workflow_that_is_deleted_is_told(launch: Launch, database_url: str) -> None:
+    with Gate() as gate:
+
+        @DBOS.workflow()
+        def workflow() -> None:
+            gate.pass_through()
+
+        launch()
+        with SetWorkflowID("w"):
+            handle = DBOS.start_workflow(workflow)
+        gate.wait_for_arrival()
+        elsewhere = DBOS.retrieve_workflow("w")
+        waiters = launched_engine().waiters
+        with ThreadPoolExecutor(2) as pool:
+            result = pool.submit(elsewhere.get_result)
+            first = pool.submit(DBOS.wait_first, [elsewhere])
+            eventually(lambda: len(waiters.waiting_for("workflow")) >= 1)
+            with pytest.raises(TimeoutError):
+                first.result(0.1)
+            run_sql(database_url, "delete from workflow_status where workflow_uuid = 'w'")
+            assert first.result(20) is elsewhere
+            with pytest.raises(error.DBOSNonExistentWorkflowError):
+                result.result(20)
+        assert handle.workflow_id == "w"
 
 
 @pytest.mark.parametrize("coroutine", [False, True])

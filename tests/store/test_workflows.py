@@ -48,22 +48,27 @@ def test_standing(store: Store) -> None:
     assert store.workflows.standing("nobody") is None
 
 
-def test_lost_and_finished(store: Store) -> None:
+def test_lost_and_ended(store: Store) -> None:
     store.journal.write([start(each) for each in ("mine", "taken", "done", "cancelled")])
     store.workflows.adopt_orphans(owner(), ["taken"])
     store.workflows.cancel(["cancelled"])
     store.journal.write([finish("done")])
     asked = ["mine", "taken", "done", "cancelled", "gone"]
-    assert sorted(store.workflows.lost(dict.fromkeys(asked, 1))) == ["cancelled", "done", "gone", "taken"]
+    assert sorted(store.workflows.lost(dict.fromkeys(asked, 1))) == [
+        ("cancelled", "CANCELLED", 2),
+        ("done", "SUCCESS", 1),
+        ("gone", None, None),
+        ("taken", "PENDING", 2),
+    ]
     assert store.workflows.lost({"taken": 2}) == []
-    assert sorted(store.workflows.finished(asked)) == ["cancelled", "done", "gone"]
-    assert store.workflows.lost({}) == store.workflows.finished([]) == []
+    assert sorted(store.workflows.ended(asked)) == [("cancelled", True), ("done", True), ("gone", False)]
+    assert store.workflows.lost({}) == store.workflows.ended([]) == []
 
 
 def test_ten_thousand_waiters_are_one_query(store: Store) -> None:
     store.journal.write([start(f"w{n}") for n in range(200)])
     queries = store.journal.counters.queries
-    assert len(store.workflows.finished([f"w{n}" for n in range(10_000)])) == 9_800
+    assert len(store.workflows.ended([f"w{n}" for n in range(10_000)])) == 9_800
     assert store.journal.counters.queries == queries + 1
 
 
@@ -154,7 +159,7 @@ def test_bulk_cancels_and_batches_do_not_deadlock(open_store: OpenStore) -> None
     cancelled = other.workflows.cancel(ids)
     thread.join()
     assert sorted(cancelled) == sorted(ids)
-    assert other.workflows.finished(ids) != []
+    assert other.workflows.ended(ids) != []
 
 
 def test_expiry_goes_by_the_databases_clock(store: Store) -> None:
@@ -393,8 +398,8 @@ def test_awkward_ids(store: Store, workflow_id: str) -> None:
     store.journal.write([start(workflow_id), start("child", parent_workflow_id=workflow_id)])
     assert store.workflows.standing(workflow_id) == ("PENDING", 1)
     assert ids_of(store.workflows.load_many([workflow_id])) == [workflow_id]
-    assert store.workflows.lost({workflow_id: 2}) == [workflow_id]
-    assert store.workflows.finished([workflow_id, workflow_id + "x"]) == [workflow_id + "x"]
+    assert store.workflows.lost({workflow_id: 2}) == [(workflow_id, "PENDING", 1)]
+    assert store.workflows.ended([workflow_id, workflow_id + "x"]) == [(workflow_id + "x", False)]
     assert store.workflows.children([workflow_id]) == ["child"]
     assert store.workflows.cancel([workflow_id]) == [workflow_id]
     assert store.workflows.resume([workflow_id]) == [workflow_id]

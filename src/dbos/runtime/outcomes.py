@@ -100,11 +100,13 @@ def wait_first(engine: Engine, workflow_ids: Sequence[str], polling_seconds: flo
 
 def _first_finished(engine: Engine, workflow_ids: list[str], polling_seconds: float) -> Operation[str]:
     caller = workflow_body()
+    awaited = set(workflow_ids)  # not there so far: they may still come, whereas one that disappears has ended
     with engine.waiters.register(*_keys(caller, *dict.fromkeys(workflow_ids))) as registration:
         while True:
             _ensure_going(engine, caller)
-            finished = set((yield Ask(engine.store.workflows.finished, workflow_ids)))
+            ended: dict[str, bool] = dict((yield Ask(engine.store.workflows.ended, workflow_ids)))
+            awaited = {each for each in awaited if ended.get(each) is False}
             for workflow_id in workflow_ids:
-                if workflow_id in finished:
+                if workflow_id in ended and workflow_id not in awaited:
                     return workflow_id
             yield Wait(registration, None if polling_seconds >= POLLING_SECONDS else polling_seconds)

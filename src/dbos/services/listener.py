@@ -65,18 +65,11 @@ class Listener(Service):
         owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
         waited = [each for each in engine.waiters.waiting_for("workflow") if each not in owned]
         for start in range(0, len(waited), PROBE_LIMIT):
-            for workflow_id in engine.store.workflows.finished(waited[start : start + PROBE_LIMIT]):
+            for workflow_id, _ in engine.store.workflows.ended(waited[start : start + PROBE_LIMIT]):
                 engine.waiters.wake("workflow", workflow_id)
-        if owned:
-            for workflow_id in engine.store.workflows.lost(owned):
-                self._revoke(workflow_id, owned[workflow_id])
-
-    def _revoke(self, workflow_id: str, epoch: int) -> None:
-        attempt = self.engine.attempt_of(workflow_id)
-        if attempt is None or attempt.epoch != epoch or attempt.ended:
-            return
-        standing = self.engine.store.workflows.standing(workflow_id)
-        if standing is not None and standing[1] == epoch:
-            return  # finished meanwhile, by the very attempt
-        cancelled = standing is not None and standing[0] == Status.CANCELLED
-        attempt.revoke(Status.CANCELLED if cancelled else Status.PENDING)
+        for workflow_id, status, epoch in engine.store.workflows.lost(owned):
+            attempt = engine.attempt_of(workflow_id)
+            if attempt is None or attempt.epoch != owned[workflow_id] or attempt.ended:
+                continue
+            if epoch != attempt.epoch:  # else it finished meanwhile, by this very attempt
+                attempt.revoke(Status.CANCELLED if status == Status.CANCELLED else Status.PENDING)

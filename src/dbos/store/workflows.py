@@ -52,13 +52,18 @@ class Workflows:
         rows = self._pool.read("standing", workflow_id=workflow_id)
         return (rows[0][0], rows[0][1]) if rows else None
 
-    def lost(self, owned: Mapping[str, int]) -> list[str]:
-        """Of these attempts (workflow id -> epoch), those whose workflow is no longer PENDING at their epoch."""
-        return [row[0] for row in self._pool.read("lost", owned=json.dumps(owned))] if owned else []
+    def lost(self, owned: Mapping[str, int]) -> list[tuple[str, str | None, int | None]]:
+        """Of these attempts (workflow id -> epoch), those whose workflow is no longer PENDING at their epoch.
 
-    def finished(self, ids: Sequence[str]) -> list[str]:
-        """Of these workflows, those that are finished or gone."""
-        return [row[0] for row in self._pool.read("finished", ids=json.dumps(ids))] if ids else []
+        With each the status and epoch that its workflow has instead, None and None if it is gone.
+        """
+        if not owned:
+            return []
+        return [(row[0], row[1], row[2]) for row in self._pool.read("lost", owned=json.dumps(owned))]
+
+    def ended(self, ids: Sequence[str]) -> list[tuple[str, bool]]:
+        """(workflow id, does it exist) of those workflows that are finished, gone, or not there yet."""
+        return [(row[0], bool(row[1])) for row in self._pool.read("ended", ids=json.dumps(ids))] if ids else []
 
     def children(self, ids: Sequence[str]) -> list[str]:
         """Everything these workflows started, directly or through others."""

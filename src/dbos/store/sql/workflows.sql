@@ -35,15 +35,15 @@ select {workflow_columns} from {schema}.workflow_status where workflow_uuid in (
 select status, epoch from {schema}.workflow_status where workflow_uuid = :workflow_id;
 
 -- name: lost
--- Of these attempts (workflow id -> epoch), those that own their workflow no longer.
-select e.key
+-- Of these attempts (workflow id -> epoch), those that own their workflow no longer, and where it stands instead.
+select e.key, w.status, w.epoch
 from {each_pair}(cast(:owned as {json})) as e
 left join {schema}.workflow_status as w on w.workflow_uuid = e.key
 where w.workflow_uuid is null or w.epoch <> cast(e.value as integer) or w.status <> 'PENDING';
 
--- name: finished
--- Of these workflows, those that are finished or gone.
-select e.value
+-- name: ended
+-- Of these workflows, those that are finished (true) or do not exist (false).
+select e.value, w.workflow_uuid is not null
 from ({each:ids}) as e
 left join {schema}.workflow_status as w on w.workflow_uuid = e.value
 where w.workflow_uuid is null or w.completed_at is not null;
