@@ -24,7 +24,6 @@ hypothesis.settings.register_profile(  # for `make mutants`: quick, and the same
 )
 
 
-
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--all-points`: every crash point on Postgres too, and every pair of them on both databases."""
     parser.addoption("--all-points", action="store_true", help="every crash point where the default is a sample")
@@ -64,6 +63,7 @@ def database_url(request: pytest.FixtureRequest) -> str:
 
 
 # ---------------------------------------------------------------- the lifecycle of DBOS
+
 
 @pytest.fixture
 def launch(database_url: str) -> Iterator[Callable[..., type[DBOS]]]:
