@@ -172,7 +172,8 @@ def _admit(
         raise DBOSNonExistentWorkflowError("target", row.workflow_id)
     if there.owner_xid == row.token:  # our own start, whose reply was lost; others may have taken it over since
         untouched = there.epoch == 1 and there.status == Status.PENDING
-        if untouched and engine.attempt_of(row.workflow_id) is None:
+        mine = there.executor_instance == engine.owner.instance  # not the child of an earlier attempt of the parent
+        if untouched and mine and engine.attempt_of(row.workflow_id) is None:
             return _created(engine, row, there.workflow_deadline_epoch_ms)
         return Started(row.workflow_id)
     _require_same(there, target)
