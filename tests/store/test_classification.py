@@ -15,7 +15,7 @@ from dbos.store.postgres.database import classify as classify_postgres
 from dbos.store.sqlite.database import SqliteDatabase
 from dbos.store.sqlite.database import classify as classify_sqlite
 
-RETRY, RECONNECT, REFUSED = Verdict.RETRY, Verdict.RECONNECT, Verdict.REFUSED
+BUSY, RETRY, RECONNECT, REFUSED = Verdict.BUSY, Verdict.RETRY, Verdict.RECONNECT, Verdict.REFUSED
 
 POSTGRES_STATES = {
     "40001": RETRY,  # serialization failure
@@ -74,9 +74,9 @@ def test_errors_of_the_client(error: BaseException | str, verdict: Verdict | Non
 
 
 SQLITE_CODES = {
-    sqlite3.SQLITE_BUSY: RETRY,
-    sqlite3.SQLITE_BUSY_SNAPSHOT: RETRY,
-    sqlite3.SQLITE_BUSY_RECOVERY: RETRY,
+    sqlite3.SQLITE_BUSY: BUSY,
+    sqlite3.SQLITE_BUSY_SNAPSHOT: BUSY,
+    sqlite3.SQLITE_BUSY_RECOVERY: BUSY,
     sqlite3.SQLITE_LOCKED: RETRY,
     sqlite3.SQLITE_FULL: RETRY,
     sqlite3.SQLITE_READONLY: RETRY,

@@ -248,6 +248,15 @@ def test_a_role_that_may_only_run_workflows(postgres_url: str) -> None:
         run_sql(postgres_url, f"drop role {role}")
 
 
+def test_arguments_of_the_driver_that_are_not_to_choose_are_ignored(database_url: str, open_store: OpenStore) -> None:
+    chosen: dict[str, object] = {"autocommit": False}
+    if database_url.startswith("postgresql"):
+        chosen |= {"conninfo": "host=elsewhere", "row_factory": None, "cursor_factory": None}
+    else:
+        chosen |= {"database": "elsewhere", "isolation_level": "EXCLUSIVE", "check_same_thread": True}
+    use_everything(open_store(connect_args=chosen))
+
+
 # ------------------------------------------------------------ a supplied engine
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from dbos.error import DBOSInitializationError
 from dbos.store.database import JournalClosed, Role, StoreClosed, StoreDamaged, StoreSettings
+from dbos.store.sqlite.database import SqliteDatabase
 from dbos.store.statements import KINDS
 from dbos.store.store import Store
 from tests.store.records import checkpoint, start
@@ -45,7 +47,7 @@ def test_every_session_is_as_durable_and_careful_as_promised(store: Store, sqlit
         finally:
             session.close()
         assert pragmas == {
-            "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "trusted_schema": 0, "busy_timeout": 5_000,
+            "journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "trusted_schema": 0, "busy_timeout": 2,
         }  # fmt: skip
 
 
@@ -168,20 +170,66 @@ def test_a_busy_file_is_waited_for(store: Store, path: Path) -> None:
     assert store.steps.recorded("w", 1) is not None
 
 
-def test_a_file_that_stays_busy_longer_than_sqlite_waits(
-    store: Store, path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with store._pool.writer.lock:
-        store._pool.writer.borrow()._connection.execute("pragma busy_timeout = 1")
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The longest that each pause of the pool may be."""
+    seen: list[float] = []
+
+    def uniform(shortest: float, longest: float) -> float:
+        seen.append(longest)
+        return shortest
+
+    monkeypatch.setattr("dbos.store.pool.random.uniform", uniform)
+    return seen
+
+
+def test_a_busy_file_is_looked_at_again_and_again(store: Store, path: Path, pauses: list[float]) -> None:
+    """Pauses that grow would leave the turn to a process that writes without a break."""
     with closing(sqlite3.connect(path, isolation_level=None)) as other:
         other.execute("begin immediate")
         thread = threading.Thread(target=store.journal.write, args=([checkpoint("w", n) for n in (1, 2)],))
         thread.start()
-        thread.join(0.2)
+        eventually(lambda: len(pauses) > 50)
         assert thread.is_alive()
         other.execute("commit")
         thread.join()
+    assert max(pauses) <= 0.005
     assert len(store.steps.list("w")) == 2
+
+
+def test_a_file_that_nobody_lets_go_of_is_reported(
+    store: Store, path: Path, pauses: list[float], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("dbos.store.pool.BUSY_SECONDS", 0.05)
+    with caplog.at_level(logging.WARNING, "dbos"), closing(sqlite3.connect(path, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        thread = threading.Thread(target=store.journal.write, args=([checkpoint("w", 1)],))
+        thread.start()
+        eventually(lambda: "database is locked" in caplog.text)
+        other.execute("commit")
+        thread.join()
+    assert pauses[0] <= 0.005 < pauses[-1]
+    assert store.steps.recorded("w", 1) is not None
+
+
+def test_arguments_for_the_driver_win_or_are_refused_by_name(sqlite_url: str) -> None:
+    with Store.open(StoreSettings(url=sqlite_url, connect_args={"timeout": 7.0})) as store, store._pool.writer.lock:
+        assert store._pool.writer.borrow()._connection.execute("pragma busy_timeout").fetchone() == (7_000,)
+    with pytest.raises(DBOSInitializationError, match=r"connect_args.*sslmode"):
+        Store.open(StoreSettings(url=sqlite_url, connect_args={"sslmode": "require"}))
+
+
+def test_a_file_system_without_shared_memory_is_refused(
+    sqlite_url: str, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There SQLite cannot keep a write-ahead log, and says so only in its answer. `unix-dotfile` is like that."""
+
+    def open_there(self: SqliteDatabase) -> sqlite3.Connection:
+        return sqlite3.connect(f"file:{path}?vfs=unix-dotfile", uri=True, isolation_level=None)
+
+    monkeypatch.setattr(SqliteDatabase, "open", open_there)
+    with pytest.raises(DBOSInitializationError, match=r"write-ahead log.*file system"):
+        Store.open(StoreSettings(url=sqlite_url))
 
 
 def test_a_full_disk_is_waited_out(store: Store, caplog: pytest.LogCaptureFixture) -> None:

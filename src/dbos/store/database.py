@@ -28,6 +28,7 @@ Results = list[Row | None]
 class Verdict(Enum):
     """What an error of the driver means for the one who tried."""
 
+    BUSY = "another process is writing: try again at once, its turn is short"
     RETRY = "nothing was written, the connection is sound: try again in a moment"
     RECONNECT = "the connection is lost or useless, and whether a commit landed is unknown"
     REFUSED = "this statement with these values will never be accepted"

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Protocol, TypeVar
@@ -25,9 +26,11 @@ _logger = logging.getLogger("dbos")
 
 MAX_READERS = 4
 KEPT_READERS = 2  # of them, for everything but listings: those may take half a minute each
-FIRST_PAUSE_SECONDS = 0.01  # a deadlock or a busy database is usually over by then
+FIRST_PAUSE_SECONDS = 0.01  # a deadlock is usually over by then
 LONGEST_PAUSE_SECONDS = 2.0  # of an outage: soon enough back, without a stampede
 REPORTED_PAUSE_SECONDS = 0.3  # after several tries: shorter trouble is nobody's business
+BUSY_PAUSES_SECONDS = 0.001, 0.005  # between two looks at a file that another process is writing to
+BUSY_SECONDS = 5.0  # nobody writes for that long: from then on it counts as an outage
 
 
 class Run(Protocol):
@@ -129,6 +132,7 @@ class Pool:
     def _perform(self, lender: Lender, work: Callable[[Session], T], closing: threading.Event | None = None) -> T:
         closing = closing or self._closing
         pauses = growing_pauses()
+        begun: float | None = None  # the trouble
         while True:
             if closing.is_set():
                 raise StoreClosed(self._closed_because)
@@ -150,7 +154,9 @@ class Pool:
                 sound = verdict is not Verdict.RECONNECT
                 if verdict is Verdict.REFUSED:
                     raise self.database.translate(error) from error
-                pause = next(pauses)
+                begun = begun or time.monotonic()
+                busy = verdict is Verdict.BUSY and time.monotonic() - begun < BUSY_SECONDS
+                pause = random.uniform(*BUSY_PAUSES_SECONDS) if busy else next(pauses)
                 if pause > REPORTED_PAUSE_SECONDS and not self._outage_reported:
                     self._outage_reported = True  # by whoever notices first
                     _logger.warning("The system database fails, trying again: %s", self.database.translate(error))

@@ -35,6 +35,8 @@ _CONNECTION_DEFAULTS: Mapping[str, Any] = {
     "tcp_user_timeout": 15_000,
 }
 
+_OURS = {"conninfo", "autocommit", "row_factory", "cursor_factory"}  # arguments of the driver: not to choose
+
 _RETRY_STATES = {
     "40001", "40P01",  # serialization failure, deadlock
     "55P03", "57014",  # lock timeout, statement timeout or cancel
@@ -191,7 +193,8 @@ def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
     defaults = {**_CONNECTION_DEFAULTS, "application_name": APPLICATION_NAME}
     if "," in str(given.get("host", "")):
         defaults["target_session_attrs"] = "read-write"  # of several servers, the primary
-    return {**defaults, **given, **settings.connect_args}
+    arguments = {key: value for key, value in settings.connect_args.items() if key not in _OURS}
+    return {**defaults, **given, **arguments}
 
 
 def database_address(settings: StoreSettings) -> str:

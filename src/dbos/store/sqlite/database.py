@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from dbos.error import DBOSException, DBOSQueryTimeoutError
+from dbos.error import DBOSException, DBOSInitializationError, DBOSQueryTimeoutError
 from dbos.store.batch import by_kind
 from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
@@ -25,12 +25,13 @@ from dbos.store.records import Record, StartWorkflow
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import KINDS, Statement, Statements
 
-BUSY_TIMEOUT_SECONDS = 5.0  # inside SQLite, before the pool takes over with its own pauses
+OPENING_TIMEOUT_SECONDS = 5.0  # for a busy file, inside SQLite, while a connection is being prepared
+BUSY_TIMEOUT_MS = 2  # from then on. SQLite looks ever more seldom; the pool keeps looking (and others may use the lock)
 
 _RETRY = {
-    sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PROTOCOL,
+    sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_NOMEM, sqlite3.SQLITE_PROTOCOL,
 }  # fmt: skip
+_OURS = {"database", "isolation_level", "check_same_thread", "autocommit"}  # arguments of the driver: not to choose
 _RECONNECT = {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_CANTOPEN}
 
 
@@ -41,6 +42,8 @@ def classify(error: BaseException) -> Verdict | None:
     if not isinstance(error, sqlite3.Error):
         return None
     code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_MISUSE) & 0xFF
+    if code == sqlite3.SQLITE_BUSY:
+        return Verdict.BUSY
     if code in _RETRY:
         return Verdict.RETRY
     return Verdict.RECONNECT if code in _RECONNECT else Verdict.REFUSED
@@ -183,10 +186,13 @@ class SqliteDatabase:
     def connect(self, role: Role) -> SqliteSession:
         connection = self.open()
         try:
-            for pragma in ("journal_mode = wal", "synchronous = full", "foreign_keys = on", "trusted_schema = off"):
+            enter_wal(connection, self._path)
+            for pragma in ("synchronous = full", "foreign_keys = on", "trusted_schema = off"):
                 connection.execute(f"pragma {pragma}")
             if role is Role.WRITER:
                 connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
+            if "timeout" not in self._settings.connect_args:
+                connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
         except BaseException:
             connection.close()
             raise
@@ -199,13 +205,16 @@ class SqliteDatabase:
             connection = take_connection(self._settings.engine, sqlite3.Connection, sqlite3.OperationalError)
             connection.isolation_level = None
             return connection
-        connection = sqlite3.connect(
-            self._path,
-            isolation_level=None,
-            check_same_thread=False,  # sessions are lent to one thread at a time, not always the same
-            cached_statements=256,
-            **{"timeout": BUSY_TIMEOUT_SECONDS, **self._settings.connect_args},
-        )
+        given = {key: value for key, value in self._settings.connect_args.items() if key not in _OURS}
+        try:
+            connection = sqlite3.connect(
+                self._path,
+                isolation_level=None,
+                check_same_thread=False,  # sessions are lent to one thread at a time, not always the same
+                **{"timeout": OPENING_TIMEOUT_SECONDS, "cached_statements": 256, **given},
+            )
+        except TypeError as error:
+            raise DBOSInitializationError(f"The connect_args {sorted(given)} do not suit SQLite: {error}") from error
         return connection
 
     def hints(self, pool: Pool) -> Hints:
@@ -221,6 +230,16 @@ class SqliteDatabase:
             return ValueRefused("A number does not fit into 64 bits")
         what = "fails" if self.classify(error) is not Verdict.REFUSED else "refused a statement"
         return DBOSException(f"SQLite {what}: {error} ({self._path})")
+
+
+def enter_wal(connection: sqlite3.Connection, path: Path) -> None:
+    """Let a file keep a write-ahead log. SQLite does not fail where that is impossible: its answer tells."""
+    (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
+    if mode != "wal":
+        raise DBOSInitializationError(
+            f"The SQLite database {path} cannot keep a write-ahead log: its file system has no shared memory, like many"
+            " network file systems. Move the file to a local disk, or use Postgres."
+        )
 
 
 def _merge_attributes(old: str | None, new: str) -> str:

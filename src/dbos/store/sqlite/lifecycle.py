@@ -13,7 +13,7 @@ from pathlib import Path
 from dbos.error import DBOSInitializationError
 from dbos.store.database import StoreSettings
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrate, recognised
-from dbos.store.sqlite.database import SqliteDatabase
+from dbos.store.sqlite.database import SqliteDatabase, enter_wal
 
 LAUNCH_TIMEOUT_SECONDS = 30.0  # for other processes that are launching or migrating at the same time
 
@@ -110,7 +110,7 @@ def _check_and_migrate(connection: sqlite3.Connection, path: Path, run_migration
     target = SqliteTarget(connection, path)
     recognised(target)  # before anything is changed: the journal mode is part of the file
     if run_migrations:
-        connection.execute("pragma journal_mode = wal")
+        enter_wal(connection, path)
     migrate(target, "sqlite", run_migrations)
     # Fails on a file that cannot be written. Found out later, it would be waited for: a full disk looks the same.
     connection.execute("delete from dbos_migrations where 1 = 0")
