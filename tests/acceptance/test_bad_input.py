@@ -13,6 +13,7 @@ import pytest
 import sqlalchemy as sa
 
 from dbos import DBOS, DBOSConfiguredInstance, DBOSContextSetAuth, SetWorkflowAttributes, SetWorkflowID, error
+from dbos.api.launched import launched_engine
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import count_rows, run_sql
 
@@ -324,3 +325,53 @@ def test_a_schema_newer_than_the_library_is_left_untouched(fresh_database_url: s
     with pytest.raises(error.DBOSInitializationError, match="9999"):
         DBOS.migrate(fresh_database_url)
     assert snapshot(fresh_database_url) == before
+
+
+@pytest.mark.parametrize(
+    "question",
+    [
+        lambda: DBOS.list_workflow_steps("w", limit=-1),
+        lambda: DBOS.list_workflow_steps("w", limit=True),
+        lambda: DBOS.list_workflow_steps("w", limit="3"),  # type: ignore[arg-type]
+        lambda: DBOS.list_workflow_steps("w", limit=2**63),
+        lambda: DBOS.list_workflow_steps("w", offset=-1),
+        lambda: DBOS.list_workflow_steps("w", offset=1.0),  # type: ignore[arg-type]
+        lambda: DBOS.list_workflow_steps("a\0b"),
+        lambda: DBOS.list_workflow_steps("a\ud800"),
+        lambda: DBOS.list_workflow_steps(5),  # type: ignore[arg-type]
+        lambda: DBOS.list_workflows(limit=2**63),
+        lambda: DBOS.list_workflows(offset=2**70),
+        lambda: DBOS.update_workflow_attributes("a\0b", {"a": 1}),
+        lambda: DBOS.update_workflow_attributes("a\ud800b", {"a": 1}),
+        lambda: DBOS.update_workflow_attributes(5, {"a": 1}),  # type: ignore[arg-type]
+        lambda: DBOS.cancel_workflow(5),  # type: ignore[arg-type]
+        lambda: DBOS.cancel_workflow("a\0b"),
+        lambda: DBOS.cancel_workflows(None),  # type: ignore[arg-type]
+        lambda: DBOS.cancel_workflows("abc"),
+        lambda: DBOS.cancel_workflows(["a", None]),  # type: ignore[list-item]
+        lambda: DBOS.resume_workflows(None),  # type: ignore[arg-type]
+    ],
+)
+def test_questions_that_mean_nothing_are_refused_alike_on_both_databases(
+    launch: Launch, question: Callable[[], object]
+) -> None:
+    launch()
+    written = launched_engine().store.journal.counters.records
+    with pytest.raises(error.DBOSException, match=r"must|never stored") as refusal:
+        question()
+    assert type(refusal.value) is error.DBOSException
+    assert launched_engine().store.journal.counters.records == written
+
+
+def test_the_largest_page_and_any_iterable_of_ids_will_do(launch: Launch) -> None:
+    @DBOS.workflow()
+    def workflow() -> None:
+        DBOS.sleep(0)
+
+    launch()
+    with SetWorkflowID("w"):
+        workflow()
+    assert len(DBOS.list_workflow_steps("w", limit=2**63 - 1, offset=0)) == 1
+    assert DBOS.list_workflow_steps("w", limit=2**63 - 1, offset=2**63 - 1) == []
+    assert len(DBOS.list_workflows(limit=2**63 - 1)) == 1
+    DBOS.cancel_workflows(each for each in ["w", "nobody"])  # type: ignore[arg-type]

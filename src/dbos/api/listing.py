@@ -64,9 +64,7 @@ def list_workflows(
     Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
     decoded is given as the text that is stored.
     """
-    for what, number in (("limit", limit), ("offset", offset)):
-        if number is not None and (not isinstance(number, int) or isinstance(number, bool) or number < 0):
-            raise DBOSException(f"{what} must be an integer of at least 0, not {number!r}")
+    management.require_page(limit, offset)
     wanted = WorkflowFilter(
         workflow_ids=many(workflow_ids),
         status=many(status),

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -24,6 +24,8 @@ from dbos.store.records import UpdateAttributes
 from dbos.store.search import WorkflowFilter
 
 logger = logging.getLogger("dbos")
+
+MAX_PAGE = 2**63 - 1  # what both databases take as a number of rows
 
 R = TypeVar("R", WorkflowRow, StepRow)
 
@@ -72,6 +74,8 @@ def list_workflow_steps(
     engine: Engine, workflow_id: str, *, load_output: bool = True, limit: int | None = None, offset: int | None = None
 ) -> Operation[list[StepInfo]]:
     """The recorded steps of a workflow, by number."""
+    validate_workflow_id(workflow_id)
+    require_page(limit, offset)
     rows = yield from as_step("DBOS.listWorkflowSteps", _steps(engine, workflow_id, load_output, limit, offset))
     return [_present_step(engine, _restored(StepRow, row)) for row in rows]
 
@@ -100,9 +104,17 @@ def cancel_workflows(engine: Engine, workflow_ids: Sequence[str], *, cancel_chil
 
 def require_ids(workflow_ids: Sequence[str]) -> list[str]:
     """The ids as a list. Raises DBOSException for anything but a sequence of strings."""
-    if isinstance(workflow_ids, (str, bytes)) or not all(isinstance(each, str) for each in workflow_ids):
+    ids = None if isinstance(workflow_ids, (str, bytes)) or not isinstance(workflow_ids, Iterable) else [*workflow_ids]
+    if ids is None or not all(isinstance(each, str) for each in ids):
         raise DBOSException(f"Workflow IDs must be given as a list of strings, not {workflow_ids!r}")
-    return require_storable(workflow_ids)
+    return require_storable(ids)
+
+
+def require_page(limit: int | None, offset: int | None) -> None:
+    """Raises DBOSException for numbers that no database takes, or that mean something else to each."""
+    for what, number in (("limit", limit), ("offset", offset)):
+        if number is not None and (not _is_int(number) or not 0 <= number <= MAX_PAGE):
+            raise DBOSException(f"{what} must be an integer of at least 0 that fits into 64 bits, not {number!r}")
 
 
 def require_storable(texts: Sequence[str]) -> list[str]:
@@ -111,6 +123,10 @@ def require_storable(texts: Sequence[str]) -> list[str]:
         if "\0" in text or (not text.isascii() and _has_lone_surrogate(text)):
             raise DBOSException(f"{text!r} holds a NUL character or a lone surrogate, which is never stored")
     return list(texts)
+
+
+def _is_int(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> Operation[None]:
@@ -167,6 +183,7 @@ def update_workflow_attributes(
 
     Raises DBOSException for attributes that are not a dict of JSON values.
     """
+    validate_workflow_id(workflow_id)
     if merge and attributes is None:
         raise DBOSException("update_workflow_attributes(merge=True) takes a dict of attributes, not None")
     text = None if attributes is None else encode_attributes(attributes)
