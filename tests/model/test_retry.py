@@ -13,10 +13,6 @@ def test_waits_grow_by_the_backoff_rate() -> None:
     assert [policy.delay_before(attempt) for attempt in range(5)] == [0.0, 0.5, 1.5, 4.5, 13.5]
 
 
-def test_the_first_attempt_counts() -> None:
-    assert [RetryPolicy(max_attempts=2).allows(attempt) for attempt in range(4)] == [True, True, False, False]
-
-
 @pytest.mark.parametrize("attempt", [13, 1_000, 10**6, 10**30])
 def test_no_wait_exceeds_the_cap(attempt: int) -> None:
     assert RetryPolicy().delay_before(attempt) == MAX_DELAY_SECONDS

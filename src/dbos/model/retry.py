@@ -37,10 +37,6 @@ class RetryPolicy:
         except OverflowError:
             return MAX_DELAY_SECONDS
 
-    def allows(self, attempt: int) -> bool:
-        """Whether there may be an attempt with this number, counted from 0."""
-        return attempt < self.max_attempts
-
 
 def _is_number(value: object, *kinds: type) -> bool:
     return isinstance(value, kinds) and not isinstance(value, bool)

@@ -1,14 +1,13 @@
-"""What a workflow is: its statuses, the legal moves between them, and its row as the store keeps it."""
+"""What a workflow is: its statuses, and its row as the store keeps it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
 
 class Status(StrEnum):
-    """Where a workflow stands. The five unfinished and finished words are the documented ones."""
+    """Where a workflow stands. The words are the documented ones."""
 
     PENDING = "PENDING"
     ENQUEUED = "ENQUEUED"
@@ -20,20 +19,6 @@ class Status(StrEnum):
 
 
 FINISHED = frozenset({Status.SUCCESS, Status.ERROR, Status.CANCELLED, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED})
-ACTIVE = frozenset(Status) - FINISHED
-
-# From each status, the ones that may follow it; None stands for a workflow that does not exist yet.
-LEGAL_MOVES: Mapping[Status | None, frozenset[Status]] = {
-    None: frozenset({Status.PENDING, Status.ENQUEUED, Status.DELAYED}),
-    Status.DELAYED: frozenset({Status.ENQUEUED, Status.CANCELLED}),  # due or resumed, or cancelled
-    Status.ENQUEUED: frozenset({Status.PENDING, Status.CANCELLED, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED}),
-    # Back to ENQUEUED when it is recovered to its queue, or resumed: the attempt that runs is fenced off.
-    Status.PENDING: FINISHED | {Status.ENQUEUED},
-    Status.ERROR: frozenset({Status.ENQUEUED}),  # resumed or rewound
-    Status.CANCELLED: frozenset({Status.ENQUEUED}),  # likewise
-    Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED: frozenset({Status.ENQUEUED, Status.CANCELLED}),
-    Status.SUCCESS: frozenset({Status.ENQUEUED}),  # only rewound, which is asked for by name
-}
 
 INTERNAL_QUEUE = "_dbos_internal_queue"
 

@@ -22,7 +22,7 @@ from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
-MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads that write have to wait
+MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads have to wait; coroutines never do: each has one record here
 MAX_QUEUED_CHARACTERS = 64_000_000
 
 NOT_WRITTEN = "The system database was closed before the record was acknowledged"

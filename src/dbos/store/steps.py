@@ -7,8 +7,7 @@ from collections.abc import Sequence
 
 from dbos.model.workflow import StepRow
 from dbos.store.pool import Pool
-
-NO_LIMIT = 2**62  # both dialects take a number here, and no workflow has that many steps
+from dbos.store.search import NO_LIMIT
 
 
 class Steps:

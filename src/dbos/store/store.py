@@ -53,8 +53,9 @@ class Store:
     def open(settings: StoreSettings) -> Store:
         """Connect, create and migrate what is missing, and start the journal.
 
-        Raises `DBOSInitializationError` if the database cannot be reached, is another library's or newer than this one,
-        or is not ready and `run_migrations` is off. A refused database is left untouched.
+        Raises `DBOSInitializationError` if the database cannot be reached, is another library's, or was migrated by a
+        newer version of this one; with `run_migrations` off, a newer one is taken and one that is not ready refused. A
+        refused database is left untouched.
         """
         settings = _with_url_of_engine(settings)
         return Store(_lifecycle(settings).prepare(settings), settings)

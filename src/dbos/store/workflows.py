@@ -146,13 +146,13 @@ class Workflows:
         """
         values = {**_candidates(owner, runnable, limit), "executor_ids": json.dumps(executor_ids)}
         taken: list[WorkflowRow] = []
-        last = 0
+        last = ""
         while True:
             locked, rows = self._take("lock_running_of_executors", {**values, "after": last})
             taken += rows
             if len(locked) < limit:
                 return taken
-            *_, last = locked[-1]
+            last, _ = locked[-1]
 
     def adopt_orphans(self, owner: Owner, ids: Sequence[str]) -> list[WorkflowRow]:
         """The same for workflows that this very instance owns without running them."""
@@ -163,8 +163,8 @@ class Workflows:
 
         def work(run: Run) -> tuple[list[Row], list[WorkflowRow]]:
             locked = run(lock, **values)
-            ours = [workflow_id for workflow_id, runs_directly, _ in locked if runs_directly]
-            queued = [workflow_id for workflow_id, runs_directly, _ in locked if not runs_directly]
+            ours = [workflow_id for workflow_id, runs_directly in locked if runs_directly]
+            queued = [workflow_id for workflow_id, runs_directly in locked if not runs_directly]
             if queued:
                 run("requeue", ids=json.dumps(queued))
             rows = run("take", **{**values, "ids": json.dumps(ours)}) if ours else []

@@ -1,8 +1,8 @@
 """Bring a database to our schema: forward only, each step in a transaction of its own, once.
 
 A database that holds tables of our names but not our mark belongs to another library, perhaps to an older generation of
-this API, and is refused untouched; so is one that a newer version of this library has migrated. A database that is
-current costs one query and no lock.
+this API, and is refused untouched; so is one that a newer version of this library has migrated, unless we are told not
+to migrate: then whoever migrates elsewhere decides what fits. A database that is current costs one query and no lock.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 -- The rows of workflows: what is asked about them, and every change of who may write.
 --
 -- A change of owner or standing adds one to `epoch`, so that whoever wrote before is fenced off (see journal.sql).
--- Workflows that several statements change at once are locked in the order of their ids.
+-- A statement that locks several workflows and waits for them goes by their ids; the sweeps skip what is locked.
 
 -- fragment: workflow_columns
 workflow_uuid, status, name, class_name, config_name, inputs, output, error, serialization, outcome_serialization,
@@ -146,7 +146,7 @@ returning {workflow_columns}, sequence;
 -- name: lock_abandoned
 -- Running workflows whose owner's lease is over. The sum in `order by` keeps SQLite from walking the whole history in
 -- the order wanted, instead of the few running ones by their index.
-select w.workflow_uuid, {runs_directly}, w.sequence
+select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
@@ -158,19 +158,19 @@ limit :limit
 
 -- name: lock_running_of_executors
 -- Running workflows of the executors so configured, whether they live or not, registered or not; in pages.
-select w.workflow_uuid, {runs_directly}, w.sequence
+select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 where
-    w.status = 'PENDING' and w.executor_id in ({each:executor_ids}) and w.sequence > :after and {ours}
+    w.status = 'PENDING' and w.executor_id in ({each:executor_ids}) and w.workflow_uuid > :after and {ours}
     and (not {runs_directly} or {registered_here})
-order by w.sequence
+order by w.workflow_uuid
 limit :limit
 {lock_rows};
 
 -- name: lock_orphans
 -- Running workflows that belong to this very instance. (An unfinished workflow that has an owner is PENDING; saying so
 -- would invite the plan to walk the index of everything pending: see schema.sql.)
-select w.workflow_uuid, {runs_directly}, w.sequence
+select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 where w.workflow_uuid in ({each:ids}) and w.executor_instance = :instance and w.completed_at is null
 order by w.workflow_uuid
