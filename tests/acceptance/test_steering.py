@@ -549,7 +549,6 @@ def test_what_followed_a_handled_failure_is_not_led_astray(launch: Launch) -> No
 
     @DBOS.step()
     def primary() -> str:
-        time.sleep(0.002)
         if broken:
             raise ConnectionError("down")
         return "primary"

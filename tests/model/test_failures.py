@@ -116,6 +116,14 @@ def test_an_error_comes_back_as_itself(error: BaseException) -> None:
     assert vars(again) == vars(error)
 
 
+def test_an_error_that_is_stored_twice_has_one_text() -> None:
+    """So that the error of a workflow can be recognised as that of its step."""
+    error = ValueError("a", 1)
+    first = Serialization().encode_error(error)
+    assert Serialization().encode_error(error) == first
+    assert Serialization().encode_error(Serialization().decode_error(*first)) == first
+
+
 def test_notes_stay() -> None:
     error = Keyworded(order=7)
     error.add_note("while paying")

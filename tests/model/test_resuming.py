@@ -18,32 +18,36 @@ from dbos.model.resuming import EndedStep, failures_to_forget
 
 
 def step(number: int, outcome: str, started: int | None, completed: int | None, epoch: int = 1) -> EndedStep:
-    return EndedStep(number, f"step {number}", outcome == "failed", None, started, completed, epoch)
+    return EndedStep(number, f"step {number}", None if outcome == "ok" else outcome, None, started, completed, epoch)
 
 
 @pytest.mark.parametrize(
     ("steps", "forgotten"),
     [
         ([], []),
-        ([step(1, "ok", 0, 1), step(2, "ok", 1, 2)], []),  # the body raised by itself
-        ([step(1, "ok", 0, 1), step(2, "failed", 1, 2)], [2]),
-        ([step(1, "ok", 0, 1), step(2, "failed", 1, 2), step(3, "failed", 2, 3)], [2, 3]),
-        ([step(1, "failed", 0, 1), step(2, "ok", 2, 3)], []),  # it was handled
-        ([step(1, "failed", 0, 1), step(2, "ok", 1, 2)], []),  # perhaps
-        ([step(1, "failed", 1, 1), step(2, "ok", 1, 2)], [1]),  # they began together
-        ([step(1, "failed", 0, 1), step(2, "ok", 2, 3), step(3, "failed", 3, 4)], [3]),
-        ([step(1, "failed", 0, 5), step(2, "ok", 1, 9)], [1]),  # the others of a gather went on
-        ([step(1, "failed", 0, 5), step(2, "failed", 1, 3), step(3, "ok", 4, 6)], [1]),
-        ([step(1, "ok", 0, 9), step(2, "failed", 1, 2)], [2]),
-        ([step(1, "failed", 0, None), step(2, "ok", 1, 2)], []),  # nobody knows
-        ([step(1, "failed", 0, 1), step(2, "ok", None, 2)], []),
-        ([step(1, "failed", 0, None)], [1]),
-        ([step(1, "failed", 9, 9), step(2, "ok", 1, 2, epoch=2)], []),  # another attempt, another clock
-        ([step(1, "failed", 0, 1, epoch=2), step(2, "ok", 3, 4)], [1]),  # recorded by the attempt before
+        ([step(1, "ok", 0, 100), step(2, "ok", 100, 200)], []),  # the body raised by itself
+        # nothing completed after them
+        ([step(1, "ok", 0, 100), step(2, "boom", 100, 200)], [2]),
+        ([step(1, "ok", 0, 100), step(2, "other", 100, 200), step(3, "boom", 200, 300)], [2, 3]),
+        ([step(1, "boom", 0, 1), step(2, "ok", 1, 2), step(3, "other", 2, 3)], [3]),
+        ([step(1, "other", 0, None)], [1]),
+        # something did, beside them
+        ([step(1, "boom", 0, 500), step(2, "ok", 1, 900)], [1]),
+        ([step(1, "boom", 0, 0), step(2, "ok", 10, 20)], [1]),
+        ([step(1, "boom", 0, 500), step(2, "other", 1, 300), step(3, "ok", 2, 600)], [1]),
+        ([step(1, "boom", 0, 1, epoch=2), step(2, "ok", 300, 400)], [1]),  # recorded by the attempt before
+        # something did, because of them
+        ([step(1, "other", 0, 0), step(2, "ok", 1, 2)], []),  # the body raised something else
+        ([step(1, "boom", 0, 100), step(2, "ok", 100, 200)], []),  # it cleaned up and raised the same
+        # nobody knows
+        ([step(1, "boom", 0, None), step(2, "ok", 1, 2)], []),
+        ([step(1, "boom", None, 1), step(2, "ok", 1, 2)], []),
+        ([step(1, "boom", 0, 1), step(2, "ok", None, 2)], []),
+        ([step(1, "boom", 9, 9), step(2, "ok", 1, 2, epoch=2)], []),  # another attempt, another clock
     ],
 )
 def test_which_failures_are_forgotten(steps: list[EndedStep], forgotten: list[int]) -> None:
-    assert [each.step_id for each in failures_to_forget(steps)] == forgotten
+    assert [each.step_id for each in failures_to_forget(steps, "boom")] == forgotten
 
 
 # ------------------------------------------------------------ by replay
@@ -69,7 +73,7 @@ class Gather:
 
 Program = Step | Try | Gather
 
-steps = st.builds(Step, st.sampled_from("abcdefgh"), st.integers(1, 3))
+steps = st.builds(Step, st.sampled_from("abcdefgh"), st.sampled_from([100, 200, 300]))
 gathers = st.builds(Gather, st.lists(steps, min_size=2, max_size=4).map(tuple), st.booleans())
 programs = st.recursive(
     st.lists(steps | gathers, min_size=1, max_size=4).map(tuple),
@@ -94,6 +98,7 @@ class Workflow:
     records: dict[int, EndedStep] = field(default_factory=dict)
     executed: list[int] = field(default_factory=list)  # in the latest attempt
     succeeded: list[int] = field(default_factory=list)  # in all attempts
+    error: str | None = None
     ended_by: int | None = None  # the step whose failure left the body
     now: int = 0
     epoch: int = 0
@@ -105,18 +110,18 @@ class Workflow:
         self._fails = fails
         try:
             self._run(self.program)
-            return not body_raises
+            self.error = "the body raised" if body_raises else None
         except Failure as failure:
-            self.ended_by = failure.args[0]
-            return False
+            self.ended_by, self.error = failure.args
         finally:
             for ended in self._unfinished:  # siblings of a failure, as far as they came
                 if ended.completed_at_ms is not None and ended.completed_at_ms <= self.now:
                     self._record(ended)
             self.now += 1
+        return self.error is None
 
     def forget(self) -> None:
-        for each in failures_to_forget([self.records[number] for number in sorted(self.records)]):
+        for each in failures_to_forget([self.records[number] for number in sorted(self.records)], self.error):
             del self.records[each.step_id]
 
     def _run(self, program: tuple[Program, ...]) -> None:
@@ -153,7 +158,8 @@ class Workflow:
             if recorded is None:
                 self.executed.append(number)
                 end = self.now + member.duration
-                recorded = EndedStep(number, member.name, self._fails(member.name), None, self.now, end, self.epoch)
+                error = f"{member.name} failed" if self._fails(member.name) else None
+                recorded = EndedStep(number, member.name, error, None, self.now, end, self.epoch)
             elif recorded.name != member.name:
                 raise Astray(f"{member.name} as step {number}, which was {recorded.name}")
             begun.append(recorded)
@@ -164,12 +170,12 @@ class Workflow:
             assert ended.completed_at_ms is not None
             self.now = max(self.now, ended.completed_at_ms)
             self._record(ended)
-        if ended.failed:
-            raise Failure(ended.step_id)
+        if ended.error is not None:
+            raise Failure(ended.step_id, ended.error)
 
     def _record(self, ended: EndedStep) -> None:
         self.records[ended.step_id] = ended
-        if not ended.failed and ended.epoch == self.epoch:
+        if ended.error is None and ended.epoch == self.epoch:
             self.succeeded.append(ended.step_id)
 
 

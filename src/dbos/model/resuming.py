@@ -9,40 +9,45 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+TOGETHER_MS = 50  # steps of one `gather` begin within this time, also on a busy machine
+
 
 @dataclass(frozen=True, slots=True)
 class EndedStep:
-    """How and when a step ended. Times are Unix epoch milliseconds, None where they were not recorded."""
+    """How and when a step ended: `error` is the stored error, None if it completed.
+
+    Times are Unix epoch milliseconds, None where they were not recorded.
+    """
 
     step_id: int
     name: str
-    failed: bool
+    error: str | None
     child_workflow_id: str | None
     started_at_ms: int | None
     completed_at_ms: int | None
     epoch: int  # of the attempt that recorded it
 
 
-def failures_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
-    """Of the steps of a failed workflow, in order: the failures after which no completed step began.
+def failures_to_forget(steps: Sequence[EndedStep], error: str | None) -> list[EndedStep]:
+    """Which failures a workflow ended with; `steps` are in order, and `error` is the workflow's own, as stored.
 
-    Steps that overlapped with the failure, such as the others of a `gather`, do not count as built upon it. Where the
-    times leave that open, the failure is kept: resuming may then be in vain, but does not lead astray.
+    Those after the last step that completed, for nothing can be built upon them. If there are none, the workflow ended
+    with its body's own error, or with that of a step beside which others completed: of a `gather`, say.
     """
-    return [
+    last_completed = max((place for place, step in enumerate(steps) if step.error is None), default=-1)
+    return list(steps[last_completed + 1 :]) or [
         step
         for place, step in enumerate(steps)
-        if step.failed and not any(not later.failed and _may_follow(step, later) for later in steps[place + 1 :])
+        if step.error is not None
+        and step.error == error
+        and not any(later.error is None and _may_follow(step, later) for later in steps[place + 1 :])
     ]
 
 
 def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
-    """Could the later step have begun because of how the earlier one ended?"""
+    """Could the later step have begun because of how the earlier one ended? If nobody can tell, it could."""
     if later.epoch != earlier.epoch:  # perhaps by the clock of another host, but epochs only grow
         return later.epoch > earlier.epoch
-    if earlier.completed_at_ms is None or later.started_at_ms is None:
+    if earlier.started_at_ms is None or earlier.completed_at_ms is None or later.started_at_ms is None:
         return True
-    if later.started_at_ms == earlier.completed_at_ms:
-        # Steps of a gather begin together. So it is one of those only if all of the failure is in this millisecond.
-        return earlier.started_at_ms != earlier.completed_at_ms
-    return later.started_at_ms > earlier.completed_at_ms
+    return later.started_at_ms >= max(earlier.completed_at_ms, earlier.started_at_ms + TOGETHER_MS)

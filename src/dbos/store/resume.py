@@ -24,9 +24,9 @@ def resume(run: Run, ids: Sequence[str], queue_name: str) -> list[str]:
     if missing:
         raise DBOSNonExistentWorkflowError("target", ", ".join(missing))
     children: set[str] = set()
-    for workflow_id, status in rows:
+    for workflow_id, status, error in rows:
         if status == Status.ERROR:
-            children |= _forget_failures(run, workflow_id)
+            children |= _forget_failures(run, workflow_id, error)
     reopened = [row[0] for row in run("resume", ids=json.dumps(ids), queue_name=queue_name)]
     return reopened + _reopen_failed(run, sorted(children - set(ids)))
 
@@ -39,9 +39,10 @@ def _reopen_failed(run: Run, ids: Sequence[str]) -> list[str]:
     return resume(run, sorted(failed), INTERNAL_QUEUE) if failed else []
 
 
-def _forget_failures(run: Run, workflow_id: str) -> set[str]:
+def _forget_failures(run: Run, workflow_id: str, error: str | None) -> set[str]:
     """Drop the checkpoints of the failures that a workflow ended with; the children whose failures they were."""
-    dropped = failures_to_forget([EndedStep(*row) for row in run("ended_steps", workflow_id=workflow_id)])
+    steps = [EndedStep(*row) for row in run("ended_steps", workflow_id=workflow_id)]
+    dropped = failures_to_forget(steps, error)
     if dropped:
         run("forget_steps", workflow_id=workflow_id, step_ids=json.dumps([str(step.step_id) for step in dropped]))
     return {step.child_workflow_id for step in dropped if step.name == GET_RESULT and step.child_workflow_id}

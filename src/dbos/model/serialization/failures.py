@@ -31,6 +31,7 @@ def dump(error: BaseException) -> bytes | None:
     for pickler in (pickle.Pickler, _ByState):
         buffer = io.BytesIO()
         try:
+            vars(error)  # comes into being when it is looked at, and is pickled from then on: one error has one text
             pickler(buffer, PICKLE_PROTOCOL).dump(error)
             if same(error, pickle.loads(buffer.getvalue())):
                 return buffer.getvalue()

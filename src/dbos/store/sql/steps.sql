@@ -27,7 +27,7 @@ limit :limit offset :offset;
 
 -- name: ended_steps
 -- How and when the steps of a workflow ended, without their payloads.
-select function_id, function_name, error is not null, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms, epoch
+select function_id, function_name, error, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms, epoch
 from {schema}.operation_outputs
 where workflow_uuid = :workflow_id
 order by function_id;
