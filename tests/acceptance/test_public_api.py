@@ -96,7 +96,13 @@ def test_signatures(member: Callable[..., Any], parameters: str) -> None:
 def public_members() -> list[tuple[str, Any]]:
     classes = [each for each in vars(dbos).values() if inspect.isclass(each)]
     functions = [("run_dbos_database_migrations", dbos.run_dbos_database_migrations)]
-    members = [(f"{cls.__name__}.{name}", value) for cls in classes for name, value in vars(cls).items()]
+    members = [
+        (f"{cls.__name__}.{name}", value)
+        for cls in classes
+        for owner in cls.__mro__
+        if owner.__module__.startswith("dbos.")
+        for name, value in vars(owner).items()
+    ]
     visible = [(name, value) for name, value in members if not name.partition(".")[2].startswith("_")]
     return functions + [(cls.__name__, cls) for cls in classes] + visible
 

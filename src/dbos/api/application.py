@@ -1,53 +1,35 @@
-"""`DBOS`: the lifecycle of the application in this process, and the name of every operation.
+"""`DBOS`: the lifecycle of the application in this process, under one name with all that it can do.
 
-Long in words, short in code: an operation is defined once, in runtime.operations, and has its two faces here.
+The operations stand in `facade`, one noun per module; here is what makes an application start and end.
 """
 
 from __future__ import annotations
 
 import logging
 import os
-import sys
 import threading
-from collections.abc import Callable, Coroutine, Sequence
-from typing import Any, ParamSpec, TypeVar, overload
+from collections.abc import Callable, Sequence
+from typing import Any
 
-from dbos.api import decorators, launched, listing
+from dbos.api import decorators, launched
 from dbos.api.assembly import Running, launch, store_settings
 from dbos.api.configuration import DBOSConfig, Settings, read_config
-from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
+from dbos.api.facade.context import ContextVariables
+from dbos.api.facade.management import ManagementCalls
+from dbos.api.facade.steps import StepCalls
+from dbos.api.facade.workflows import WorkflowCalls
+from dbos.api.handles import WorkflowHandle
 from dbos.api.logger import configure_logger
 from dbos.api.migration import run_dbos_database_migrations
 from dbos.api.properties import class_property
-from dbos.api.scopes import make_identity, refuse_shard_key
-from dbos.api.twins import awaitable, blocking, refuse_on_loop
 from dbos.error import DBOSException, DBOSInitializationError
-from dbos.model.ids import validate_workflow_id
-from dbos.runtime.context import (
-    Identity,
-    StepStatus,
-    current_attempt,
-    current_identity,
-    current_step,
-    enter_identity,
-    require_workflow_body,
-)
-from dbos.runtime.interpreters import run_async, run_blocking
-from dbos.runtime.operations import concurrency, management, starting
-from dbos.runtime.operations.sleep import sleep as durable_sleep
-from dbos.runtime.operations.steps import StepOptions, StepReservation, run_step, run_step_async
-from dbos.runtime.outcomes import wait_first
-from dbos.runtime.registry import resolve
 from dbos.services.recovery import take_over
 from dbos.store.store import Store
-
-P = ParamSpec("P")
-R = TypeVar("R")
 
 logger = logging.getLogger("dbos")
 
 
-class DBOS:
+class DBOS(WorkflowCalls, StepCalls, ManagementCalls, ContextVariables):
     """The application in this process. There is one: constructing it again returns the same object.
 
     Args:
@@ -222,270 +204,6 @@ class DBOS:
     step = staticmethod(decorators.step)
     dbos_class = staticmethod(decorators.dbos_class)
 
-    # ------------------------------------------------------------ starting and waiting
-
-    @overload
-    @classmethod
-    def start_workflow(
-        cls, func: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
-    ) -> WorkflowHandle[R]: ...
-    @overload
-    @classmethod
-    def start_workflow(cls, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[R]: ...
-    @classmethod
-    def start_workflow(cls, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs) -> WorkflowHandle[Any]:
-        """Start a workflow in the background; returns as soon as its start is durable.
-
-        Args:
-            func: A workflow; a bare step runs as a workflow of that one step. Its arguments follow.
-
-        Raises DBOSWorkflowFunctionNotFoundError for an undecorated function, DBOSConflictingWorkflowError if the id
-        belongs to another function, DBOSSerializationError for arguments that cannot be stored.
-        """
-        target = resolve(func)
-        engine = launched.engine_of(target.function.registry)
-        return WorkflowHandle.of(  # type: ignore[no-any-return]
-            run_blocking(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=False))
-        )
-
-    @overload
-    @classmethod
-    async def start_workflow_async(
-        cls, func: Callable[P, Coroutine[Any, Any, R]], *args: P.args, **kwargs: P.kwargs
-    ) -> WorkflowHandleAsync[R]: ...
-    @overload
-    @classmethod
-    async def start_workflow_async(
-        cls, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> WorkflowHandleAsync[R]: ...
-    @classmethod
-    async def start_workflow_async(
-        cls, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
-    ) -> WorkflowHandleAsync[Any]:
-        """Start a workflow in the background: an async one on this event loop, a sync one on a thread.
-
-        See `start_workflow`.
-        """
-        target = resolve(func)
-        engine = launched.engine_of(target.function.registry)
-        return WorkflowHandleAsync.of(  # type: ignore[no-any-return]
-            await run_async(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=True))
-        )
-
-    @classmethod
-    def retrieve_workflow(
-        cls, workflow_id: str, existing_workflow: bool = True, *, shard_key: str | None = None
-    ) -> WorkflowHandle[Any]:
-        """The handle of a workflow.
-
-        Args:
-            workflow_id: Its id.
-            existing_workflow: Must it exist? If not, `get_result` waits for it to be started.
-
-        Raises DBOSNonExistentWorkflowError.
-        """
-        refuse_shard_key(shard_key)
-        engine = launched.current_engine()
-        if existing_workflow:
-            run_blocking(engine, management.require_status(engine, workflow_id))
-        return WorkflowHandle(validate_workflow_id(workflow_id), must_exist=existing_workflow)
-
-    @classmethod
-    async def retrieve_workflow_async(
-        cls, workflow_id: str, existing_workflow: bool = True, *, shard_key: str | None = None
-    ) -> WorkflowHandleAsync[Any]:
-        """The handle of a workflow; see `retrieve_workflow`."""
-        refuse_shard_key(shard_key)
-        engine = launched.current_engine()
-        if existing_workflow:
-            await run_async(engine, management.require_status(engine, workflow_id))
-        return WorkflowHandleAsync(validate_workflow_id(workflow_id), must_exist=existing_workflow)
-
-    @classmethod
-    def get_result(cls, workflow_id: str, *, polling_interval_sec: float = 1.0, shard_key: str | None = None) -> Any:
-        """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
-        refuse_shard_key(shard_key)
-        return WorkflowHandle[Any](validate_workflow_id(workflow_id)).get_result(
-            polling_interval_sec=polling_interval_sec
-        )
-
-    @classmethod
-    async def get_result_async(
-        cls, workflow_id: str, *, polling_interval_sec: float = 1.0, shard_key: str | None = None
-    ) -> Any:
-        """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
-        refuse_shard_key(shard_key)
-        return await WorkflowHandleAsync[Any](validate_workflow_id(workflow_id)).get_result(
-            polling_interval_sec=polling_interval_sec
-        )
-
-    @classmethod
-    def wait_first(
-        cls, handles: Sequence[WorkflowHandle[R]], *, polling_interval_sec: float = 1.0
-    ) -> WorkflowHandle[R]:
-        """Wait until one of the workflows has ended and return its handle, the earliest in the list if several have.
-
-        Raises ValueError for an empty list.
-        """
-        refuse_on_loop("DBOS.wait_first", waits=True)
-        engine = launched.current_engine()
-        winner = run_blocking(engine, wait_first(engine, [h.workflow_id for h in handles], polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
-
-    @classmethod
-    async def wait_first_async(
-        cls, handles: Sequence[WorkflowHandleAsync[R]], *, polling_interval_sec: float = 1.0
-    ) -> WorkflowHandleAsync[R]:
-        """Wait until one of the workflows has ended and return its handle; see `wait_first`."""
-        engine = launched.current_engine()
-        wanted = [handle.workflow_id for handle in handles]
-        winner = await run_async(engine, wait_first(engine, wanted, polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
-
-    # ------------------------------------------------------------ steps
-
-    @classmethod
-    def run_step(
-        cls, dbos_step_options: StepOptions | None, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R:
-        """Run any function as a step of this workflow; outside a workflow, and inside a step, it is a plain call.
-
-        Args:
-            dbos_step_options: See StepOptions; None for the defaults. The step is named as the function is by default.
-            func: The function; its arguments follow.
-        """
-        return run_step(dbos_step_options, func, *args, **kwargs)  # type: ignore[no-any-return]
-
-    @overload
-    @classmethod
-    async def run_step_async(
-        cls,
-        dbos_step_options: StepOptions | None,
-        func: Callable[P, Coroutine[Any, Any, R]],
-        *args: P.args,
-        **kwargs: P.kwargs,
-    ) -> R: ...
-    @overload
-    @classmethod
-    async def run_step_async(
-        cls, dbos_step_options: StepOptions | None, func: Callable[P, R], *args: P.args, **kwargs: P.kwargs
-    ) -> R: ...
-    @classmethod
-    async def run_step_async(
-        cls, dbos_step_options: StepOptions | None, func: Callable[P, Any], *args: P.args, **kwargs: P.kwargs
-    ) -> Any:
-        """Run any function, sync or async, as a step of this workflow; see `run_step`."""
-        return await run_step_async(dbos_step_options, func, *args, **kwargs)
-
-    @classmethod
-    def reserve_step(cls) -> StepReservation:
-        """Draw a step number now for a step that runs later. Raises DBOSException outside a workflow body."""
-        return StepReservation(require_workflow_body("DBOS.reserve_step"))
-
-    sleep = staticmethod(blocking(durable_sleep, waits=True))
-    sleep_async = staticmethod(awaitable(durable_sleep))
-    asyncio_wait = staticmethod(concurrency.asyncio_wait)
-
-    # ------------------------------------------------------------ management
-
-    get_workflow_status = staticmethod(blocking(management.get_workflow_status))
-    get_workflow_status_async = staticmethod(awaitable(management.get_workflow_status))
-    list_workflows = staticmethod(blocking(listing.list_workflows))
-    list_workflows_async = staticmethod(awaitable(listing.list_workflows))
-    list_workflow_steps = staticmethod(blocking(management.list_workflow_steps))
-    list_workflow_steps_async = staticmethod(awaitable(management.list_workflow_steps))
-    cancel_workflow = staticmethod(blocking(management.cancel_workflow))
-    cancel_workflow_async = staticmethod(awaitable(management.cancel_workflow))
-    cancel_workflows = staticmethod(blocking(management.cancel_workflows))
-    cancel_workflows_async = staticmethod(awaitable(management.cancel_workflows))
-    update_workflow_attributes = staticmethod(blocking(management.update_workflow_attributes))
-    update_workflow_attributes_async = staticmethod(awaitable(management.update_workflow_attributes))
-
-    @classmethod
-    def resume_workflow(
-        cls, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> WorkflowHandle[Any]:
-        """Run a workflow on from its last completed step.
-
-        Args:
-            workflow_id: A cancelled, failed, or put-aside workflow; one that waits in a queue jumps it. A failed one is
-                reopened, and the steps that recorded its failure run again. A successful one is left as it is.
-            queue_name: The queue to run it on; by default the internal one.
-
-        Raises DBOSNonExistentWorkflowError.
-        """
-        return cls.resume_workflows([workflow_id], queue_name=queue_name, shard_key=shard_key)[0]
-
-    @classmethod
-    async def resume_workflow_async(
-        cls, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> WorkflowHandleAsync[Any]:
-        """Run a workflow on from its last completed step; see `resume_workflow`."""
-        return (await cls.resume_workflows_async([workflow_id], queue_name=queue_name, shard_key=shard_key))[0]
-
-    @classmethod
-    def resume_workflows(
-        cls, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> list[WorkflowHandle[Any]]:
-        """Run several workflows on; none if one of them does not exist. See `resume_workflow`."""
-        refuse_shard_key(shard_key)
-        engine = launched.current_engine()
-        run_blocking(engine, management.resume(engine, workflow_ids, queue_name))
-        return [WorkflowHandle(workflow_id) for workflow_id in workflow_ids]
-
-    @classmethod
-    async def resume_workflows_async(
-        cls, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> list[WorkflowHandleAsync[Any]]:
-        """Run several workflows on; none if one of them does not exist. See `resume_workflow`."""
-        refuse_shard_key(shard_key)
-        engine = launched.current_engine()
-        await run_async(engine, management.resume(engine, workflow_ids, queue_name))
-        return [WorkflowHandleAsync(workflow_id) for workflow_id in workflow_ids]
-
-    # ------------------------------------------------------------ who and where am I
-
-    logger = logger
-    debug_mode = False
-
-    @classmethod
-    def set_authentication(cls, authenticated_user: str | None, authenticated_roles: Sequence[str] | None) -> None:
-        """From here on this context runs on behalf of that user."""
-        enter_identity(make_identity(authenticated_user, authenticated_roles))
-
-    @class_property
-    def workflow_id() -> str | None:
-        """The id of the workflow this code runs in; None outside one."""
-        attempt = current_attempt()
-        return None if attempt is None else attempt.workflow_id
-
-    @class_property
-    def step_id() -> int | None:
-        """The number of the step this code runs in; None outside one."""
-        step = current_step()
-        return None if step is None else step.step_id
-
-    @class_property
-    def step_status() -> StepStatus | None:
-        """The step this code runs in and its attempt; None outside one."""
-        return current_step()
-
-    @class_property
-    def authenticated_user() -> str | None:
-        """The user on whose behalf this code runs."""
-        return current_identity().user
-
-    @class_property
-    def authenticated_roles() -> list[str] | None:
-        """The roles of that user."""
-        identity: Identity = current_identity()
-        return None if identity.roles is None else list(identity.roles)
-
-    @class_property
-    def assumed_role() -> str | None:
-        """The role that let the user in."""
-        return current_identity().assumed_role
-
     @class_property
     def executor_id() -> str:
         """The configured id of this executor."""
@@ -494,30 +212,6 @@ class DBOS:
         if engine is not None:
             return engine.owner.executor_id
         return "local" if instance is None else instance._settings.executor_id
-
-    @class_property
-    def application_version() -> str:
-        """The version of this application; "" before launch."""
-        engine = launched.launched_engine()
-        return "" if engine is None else engine.owner.application_version
-
-    @class_property
-    def span() -> Any:
-        """The current OpenTelemetry span; None if there is none, or OpenTelemetry is not in use."""
-        trace = sys.modules.get("opentelemetry.trace")
-        span = None if trace is None else trace.get_current_span()
-        return span if span is not None and span.get_span_context().is_valid else None
-
-    @class_property
-    def tracer() -> Any:
-        """A tracer of the application's OpenTelemetry provider; None if OpenTelemetry is not in use."""
-        trace = sys.modules.get("opentelemetry.trace")
-        return None if trace is None else trace.get_tracer("dbos")
-
-    @class_property
-    def shard_key() -> str | None:
-        """Always None: the system database is not sharded."""
-        return None
 
 
 def _forget_in_forked_child() -> None:

@@ -1,0 +1,1 @@
+"""What `DBOS` can do, one noun per module: the two faces of every operation in runtime.operations."""
