@@ -48,7 +48,7 @@ UNLIMITED = Limits()
 
 
 @dataclass(frozen=True, slots=True)
-class Queue:
+class QueueSpec:
     """The definition of a queue. Raises ValueError for one that cannot work."""
 
     name: str
@@ -114,10 +114,6 @@ class Queue:
         return Limits(self.partition_concurrency, self.partition_worker_concurrency, self.partition_limiter)
 
 
-INTERNAL = Queue(INTERNAL_QUEUE)
-"""Where recovered, resumed, scheduled and debounced workflows go that have no queue of the user's. No limits."""
-
-
 def require_unreserved(name: str) -> str:
     """A name that users may give to a queue. Raises ValueError."""
     if isinstance(name, str) and name.startswith(RESERVED_PREFIX):
@@ -158,3 +154,7 @@ def _is_int(value: object) -> bool:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+INTERNAL = QueueSpec(INTERNAL_QUEUE)
+"""Where recovered, resumed, scheduled and debounced workflows go that have no queue of the user's. No limits."""

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 from dbos.error import DBOSException, DBOSWorkflowFunctionNotFoundError
+from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
 
@@ -116,6 +117,7 @@ class Registry:
     steps: dict[str, Function] = field(default_factory=dict)
     classes: dict[str, type] = field(default_factory=dict)
     instances: dict[tuple[str, str], Any] = field(default_factory=dict)
+    queues: dict[str, QueueSpec] = field(default_factory=dict)  # declared in this process
     listened_queues: tuple[str, ...] | None = None  # None: all
     alert_handler: Callable[[str, str, dict[str, str]], None] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # guards all of the above and _runnable
@@ -163,6 +165,13 @@ class Registry:
             for name in names:
                 self.instances[name, config_name] = instance
             self._runnable = None
+
+    def add_queue(self, queue: QueueSpec) -> None:
+        """Declare a queue. Raises an Exception for a second one of its name."""
+        with self._lock:
+            if queue.name in self.queues:
+                raise DBOSException(f"Queue {queue.name} has already been declared")
+            self.queues[queue.name] = queue
 
     def find(self, name: str, class_name: str | None, config_name: str | None) -> Target:
         """The target of a stored workflow. Raises DBOSWorkflowFunctionNotFoundError."""

@@ -1,13 +1,14 @@
 """Database notifications -> wake-ups, and the floor beneath them.
 
 A notification is a hint. Whatever it says, or if it never comes, the listener asks the store, at least once per polling
-interval and in one query each: which of the workflows that somebody here waits for have ended, and which of the
-attempts that run here have lost their workflow.
+interval and in one query each: what has come of everything that somebody here waits for, kind by kind, and which of
+the attempts that run here have lost their workflow.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from dbos.model.workflow import Status
 from dbos.runtime.engine import Engine
@@ -30,6 +31,8 @@ class Listener(Service):
         self._polling_seconds = polling_seconds
         self._probed_at = float("-inf")
         self._probe_due = False
+        # Kind of waiting (the first half of a key in `waiters`) -> of these ids, those worth waking somebody for.
+        self._floors: Mapping[str, Callable[[Sequence[str]], Iterable[str]]] = {"workflow": self._ended}
 
     def poll(self) -> float:
         """Wait for hints and act on them."""
@@ -39,11 +42,11 @@ class Listener(Service):
         if rest <= 0:
             self._probe()
             return 0
-        eager = bool(engine.waiters.waiting_for("workflow")) or bool(engine.active())
+        eager = bool(engine.active()) or any(engine.waiters.waiting_for(kind) for kind in self._floors)
         interval = SQLITE_POLL_SECONDS if eager else SQLITE_IDLE_POLL_SECONDS
         for kind, identifier in engine.store.hints.receive(rest, interval):
-            if kind == "workflow":
-                engine.waiters.wake("workflow", identifier)
+            if kind in self._floors:
+                engine.waiters.wake(kind, identifier)
             elif kind == "enqueued":
                 engine.waiters.wake("service", "dispatcher")
             else:
@@ -63,13 +66,20 @@ class Listener(Service):
         self._probed_at = time.monotonic()
         active = engine.active()
         owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
-        waited = [each for each in engine.waiters.waiting_for("workflow") if each not in owned]
-        for start in range(0, len(waited), PROBE_LIMIT):
-            for workflow_id, _ in engine.store.workflows.ended(waited[start : start + PROBE_LIMIT]):
-                engine.waiters.wake("workflow", workflow_id)
+        for kind, changed in self._floors.items():
+            waited = engine.waiters.waiting_for(kind)
+            for start in range(0, len(waited), PROBE_LIMIT):
+                for identifier in changed(waited[start : start + PROBE_LIMIT]):
+                    engine.waiters.wake(kind, identifier)
         for workflow_id, status, epoch in engine.store.workflows.lost(owned):
             attempt = engine.attempt_of(workflow_id)
             if attempt is None or attempt.epoch != owned[workflow_id] or attempt.ended:
                 continue
             if epoch != attempt.epoch:  # else it finished meanwhile, by this very attempt
                 attempt.revoke(Status.CANCELLED if status == Status.CANCELLED else Status.PENDING)
+
+    def _ended(self, workflow_ids: Sequence[str]) -> list[str]:
+        """Those that are finished, or gone; of those that run here their own attempt tells."""
+        active = self.engine.active()
+        asked = [each for each in workflow_ids if each not in active or active[each].revoked is not None]
+        return [workflow_id for workflow_id, _ in self.engine.store.workflows.ended(asked)]
