@@ -11,7 +11,7 @@ import pytest
 
 from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout, error
 from dbos.api.launched import launched_engine
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.services import recovery
 from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow
 from tests.support.fixture_types import Launch, Replay
@@ -19,7 +19,7 @@ from tests.support.raw_sql import run_sql
 from tests.support.waiting import Gate, eventually, eventually_async
 
 
-def engine() -> Engine:
+def engine() -> Executor:
     running = launched_engine()
     assert running is not None
     return running

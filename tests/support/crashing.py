@@ -21,6 +21,7 @@ from dbos.api import launched
 from dbos.api.assembly import Running
 from dbos.runtime import interpreters
 from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke
 
 
@@ -183,7 +184,7 @@ class Process:
         return self._running is not None
 
     @property
-    def engine(self) -> Engine:
+    def engine(self) -> Executor:
         assert self._running is not None
         return self._running.engine
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from dbos.api.configuration import Settings
 from dbos.model.serialization import Serialization
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
 from dbos.services.dispatcher import Dispatcher
@@ -28,7 +28,7 @@ FAREWELL_SECONDS = 2.0  # for the last round of every service and the end of our
 class Running:
     """What `launch` made and `destroy` takes down."""
 
-    engine: Engine
+    engine: Executor
     services: tuple[Service, ...]
     recovery: Recovery
     dispatcher: Dispatcher
@@ -92,7 +92,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             max_bytes=settings.max_value_bytes,
             on_large=_warn_of_large_value,
         )
-        engine = Engine(store, codec, registry, owner, settings.application_id, settings.max_executor_threads)
+        engine = Executor(store, codec, registry, owner, settings.application_id, settings.max_executor_threads)
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)

@@ -9,11 +9,11 @@ from dbos.error import DBOSException
 from dbos.model.ids import uuid7
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import current_attempt
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Registry
 
 _registry = Registry()
-_engine: Engine | None = None
+_engine: Executor | None = None
 
 
 def current_registry() -> Registry:
@@ -27,18 +27,18 @@ def forget_registry() -> None:
     _registry = Registry()
 
 
-def set_engine(engine: Engine | None) -> None:
+def set_engine(engine: Executor | None) -> None:
     """Launched (or, with None, destroyed)."""
     global _engine
     _engine = engine
 
 
-def launched_engine() -> Engine | None:
+def launched_engine() -> Executor | None:
     """The running engine, if DBOS is launched."""
     return _engine
 
 
-def current_engine() -> Engine:
+def current_engine() -> Executor:
     """The engine to run a call on: that of the workflow we are in, else the launched one.
 
     Raises DBOSException before launch and after destroy.
@@ -52,7 +52,7 @@ def current_engine() -> Engine:
     return engine
 
 
-def engine_of(registry: Registry) -> Engine:
+def engine_of(registry: Registry) -> Executor:
     """The engine to run a decorated function on. Raises DBOSException if its registry is not the launched one."""
     engine = current_engine()
     if engine.registry is not registry:

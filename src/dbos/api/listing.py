@@ -84,9 +84,14 @@ def list_workflows(
         sort_desc=sort_desc,
         load_input=load_input,
         load_output=load_output,
-        application_name=many(application_name) or (engine.owner.application_name, None),
+        application_name=many(application_name) or _own(engine),
     )
     return management.list_workflows(engine, wanted)
+
+
+def _own(engine: Engine) -> tuple[str | None, ...] | None:
+    """The applications whose rows are shown if nobody asks for others."""
+    return None if engine.application_name is None else (engine.application_name, None)
 
 
 def many(value: OneOrMany) -> tuple[str, ...] | None:

@@ -15,7 +15,7 @@ from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from dbos.api.launched import current_engine
 from dbos.api.scopes import refuse_shard_key
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
 
@@ -26,7 +26,7 @@ logger = logging.getLogger("dbos")
 _warned: set[str] = set()
 
 
-def blocking(operation: Callable[Concatenate[Engine, P], Operation[R]], *, waits: bool = False) -> Callable[P, R]:
+def blocking(operation: Callable[Concatenate[Executor, P], Operation[R]], *, waits: bool = False) -> Callable[P, R]:
     """The blocking face. One that `waits` for something is refused on a running event loop; others warn once."""
     name = operation.__name__
 
@@ -41,7 +41,7 @@ def blocking(operation: Callable[Concatenate[Engine, P], Operation[R]], *, waits
 
 
 def awaitable(
-    operation: Callable[Concatenate[Engine, P], Operation[R]],
+    operation: Callable[Concatenate[Executor, P], Operation[R]],
 ) -> Callable[P, Coroutine[Any, Any, R]]:
     """The async face."""
 

@@ -26,7 +26,7 @@ from dbos.model.workflow import Status, StepRow
 from dbos.runtime.operation import Ask, Operation, Outcome
 
 if TYPE_CHECKING:
-    from dbos.runtime.engine import Engine
+    from dbos.runtime.executor import Executor
 
 V = TypeVar("V")
 
@@ -78,7 +78,7 @@ class Attempt:
 
     def __init__(
         self,
-        engine: Engine,
+        engine: Executor,
         workflow_id: str,
         name: str,
         epoch: int,

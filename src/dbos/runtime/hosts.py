@@ -30,7 +30,6 @@ class ThreadHost:
         self._busy = 0
         self._started = 0
         self._closed = False
-        self._members: set[int] = set()  # ident of each thread of ours, busy or idle
 
     def submit(self, work: Callable[[], Any]) -> None:
         """Run `work` on a thread of ours as soon as there is room."""
@@ -59,9 +58,7 @@ class ThreadHost:
                     raise
 
     def _serve(self) -> None:
-        ident = threading.get_ident()
-        with self._lock:
-            self._members.add(ident)
+        _mine.host = self
         try:
             while (work := self._next()) is not None:
                 try:
@@ -75,9 +72,6 @@ class ThreadHost:
             with self._lock:
                 self._idle -= 1
             raise
-        finally:
-            with self._lock:
-                self._members.discard(ident)
 
     def _next(self) -> Callable[[], Any] | None:
         with self._lock:
@@ -90,14 +84,14 @@ class ThreadHost:
                     self._idle -= 1
                     return None
 
-    def standing_aside(self) -> AbstractContextManager[None]:
-        """While the body of this context waits, its place among the busy threads is free for others."""
-        if self._limit is None or threading.get_ident() not in self._members:
-            return nullcontext()
-        return self._standing_aside()
+    @property
+    def is_limited(self) -> bool:
+        """May its threads run short?"""
+        return self._limit is not None
 
     @contextmanager
-    def _standing_aside(self) -> Generator[None]:
+    def lending_a_place(self) -> Generator[None]:
+        """One thread of ours waits while the body runs: its place is free for others."""
         with self._lock:
             self._busy -= 1
             self._make_room()
@@ -114,6 +108,15 @@ class ThreadHost:
             if drop:
                 self._work.clear()
             self._lock.notify_all()
+
+
+_mine = threading.local()  # .host: the ThreadHost that this thread belongs to
+
+
+def standing_aside() -> AbstractContextManager[None]:
+    """While the body of this context waits, the place of this thread among the busy ones of its host is free."""
+    host: ThreadHost | None = getattr(_mine, "host", None)
+    return nullcontext() if host is None or not host.is_limited else host.lending_a_place()
 
 
 class LoopHost:

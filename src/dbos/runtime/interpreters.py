@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from dbos.runtime.hosts import standing_aside
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def _perform_blocking(engine: Engine, effect: Effect) -> Any:
             return _failure(error)
     if kind is Ask:
         return effect.call(*effect.arguments)  # type: ignore[union-attr]
-    with engine.threads.standing_aside():
+    with standing_aside():
         return effect.registration.wait(effect.timeout_seconds)  # type: ignore[union-attr]
 
 

@@ -22,7 +22,7 @@ from dbos.error import (
 )
 from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime.context import Attempt, Identity, inside
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
 from dbos.runtime.registry import StepSpec, Target, ValidateArgs
@@ -178,7 +178,7 @@ def _log_interruption(attempt: Attempt, error: BaseException) -> None:
     )
 
 
-def run_claimed(engine: Engine, rows: Sequence[WorkflowRow]) -> list[str]:
+def run_claimed(engine: Executor, rows: Sequence[WorkflowRow]) -> list[str]:
     """Run workflows this process has claimed. One that cannot run is logged and set aside; it never stops the others.
 
     Returns the ids that run now.
@@ -197,7 +197,7 @@ def run_claimed(engine: Engine, rows: Sequence[WorkflowRow]) -> list[str]:
     return started
 
 
-def _run_one(engine: Engine, row: WorkflowRow, history: Sequence[StepRow]) -> bool:
+def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow]) -> bool:
     target = engine.registry.find(row.name, row.class_name, row.config_name)
     spec = target.function.workflow
     roles = None if row.authenticated_roles is None else tuple(json.loads(row.authenticated_roles))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.operations.management import announce_cancelled
 from dbos.services.service import Service
 
@@ -16,8 +16,9 @@ class Deadlines(Service):
     """Sweeps once a second, and right at the next deadline of a workflow of this process."""
 
     name = "deadlines"
+    engine: Executor
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Executor) -> None:
         super().__init__(engine)
         self._swept_at = float("-inf")  # monotonic
 

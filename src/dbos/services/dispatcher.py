@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dbos.model.workflow import INTERNAL_QUEUE
+from dbos.runtime.executor import Executor
 from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
 
@@ -14,6 +15,7 @@ class Dispatcher(Service):
     """Woken by an enqueue in this process or by a notification; polling is the floor."""
 
     name = "dispatcher"
+    engine: Executor
 
     def poll(self) -> float:
         """Claim until nothing is left to claim."""

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from dbos.model.workflow import Status
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
 
@@ -60,8 +60,9 @@ class Recovery(Service):
     """Heartbeat of this executor, and heir of the dead ones."""
 
     name = "recovery"
+    engine: Executor
 
-    def __init__(self, engine: Engine, lease_seconds: float) -> None:
+    def __init__(self, engine: Executor, lease_seconds: float) -> None:
         super().__init__(engine)
         self._lease_seconds = lease_seconds
         self._host = host_identity()
@@ -166,7 +167,7 @@ class Recovery(Service):
         self.engine.store.executors.retire(self.engine.owner.instance)
 
 
-def take_over(engine: Engine, executor_ids: list[str]) -> list[str]:
+def take_over(engine: Executor, executor_ids: list[str]) -> list[str]:
     """Take over the unfinished workflows of the named executors at once, live lease or not; returns their ids.
 
     Attempts of them that still run, here or elsewhere, are superseded: the raised epoch fences them.

@@ -21,9 +21,13 @@ STOP_SECONDS = 10.0  # how long stopping waits for a round to end
 
 
 class Service(ABC):
-    """One loop on a thread of its own, woken through the waiters by the key ("service", name)."""
+    """One loop on a thread of its own, woken through the waiters by the key ("service", name).
+
+    A service that needs an executor, and not just any engine, says so: `engine: Executor`.
+    """
 
     name: str
+    engine: Engine
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine

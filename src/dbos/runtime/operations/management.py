@@ -147,9 +147,7 @@ def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> O
 def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:
     """Tell everybody that these were cancelled: attempts that run here, waiters, other processes."""
     for workflow_id in workflow_ids:
-        attempt = engine.attempt_of(workflow_id)
-        if attempt is not None:
-            attempt.revoke(Status.CANCELLED)
+        engine.supersede(workflow_id, Status.CANCELLED)
         engine.waiters.wake("workflow", workflow_id)
     engine.store.hints.publish("cancelled", workflow_ids)
 
@@ -163,10 +161,7 @@ def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> 
     arguments = (workflow_ids,) if queue_name is None else (workflow_ids, queue_name)
     changed: list[str] = yield Ask(engine.store.workflows.resume, *arguments)
     for workflow_id in changed:
-        engine.set_aside.discard(workflow_id)
-        attempt = engine.attempt_of(workflow_id)
-        if attempt is not None:
-            attempt.revoke(Status.PENDING)
+        engine.supersede(workflow_id, Status.PENDING)
     engine.waiters.wake("service", "dispatcher")
     engine.store.hints.publish("enqueued", changed)
 

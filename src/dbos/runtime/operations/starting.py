@@ -23,7 +23,7 @@ from dbos.model.ids import child_id, validate_workflow_id
 from dbos.model.workflow import Status, WorkflowRow
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, current_attempt, current_identity, current_step, workflow_body
-from dbos.runtime.engine import Engine
+from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
 from dbos.runtime.outcomes import GET_RESULT, await_outcome, get_result
 from dbos.runtime.registry import Target, WorkflowSpec
@@ -43,7 +43,7 @@ class Started:
     attempt: Attempt | None = None
 
 
-def call(engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation[Outcome[Any]]:
+def call(engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation[Outcome[Any]]:
     """Call a workflow directly: run it here and return its outcome, or wait for the one that is there already.
 
     A parent draws two numbers at once, for the child and for its result: so `gather` numbers them alike in a replay.
@@ -68,7 +68,7 @@ def _run_here(attempt: Attempt, run: Callable[[], Any], awaited: bool) -> Operat
 
 
 def start_in_background(
-    engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], on_callers_loop: bool
+    engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], on_callers_loop: bool
 ) -> Operation[Started]:
     """Start a workflow and return once it is durable; it runs on a host of ours, or on the caller's own event loop."""
     started = yield from start(engine, target, args, kwargs)
@@ -86,7 +86,7 @@ def start_in_background(
 
 
 def start(
-    engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], step_id: int | None = None
+    engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], step_id: int | None = None
 ) -> Operation[Started]:
     """Make a workflow row durable, as PENDING and owned by this process, unless its id is taken.
 
@@ -107,7 +107,7 @@ def start(
 
 
 def _start_alone(
-    engine: Engine, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], asked: Requests
+    engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any], asked: Requests
 ) -> Operation[Started]:
     workflow_id, policy = _take_id(asked)
     row = _row(engine, target, args, kwargs, asked, workflow_id or engine.new_id(), None)
@@ -116,7 +116,7 @@ def _start_alone(
 
 
 def _start_child(
-    engine: Engine,
+    engine: Executor,
     parent: Attempt,
     step_id: int,
     target: Target,
@@ -158,7 +158,7 @@ def _start_child(
 
 
 def _admit(
-    engine: Engine, target: Target, row: StartWorkflow, created: tuple[Any, ...] | None, policy: str | None
+    engine: Executor, target: Target, row: StartWorkflow, created: tuple[Any, ...] | None, policy: str | None
 ) -> Operation[Started]:
     """What came of a start: a new workflow to run here, or the one that has the id already.
 
@@ -198,7 +198,7 @@ def _take_id(asked: Requests) -> tuple[str | None, str | None]:
 
 
 def _row(
-    engine: Engine,
+    engine: Executor,
     target: Target,
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
@@ -252,7 +252,7 @@ def _time_limits(asked: float | Inherit | None, parent: Attempt | None) -> tuple
     return (None if asked is None else int(asked * 1000)), None
 
 
-def _created(engine: Engine, row: StartWorkflow, deadline_ms: int | None) -> Started:
+def _created(engine: Executor, row: StartWorkflow, deadline_ms: int | None) -> Started:
     attempt = Attempt(engine, row.workflow_id, row.name, 1, deadline_ms, current_identity())
     engine.expect_deadline(deadline_ms)
     return Started(row.workflow_id, attempt)

@@ -1,0 +1,127 @@
+"""An engine that runs workflows: the registry, the hosts of user code, and the attempts that run in this process.
+
+The api assembles it at launch, the services keep it going.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from typing import Any
+
+from dbos.model.serialization import Serialization
+from dbos.model.workflow import Status
+from dbos.runtime.context import Attempt
+from dbos.runtime.engine import Engine
+from dbos.runtime.hosts import LoopHost, ThreadHost
+from dbos.runtime.registry import Registry
+from dbos.store.executors import Owner
+from dbos.store.store import Store
+
+
+class Executor(Engine):
+    """Everything that running a workflow takes."""
+
+    CLOSED = "DBOS was destroyed; unfinished workflows go on after the next DBOS.launch()"
+
+    def __init__(
+        self,
+        store: Store,
+        codec: Serialization,
+        registry: Registry,
+        owner: Owner,
+        application_id: str = "",
+        max_threads: int | None = None,
+    ) -> None:
+        super().__init__(store, codec, owner.instance, owner.application_name)
+        self.registry = registry
+        self.owner = owner
+        self.application_id = application_id
+        self.threads = ThreadHost("dbos-worker", max_threads)
+        self.loop = LoopHost()
+        self.set_aside: set[str] = set()  # claimed here, but not runnable: its row waits for a fix, no sweep retries it
+        self.nearest_deadline_ms: int | None = None  # of the workflows that run here
+        self._lock = threading.Lock()  # guards _active
+        self._active: dict[str, Attempt] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly, we do not
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a task until it is done."""
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def expect_deadline(self, deadline_ms: int | None) -> None:
+        """A workflow with a deadline runs here; the service that watches them wakes up if it is the nearest."""
+        if deadline_ms is not None and (self.nearest_deadline_ms is None or deadline_ms < self.nearest_deadline_ms):
+            self.nearest_deadline_ms = deadline_ms
+            self.waiters.wake("service", "deadlines")
+
+    def begin(self, attempt: Attempt) -> None:
+        """An attempt runs in this process. Of two attempts of a workflow, the one of the lower epoch is superseded.
+
+        That may be this one: a takeover can come between the commit that starts a workflow and its beginning here.
+        """
+        with self._lock:
+            other = self._active.get(attempt.workflow_id)
+            late = other is not None and other.epoch > attempt.epoch
+            if not late:
+                self._active[attempt.workflow_id] = attempt
+        loser = attempt if late else other
+        if loser is not None and loser.revoked is None and other is not attempt:
+            loser.revoke(Status.PENDING)
+
+    def end(self, attempt: Attempt) -> None:
+        """An attempt has come to its end, whatever came of it; who waits for it here looks again."""
+        attempt.ended = True
+        with self._lock:
+            if self._active.get(attempt.workflow_id) is attempt:
+                del self._active[attempt.workflow_id]
+        self.waiters.wake("workflow", attempt.workflow_id)
+        if not self._active:
+            self.waiters.wake("engine", "idle")
+
+    def end_stranded(self) -> None:
+        """End the attempts whose event loop was closed under them: nothing will ever carry them on."""
+        for attempt in self.active().values():
+            if attempt.loop is not None and attempt.loop.is_closed():
+                self._tasks = {task for task in self._tasks if task.get_loop() is not attempt.loop}
+                self.end(attempt)
+
+    def attempt_of(self, workflow_id: str) -> Attempt | None:
+        return self._active.get(workflow_id)
+
+    def active(self) -> dict[str, Attempt]:
+        with self._lock:
+            return dict(self._active)
+
+    def supersede(self, workflow_id: str, status: Status) -> None:
+        """An attempt that runs here stops at its next step."""
+        self.set_aside.discard(workflow_id)
+        attempt = self._active.get(workflow_id)
+        if attempt is not None:
+            attempt.revoke(status)
+
+    def wait_until_idle(self, timeout_seconds: float) -> bool:
+        """Wait until no attempt runs here (True) or the time is over (False)."""
+        until = time.monotonic() + timeout_seconds
+        self.end_stranded()
+        with self.waiters.register(("engine", "idle")) as registration:
+            while self._active:
+                remaining = until - time.monotonic()
+                if remaining <= 0:
+                    return False
+                registration.wait(remaining)
+        return True
+
+    def close(self) -> None:
+        """Stop running user code: nothing more is written, waiters wake up and find the engine closed."""
+        self.closed = True
+        self.store.journal.close()  # first: whoever wakes up now must not write the end of the world as its outcome
+        for attempt in self.active().values():
+            attempt.revoke(Status.PENDING)  # the next launch goes on; here no further step starts
+        self.threads.close(drop=True)
+        self.waiters.wake_all()
+        self.loop.close()
+        self._readers.close(drop=False)  # what is queued ends at once: the store refuses
+        self.store.close()
