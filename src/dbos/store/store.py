@@ -19,7 +19,9 @@ from dbos.store.database import Database, StoreSettings
 from dbos.store.executors import Executors
 from dbos.store.journal import Journal
 from dbos.store.pool import Pool
+from dbos.store.queues import Queues
 from dbos.store.steps import Steps
+from dbos.store.versions import Versions
 from dbos.store.workflows import Workflows
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
@@ -45,6 +47,8 @@ class Store:
         self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
         self.steps = Steps(self._pool)
         self.executors = Executors(self._pool)
+        self.queues = Queues(self._pool)
+        self.versions = Versions(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
         _open_stores.add(self)

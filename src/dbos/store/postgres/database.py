@@ -74,10 +74,12 @@ class _Vocabulary:
     def __init__(self, schema: str) -> None:
         self.words: Mapping[str, str] = {
             "schema": quote(schema),
+            "schema_text": "'" + schema.replace("'", "''") + "'",
             "json": "jsonb",
             "lock": "for no key update",
             "lock_rows": "for no key update of w",
             "lock_free_rows": "for no key update of w skip locked",
+            "lock_definition": "for no key update",
             "each_pair": "jsonb_each_text",
             "unit_separator": "chr(31)",
             # Stable within a statement, so that an index can be searched by it.

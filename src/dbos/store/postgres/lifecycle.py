@@ -23,7 +23,14 @@ from dbos.store.postgres.database import (
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
 
-TABLES = ("operation_outputs", "workflow_status", "executors")
+TABLES = (
+    "operation_outputs",
+    "workflow_status",
+    "executors",
+    "queues",
+    "queue_starts",
+    "application_versions",
+)
 """Everything that `truncate` empties."""
 
 

@@ -1,7 +1,8 @@
 -- The schema as it is now, for reading. The migrations build exactly this (a test compares them); nothing runs this file.
 --
 -- Table and column names follow the documented DBOS system tables where the meaning is the same, because users query
--- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the table of executors.
+-- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the tables executors and
+-- queue_starts.
 --
 -- Times are milliseconds since 1970 on the clock of this database. `completed_at` is set exactly when the status is a
 -- final one: SUCCESS, ERROR, CANCELLED or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Only whoever holds the current `epoch` of a
@@ -72,6 +73,12 @@ create index workflow_deadline on {schema}.workflow_status (workflow_deadline_ep
 create unique index workflow_deduplication on {schema}.workflow_status (queue_name, deduplication_id)
     where deduplication_id is not null;
 create index workflow_parent on {schema}.workflow_status (parent_workflow_id) where parent_workflow_id is not null;
+-- The waiting ones of a queue by partition; the running ones of a queue, which its limits count; and what is due when.
+create index workflow_partition on {schema}.workflow_status (queue_name, queue_partition_key, priority, sequence)
+    where status = 'ENQUEUED' and queue_partition_key is not null;
+create index workflow_running on {schema}.workflow_status (queue_name, queue_partition_key)
+    where status = 'PENDING' and queue_name is not null;
+create index workflow_delayed on {schema}.workflow_status (delay_until_epoch_ms) where status = 'DELAYED';
 
 create table {schema}.operation_outputs (
     workflow_uuid text collate "C" not null,
@@ -97,5 +104,46 @@ create table {schema}.executors (
     pid integer not null,
     process_started text not null,
     started_at_ms bigint not null,
-    lease_expires_at_ms bigint not null
+    lease_expires_at_ms bigint not null,
+    queues text -- JSON list of those it serves
 ) with (fillfactor = 50);
+
+-- The queues that are defined here; others live in the memory of the processes that declare them.
+create table {schema}.queues (
+    name text primary key,
+    concurrency integer,
+    worker_concurrency integer,
+    rate_limit_max integer,
+    rate_limit_period_sec double precision,
+    priority_enabled boolean not null,
+    partition_queue boolean not null, -- every limit above holds per partition
+    polling_interval_sec double precision not null,
+    created_at bigint not null,
+    updated_at bigint not null,
+    application_name text, -- null: anybody serves it
+    partition_concurrency integer,
+    partition_worker_concurrency integer,
+    partition_rate_limit_max integer,
+    partition_rate_limit_period_sec double precision
+);
+
+-- What rate limits count: starts of the last period, written by the claim itself. Whatever becomes of the workflows
+-- (cancelled, resumed elsewhere, deleted), they did start.
+create table {schema}.queue_starts (
+    queue_name text not null,
+    queue_partition_key text not null, -- '' where there are no partitions
+    started_at_ms bigint not null,
+    starts integer not null,
+    primary key (queue_name, queue_partition_key, started_at_ms)
+);
+
+-- The versions of applications. The one with the latest timestamp may run what was enqueued without a version.
+create table {schema}.application_versions (
+    version_id text collate "C" primary key,
+    version_name text not null,
+    version_timestamp bigint not null,
+    created_at bigint not null,
+    application_name text
+);
+
+create unique index application_version_name on {schema}.application_versions (application_name, version_name);

@@ -58,6 +58,7 @@ class _Vocabulary:
         "lock": "",  # there is one writer: nothing can change between a check and its commit
         "lock_rows": "",
         "lock_free_rows": "",
+        "lock_definition": "",
         "each_pair": "json_each",
         "unit_separator": "char(31)",
         "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",

@@ -17,7 +17,14 @@ from dbos.store.sqlite.database import SqliteDatabase, enter_wal
 
 LAUNCH_TIMEOUT_SECONDS = 30.0  # for other processes that are launching or migrating at the same time
 
-TABLES = ("operation_outputs", "workflow_status", "executors")
+TABLES = (
+    "operation_outputs",
+    "workflow_status",
+    "executors",
+    "queues",
+    "queue_starts",
+    "application_versions",
+)
 """Everything that `truncate` empties."""
 
 
