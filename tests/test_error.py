@@ -42,6 +42,7 @@ SAMPLES = [
     error.DBOSSerializationError("result.user.lock", "cannot serialize _thread.lock"),
     error.DBOSDeserializationError("py_pickle", "m"),
     error.DBOSDeserializationError(None, "m"),
+    error.DBOSMissingOptionError("queue_name"),
     PortableWorkflowError("m", "Name", 7, {"a": [1]}),
 ]
 

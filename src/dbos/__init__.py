@@ -8,16 +8,20 @@ from dbos import error
 from dbos.api.application import DBOS
 from dbos.api.configuration import DBOSConfig
 from dbos.api.decorators import DBOSConfiguredInstance
+from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.migration import run_dbos_database_migrations
+from dbos.api.queue import Queue, QueueRateLimit
 from dbos.api.scopes import (
     DBOSContextEnsure,
     DBOSContextSetAuth,
+    SetEnqueueOptions,
     SetShardKey,
     SetWorkflowAttributes,
     SetWorkflowID,
     SetWorkflowTimeout,
 )
+from dbos.model.placement import DuplicationPolicy
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
 from dbos.runtime.operations.steps import StepOptions, StepReservation
@@ -29,7 +33,12 @@ __all__ = [
     "DBOSConfiguredInstance",
     "DBOSContextEnsure",
     "DBOSContextSetAuth",
+    "DuplicationPolicy",
+    "EnqueueOptions",
+    "Queue",
+    "QueueRateLimit",
     "Serializer",
+    "SetEnqueueOptions",
     "SetShardKey",
     "SetWorkflowAttributes",
     "SetWorkflowID",

@@ -389,6 +389,14 @@ class DBOSDeserializationError(DBOSException, pickle.UnpicklingError):
         self.reason = reason
 
 
+class DBOSMissingOptionError(DBOSException, KeyError):
+    """A dictionary of options lacks `option`, which it must have. Also a `KeyError`."""
+
+    def __init__(self, option: str) -> None:
+        super().__init__(f"The option {option!r} is required")
+        self.option = option
+
+
 class PortableWorkflowError(_Storable, Exception):
     """An error in the form that every language can read: a name, a message, and optionally a code and JSON data.
 

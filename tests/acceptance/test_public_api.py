@@ -15,9 +15,10 @@ from dbos import DBOS, DBOSConfig, WorkflowHandle, WorkflowHandleAsync
 ROOT = Path(__file__).parents[2]
 
 NAMES = """
-    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth Serializer SetShardKey
-    SetWorkflowAttributes SetWorkflowID SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle
-    WorkflowHandleAsync WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
+    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
+    Queue QueueRateLimit Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
+    SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
+    WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     run_dbos_database_migrations
 """
 
@@ -60,11 +61,33 @@ MEMBERS = [
     (DBOS.resume_workflow, "workflow_id queue_name=None shard_key=None"),
     (DBOS.resume_workflows, "workflow_ids queue_name=None shard_key=None"),
     (DBOS.update_workflow_attributes, "workflow_id attributes merge=False"),
+    (
+        dbos.Queue,
+        "name concurrency=None limiter=None worker_concurrency=None priority_enabled=False partition_queue=False "
+        "polling_interval_sec=1.0 global_concurrency=None partition_concurrency=None partition_worker_concurrency=None "
+        "partition_limiter=None",
+    ),
+    (dbos.Queue.enqueue, "self func *args **kwargs"),
+    (dbos.Queue.enqueue_async, "self func *args **kwargs"),
+    (DBOS.enqueue_workflow, "queue_name func *args **kwargs"),
+    (DBOS.enqueue_workflow_with_options, "options *args **kwargs"),
+    (
+        DBOS.list_queued_workflows,
+        "workflow_ids=None status=None start_time=None end_time=None name=None app_version=None forked_from=None "
+        "user=None parent_workflow_id=None queue_name=None limit=None offset=None sort_desc=False "
+        "workflow_id_prefix=None load_input=True load_output=True executor_id=None application_name=None",
+    ),
+    (DBOS.set_workflow_delay, "workflow_id delay_seconds=None delay_until_epoch_ms=None"),
     (DBOS.set_authentication, "authenticated_user authenticated_roles"),
     (WorkflowHandle.get_result, "self polling_interval_sec=1.0"),
     (WorkflowHandleAsync.get_result, "self polling_interval_sec=1.0"),
     (dbos.SetWorkflowID, "wfid workflow_id_reuse_policy=None"),
     (dbos.SetWorkflowTimeout, "workflow_timeout_sec"),
+    (
+        dbos.SetEnqueueOptions,
+        "deduplication_id=None priority=None app_version=None queue_partition_key=None delay_seconds=None "
+        "duplication_policy=None",
+    ),
     (dbos.SetWorkflowAttributes, "attributes"),
     (dbos.DBOSContextSetAuth, "user roles"),
 ]

@@ -182,9 +182,9 @@ MUTANTS = (
     ),
     Mutant(
         "an unknown commit of a start is taken for somebody else's",
-        "runtime/operations/starting.py",
-        "    if there.owner_xid == row.token:",
-        "    if there.owner_xid is None:",
+        "runtime/admission.py",
+        "        if there.owner_xid == row.token:",
+        "        if there.owner_xid is None:",
         LOST_REPLIES.format("blocking-sequence"),
     ),
     # ------------------------------------------------------------ cancellation and takeover

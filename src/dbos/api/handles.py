@@ -7,11 +7,11 @@ from typing import Any, Generic, TypeVar
 from dbos.api.launched import current_engine
 from dbos.api.twins import refuse_on_loop
 from dbos.model.status import WorkflowStatus
+from dbos.runtime.admission import Started
 from dbos.runtime.context import Attempt
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation, Outcome
 from dbos.runtime.operations.management import require_status
-from dbos.runtime.operations.starting import Started
 from dbos.runtime.outcomes import POLLING_SECONDS, get_result
 
 R = TypeVar("R")

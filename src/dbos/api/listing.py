@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from dbos.error import DBOSException
 from dbos.model.status import WorkflowStatus
+from dbos.model.workflow import Status
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations import management
@@ -64,29 +66,115 @@ def list_workflows(
     Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
     decoded is given as the text that is stored.
     """
-    management.require_page(limit, offset)
-    wanted = WorkflowFilter(
-        workflow_ids=many(workflow_ids),
-        status=many(status),
-        start_time_ms=epoch_ms("start_time", start_time),
-        end_time_ms=epoch_ms("end_time", end_time),
-        name=many(name),
-        app_version=many(app_version),
-        forked_from=many(forked_from),
-        user=many(user),
-        parent_workflow_id=many(parent_workflow_id),
-        queue_name=many(queue_name),
-        executor_id=many(executor_id),
+    return _search(
+        engine,
+        LISTING_NAME,
+        times=(start_time, end_time),
+        page=(limit, offset),
+        application_name=application_name,
         queues_only=queues_only,
-        workflow_id_prefix=many(workflow_id_prefix),
-        limit=limit,
-        offset=offset,
+        sort_desc=sort_desc,
+        load_input=load_input,
+        load_output=load_output,
+        workflow_ids=workflow_ids,
+        status=status,
+        name=name,
+        app_version=app_version,
+        forked_from=forked_from,
+        user=user,
+        parent_workflow_id=parent_workflow_id,
+        queue_name=queue_name,
+        workflow_id_prefix=workflow_id_prefix,
+        executor_id=executor_id,
+    )
+
+
+def list_queued_workflows(
+    engine: Engine,
+    *,
+    workflow_ids: Sequence[str] | None = None,
+    status: OneOrMany = None,
+    start_time: str | None = None,
+    end_time: str | None = None,
+    name: OneOrMany = None,
+    app_version: OneOrMany = None,
+    forked_from: OneOrMany = None,
+    user: OneOrMany = None,
+    parent_workflow_id: OneOrMany = None,
+    queue_name: OneOrMany = None,
+    limit: int | None = None,
+    offset: int | None = None,
+    sort_desc: bool = False,
+    workflow_id_prefix: OneOrMany = None,
+    load_input: bool = True,
+    load_output: bool = True,
+    executor_id: OneOrMany = None,
+    application_name: OneOrMany = None,
+) -> Operation[list[WorkflowStatus]]:
+    """List the workflows that are on a queue and not finished, oldest first.
+
+    Args:
+        status: Only those that stand so; whoever asks for finished ones gets those that were on a queue.
+
+    Everything else is as in `list_workflows`.
+    """
+    return _search(
+        engine,
+        QUEUED_LISTING_NAME,
+        times=(start_time, end_time),
+        page=(limit, offset),
+        application_name=application_name,
+        queues_only=True,
+        sort_desc=sort_desc,
+        load_input=load_input,
+        load_output=load_output,
+        workflow_ids=workflow_ids,
+        status=many(status) or UNFINISHED,
+        name=name,
+        app_version=app_version,
+        forked_from=forked_from,
+        user=user,
+        parent_workflow_id=parent_workflow_id,
+        queue_name=queue_name,
+        workflow_id_prefix=workflow_id_prefix,
+        executor_id=executor_id,
+    )
+
+
+LISTING_NAME = "DBOS.listWorkflows"
+QUEUED_LISTING_NAME = "DBOS.listQueuedWorkflows"
+UNFINISHED = Status.ENQUEUED, Status.PENDING, Status.DELAYED
+
+
+def _search(
+    engine: Engine,
+    step: str,
+    *,
+    times: tuple[str | None, str | None],
+    page: tuple[int | None, int | None],
+    application_name: OneOrMany,
+    queues_only: bool,
+    sort_desc: bool,
+    load_input: bool,
+    load_output: bool,
+    **texts: OneOrMany,
+) -> Operation[list[WorkflowStatus]]:
+    """Look for what fits; in a workflow under that step's name. `texts` are the filters that take one text or many."""
+    management.require_page(*page)
+    accepted: dict[str, Any] = {name: many(value) for name, value in texts.items()}
+    wanted = WorkflowFilter(
+        start_time_ms=epoch_ms("start_time", times[0]),
+        end_time_ms=epoch_ms("end_time", times[1]),
+        limit=page[0],
+        offset=page[1],
+        queues_only=queues_only,
         sort_desc=sort_desc,
         load_input=load_input,
         load_output=load_output,
         application_name=many(application_name) or _own(engine),
+        **accepted,
     )
-    return management.list_workflows(engine, wanted)
+    return management.list_workflows(engine, wanted, step)
 
 
 def _own(engine: Engine) -> tuple[str | None, ...] | None:

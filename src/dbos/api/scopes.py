@@ -14,6 +14,7 @@ from typing import Any, Self
 
 from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
+from dbos.model.placement import DuplicationPolicy, Placement
 from dbos.runtime.context import Identity, current_identity, enter_identity
 from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.requests import RequestedId, Requests, ReusePolicy, current_requests, enter_requests
@@ -47,17 +48,20 @@ class SetWorkflowID(_RequestScope):
     """
 
     def __init__(self, wfid: str, *, workflow_id_reuse_policy: ReusePolicy | None = None) -> None:
-        validate_workflow_id(wfid)
-        if workflow_id_reuse_policy not in (None, "return-existing", "reject"):
-            raise DBOSException(
-                f"Unknown workflow_id_reuse_policy {workflow_id_reuse_policy!r}: use 'return-existing' or 'reject'"
-            )
-        self._id = wfid, workflow_id_reuse_policy
+        self._id = request_id(wfid, workflow_id_reuse_policy)
         super().__init__()
 
     def __enter__(self) -> Self:
-        self._changes = {"identity": RequestedId(*self._id)}
+        self._changes = {"identity": replace(self._id)}  # each block has an id to give away
         return super().__enter__()
+
+
+def request_id(workflow_id: str, policy: ReusePolicy | None) -> RequestedId:
+    """An id for one workflow. Raises DBOSException for one that cannot be stored, and for an unknown policy."""
+    validate_workflow_id(workflow_id)
+    if policy not in (None, "return-existing", "reject"):
+        raise DBOSException(f"Unknown workflow_id_reuse_policy {policy!r}: use 'return-existing' or 'reject'")
+    return RequestedId(workflow_id, policy)
 
 
 class SetWorkflowTimeout(_RequestScope):
@@ -71,16 +75,21 @@ class SetWorkflowTimeout(_RequestScope):
     """
 
     def __init__(self, workflow_timeout_sec: float | None) -> None:
-        if workflow_timeout_sec is not None:
-            number = isinstance(workflow_timeout_sec, (int, float)) and not isinstance(workflow_timeout_sec, bool)
-            if not number or not isfinite(workflow_timeout_sec) or workflow_timeout_sec < 0:
-                raise DBOSException(f"Invalid workflow timeout {workflow_timeout_sec}. Timeouts must be positive.")
-            if workflow_timeout_sec > MAX_TIMEOUT_SECONDS:
-                raise DBOSException(f"Invalid workflow timeout {workflow_timeout_sec}. The longest is 100 years.")
-        super().__init__(timeout_seconds=workflow_timeout_sec)
+        super().__init__(timeout_seconds=require_timeout(workflow_timeout_sec))
 
 
 MAX_TIMEOUT_SECONDS = 100 * 366 * 86_400
+
+
+def require_timeout(seconds: float | None) -> float | None:
+    """A timeout as it can be kept. Raises DBOSException."""
+    if seconds is not None:
+        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
+        if not number or not isfinite(seconds) or seconds < 0:
+            raise DBOSException(f"Invalid workflow timeout {seconds}. Timeouts must be positive.")
+        if seconds > MAX_TIMEOUT_SECONDS:
+            raise DBOSException(f"Invalid workflow timeout {seconds}. The longest is 100 years.")
+    return seconds
 
 
 class SetWorkflowAttributes(_RequestScope):
@@ -91,6 +100,55 @@ class SetWorkflowAttributes(_RequestScope):
 
     def __init__(self, attributes: dict[str, Any] | None) -> None:
         super().__init__(attributes=None if attributes is None else encode_attributes(attributes))
+
+
+class SetEnqueueOptions(AbstractContextManager["SetEnqueueOptions"]):
+    """Say how the workflows enqueued in the block take their place in the queue; inner blocks override single options.
+
+    Args:
+        deduplication_id: Only one unfinished workflow of a queue may have it; the next raises
+            DBOSQueueDeduplicatedError. Not on partitioned queues.
+        priority: From 1, the first, to 2147483647; workflows without one come before all.
+        app_version: The application version that shall run them; by default the current one.
+        queue_partition_key: The partition of a partitioned queue.
+        delay_seconds: They wait at least so long before they may run.
+        duplication_policy: What becomes of a second one under a deduplication id: "reject" (the default), or
+            "return-existing" to get the handle of the first.
+
+    Direct calls ignore all of it; `DBOS.start_workflow` takes the version, and refuses what only a queue can do.
+    Raises DBOSException for values that no queue can take.
+    """
+
+    def __init__(
+        self,
+        *,
+        deduplication_id: str | None = None,
+        priority: int | None = None,
+        app_version: str | None = None,
+        queue_partition_key: str | None = None,
+        delay_seconds: float | None = None,
+        duplication_policy: DuplicationPolicy | None = None,
+    ) -> None:
+        given = {
+            "deduplication_id": deduplication_id,
+            "duplication_policy": duplication_policy,
+            "priority": priority,
+            "app_version": app_version,
+            "queue_partition_key": queue_partition_key,
+            "delay_seconds": delay_seconds,
+        }
+        self._changes: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
+        Placement(**self._changes)  # what is wrong is said here
+        self._before: Requests | None = None
+
+    def __enter__(self) -> Self:
+        self._before = before = current_requests()
+        enter_requests(replace(before, placement=replace(before.placement, **self._changes)))
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            enter_requests(self._before)
 
 
 class SetShardKey:

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from dbos.error import DBOSException
 from dbos.model.ids import Uuid7Sequence
+from dbos.model.queue import QueueSpec
 from dbos.model.serialization import Serialization
 from dbos.model.workflow import Status
 from dbos.runtime.clock import DatabaseClock, wall_ms
@@ -44,6 +45,9 @@ class Engine:
         self.waiters = Waiters()
         self.closed = False
         self._readers = ThreadHost("dbos-reader", READERS)
+        self.application_version: str | None = None  # what runs here; nothing does
+        self.application_id = ""
+        self.known_queues: dict[str, QueueSpec] = {}  # of the database, as this process saw them last
         self._starts = itertools.count(1)
         # Ids grow, so that inserting into a large table stays cheap. Seeded by the system, once: asking it costs 10 us.
         self.new_id = Uuid7Sequence(wall_ms, random.Random(os.urandom(32)).getrandbits, threading.Lock()).next
@@ -84,7 +88,16 @@ class Engine:
         self._readers.submit(work)
         return future
 
+    def announce_enqueued(self, queue_name: str) -> None:
+        """Something new waits in a queue: whoever dispatches looks, here at once and in other processes soon."""
+        self.waiters.wake("service", "dispatcher")
+        self.store.hints.publish("enqueued", (queue_name,))
+
     # ------------------------------------------------------------ what runs here: nothing
+
+    def declared_queue(self, name: str) -> QueueSpec | None:
+        """A queue that is declared in the code of this process."""
+        return None
 
     def active(self) -> Mapping[str, Attempt]:
         """The attempts that run in this process, by workflow."""

@@ -10,6 +10,7 @@ import threading
 import time
 from typing import Any
 
+from dbos.model.queue import QueueSpec
 from dbos.model.serialization import Serialization
 from dbos.model.workflow import Status
 from dbos.runtime.context import Attempt
@@ -37,6 +38,7 @@ class Executor(Engine):
         super().__init__(store, codec, owner.instance, owner.application_name)
         self.registry = registry
         self.owner = owner
+        self.application_version = owner.application_version
         self.application_id = application_id
         self.threads = ThreadHost("dbos-worker", max_threads)
         self.loop = LoopHost()
@@ -87,6 +89,9 @@ class Executor(Engine):
             if attempt.loop is not None and attempt.loop.is_closed():
                 self._tasks = {task for task in self._tasks if task.get_loop() is not attempt.loop}
                 self.end(attempt)
+
+    def declared_queue(self, name: str) -> QueueSpec | None:
+        return self.registry.queues.get(name)
 
     def attempt_of(self, workflow_id: str) -> Attempt | None:
         return self._active.get(workflow_id)

@@ -81,6 +81,17 @@ class Function:
 
 
 @dataclass(frozen=True, slots=True)
+class Names:
+    """A workflow function by what it is called, whether or not it is known here."""
+
+    workflow: str
+    class_name: str | None = None
+    config_name: str | None = None
+    application: str | None = None  # whose executors run it; None: the one that asks
+    serialization_type: WorkflowSerializationFormat = WorkflowSerializationFormat.DEFAULT
+
+
+@dataclass(frozen=True, slots=True)
 class Target:
     """A function together with the class or instance it is called on."""
 
@@ -91,6 +102,15 @@ class Target:
     @property
     def class_name(self) -> str | None:
         return self.function.class_name
+
+    @property
+    def names(self) -> Names:
+        """What is stored of it, and how its arguments are."""
+        function = self.function
+        kind = (
+            WorkflowSerializationFormat.DEFAULT if function.workflow is None else function.workflow.serialization_type
+        )
+        return Names(function.workflow_name, self.class_name, self.config_name, None, kind)
 
     def bind(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments as the plain function takes them."""

@@ -1,5 +1,6 @@
-"""What the caller asks of the workflows it starts: id, timeout, attributes. Set by the context managers of the api
-(scopes.py), read when a workflow starts, never passed on to what that workflow starts itself.
+"""What the caller asks of the workflows it starts: id, timeout, attributes, place in a queue.
+
+Set by the context managers of the api (scopes.py), read when a workflow starts, never passed on to what it starts.
 """
 
 from __future__ import annotations
@@ -9,6 +10,9 @@ from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Literal
+
+from dbos.model.placement import NO_PLACEMENT, Placement
+from dbos.runtime.context import Identity
 
 ReusePolicy = Literal["return-existing", "reject"]
 
@@ -41,6 +45,8 @@ class Requests:
     identity: RequestedId | None = None
     timeout_seconds: float | Inherit | None = INHERIT
     attributes: str | None = None  # JSON object
+    placement: Placement = NO_PLACEMENT
+    on_behalf_of: Identity | None = None  # None: whoever the caller acts for
 
 
 NOTHING = Requests()

@@ -82,4 +82,14 @@ class UpdateAttributes(NamedTuple):
     guard_epoch: int | None
 
 
-Record = StartWorkflow | Checkpoint | FinishWorkflow | UpdateAttributes
+class SetDelay(NamedTuple):
+    """When a DELAYED workflow may run. Result: a row if it is DELAYED and the guard holds."""
+
+    workflow_id: str
+    delay_ms: int | None  # from the database's now
+    until_ms: int | None  # absolute; one of the two is given
+    guard_workflow_id: str | None
+    guard_epoch: int | None
+
+
+Record = StartWorkflow | Checkpoint | FinishWorkflow | UpdateAttributes | SetDelay

@@ -16,9 +16,9 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, get_args, get_type_hints
 
-from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
+from dbos.store.records import Checkpoint, FinishWorkflow, Record, SetDelay, StartWorkflow, UpdateAttributes
 
-KINDS: tuple[type[Record], ...] = (Checkpoint, StartWorkflow, UpdateAttributes, FinishWorkflow)
+KINDS: tuple[type[Record], ...] = (Checkpoint, StartWorkflow, UpdateAttributes, SetDelay, FinishWorkflow)
 """The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
 of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict."""
 

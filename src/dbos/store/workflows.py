@@ -65,6 +65,11 @@ class Workflows:
         """(workflow id, does it exist) of those workflows that are finished, gone, or not there yet."""
         return [(row[0], bool(row[1])) for row in self._pool.read("ended", ids=json.dumps(ids))] if ids else []
 
+    def deduplicated(self, queue_name: str, deduplication_id: str) -> str | None:
+        """The unfinished workflow that holds a deduplication id in a queue."""
+        rows = self._pool.read("deduplicated", queue_name=queue_name, deduplication_id=deduplication_id)
+        return rows[0][0] if rows else None
+
     def children(self, ids: Sequence[str]) -> list[str]:
         """Everything these workflows started, directly or through others."""
         return [row[0] for row in self._pool.read("children", ids=json.dumps(ids))] if ids else []

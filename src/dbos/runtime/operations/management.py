@@ -59,9 +59,9 @@ def require_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus
     return status
 
 
-def list_workflows(engine: Engine, wanted: WorkflowFilter) -> Operation[list[WorkflowStatus]]:
-    """The workflows that fit a filter."""
-    rows = yield from as_step("DBOS.listWorkflows", _rows(engine, wanted))
+def list_workflows(engine: Engine, wanted: WorkflowFilter, step: str) -> Operation[list[WorkflowStatus]]:
+    """The workflows that fit a filter; in a workflow recorded under that step's name."""
+    rows = yield from as_step(step, _rows(engine, wanted))
     return [present(engine, _restored(WorkflowRow, row)) for row in rows]
 
 

@@ -20,20 +20,21 @@ from dbos.error import DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
-from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow, UpdateAttributes
+from dbos.store.records import Checkpoint, FinishWorkflow, Record, SetDelay, StartWorkflow, UpdateAttributes
 from dbos.store.statements import Statement, Statements, columns_of
 
 REPLY_TIMEOUT_SECONDS = 60.0  # a reply that takes longer counts as a lost connection; keepalives find dead peers sooner
 
 _ARRAYS = {
     kind: [text_array if column is str else number_array for column in columns_of(kind).values()]
-    for kind in (Checkpoint, StartWorkflow, UpdateAttributes, FinishWorkflow)
+    for kind in (Checkpoint, StartWorkflow, UpdateAttributes, SetDelay, FinishWorkflow)
 }
 # What `returning` says about a written row is what identifies its record: the fields at these places.
 _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     Checkpoint: (0, 1, 2),  # workflow_id, epoch, step_id
     StartWorkflow: (1,),  # token
     UpdateAttributes: (0,),  # workflow_id
+    SetDelay: (0,),  # workflow_id
     FinishWorkflow: (0, 1),  # workflow_id, epoch
 }
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)

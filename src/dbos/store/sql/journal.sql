@@ -72,6 +72,20 @@ where workflow_status.workflow_uuid = i.workflow_id and (
 )
 {returning_key:workflow_status.workflow_uuid};
 
+-- name: SetDelay
+-- When a delayed workflow may run. The sum keeps the plan off the index of everything delayed: see schema.sql.
+update {schema}.workflow_status
+set delay_until_epoch_ms = coalesce(i.until_ms, {now_ms} + i.delay_ms), updated_at = {now_ms}
+from {input} as i
+where workflow_status.workflow_uuid = i.workflow_id and workflow_status.status || '' = 'DELAYED' and (
+    i.guard_workflow_id is null or exists (
+        select 1 from {schema}.workflow_status as g
+        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
+        {lock}
+    )
+)
+{returning_key:workflow_status.workflow_uuid};
+
 -- name: FinishWorkflow
 -- The outcome of a workflow, once, by the attempt that owns it. Its deduplication slot is free from here on.
 update {schema}.workflow_status

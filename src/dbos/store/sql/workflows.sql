@@ -48,6 +48,11 @@ from ({each:ids}) as e
 left join {schema}.workflow_status as w on w.workflow_uuid = e.value
 where w.workflow_uuid is null or w.completed_at is not null;
 
+-- name: deduplicated
+-- Who holds a deduplication id in a queue. Finished workflows hold none.
+select workflow_uuid from {schema}.workflow_status
+where queue_name = :queue_name and deduplication_id = :deduplication_id;
+
 -- name: children
 -- Everything these workflows started, directly or not.
 with recursive descendants (id) as (

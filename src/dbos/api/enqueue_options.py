@@ -1,0 +1,104 @@
+"""`EnqueueOptions`: everything about a workflow to be enqueued in one dictionary, its function named and not passed."""
+
+from __future__ import annotations
+
+from typing import Any, Required, TypedDict
+
+from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout
+from dbos.error import DBOSException, DBOSMissingOptionError
+from dbos.model.placement import DuplicationPolicy, Placement
+from dbos.model.queue import require_unreserved
+from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.runtime.operations.management import encode_attributes, require_storable
+from dbos.runtime.registry import Names
+from dbos.runtime.requests import Requests, ReusePolicy, current_requests
+
+
+class EnqueueOptions(TypedDict, total=False):
+    """What to enqueue, where and how. Only the names of the workflow and of the queue are required.
+
+    A workflow without `app_version` is run by the latest version of the application. `max_recovery_attempts` is
+    accepted for older programs and has no effect: it belongs to the function.
+    """
+
+    workflow_name: Required[str]
+    queue_name: Required[str]
+    workflow_id: str
+    workflow_id_reuse_policy: ReusePolicy
+    class_name: str
+    instance_name: str
+    application_name: str | None
+    app_version: str
+    workflow_timeout: float
+    delay_seconds: float
+    deduplication_id: str
+    duplication_policy: DuplicationPolicy
+    priority: int
+    queue_partition_key: str
+    authenticated_user: str
+    authenticated_roles: list[str]
+    serialization_type: WorkflowSerializationFormat
+    attributes: dict[str, Any]
+    max_recovery_attempts: int
+    otel_context: Any
+    shard_key: str
+
+
+REQUIRED = "workflow_name", "queue_name"
+PLACEMENT = "deduplication_id", "duplication_policy", "priority", "app_version", "queue_partition_key", "delay_seconds"
+
+
+def read_options(options: EnqueueOptions) -> tuple[str, Names, Requests]:
+    """Queue, function and requests of some options.
+
+    The place in the queue is as they say, and nothing else; what they leave open besides is as the context asks.
+
+    Raises DBOSMissingOptionError, a KeyError too, and DBOSException for unknown options and impossible values.
+    """
+    if not isinstance(options, dict):
+        raise DBOSException(f"Enqueue options must be a dict, not {options!r}")
+    for required in REQUIRED:
+        if options.get(required) is None:
+            raise DBOSMissingOptionError(required)
+    unknown = sorted(map(str, set(options) - set(EnqueueOptions.__annotations__)))
+    if unknown:
+        raise DBOSException(f"Unknown enqueue options {unknown}; there are {sorted(EnqueueOptions.__annotations__)}")
+    refuse_shard_key(options.get("shard_key"))
+    return require_queue_name(options["queue_name"]), _names(options), _requests(options)
+
+
+def require_queue_name(name: str) -> str:
+    """The name of a queue of the user's. Raises DBOSException."""
+    try:
+        return require_unreserved(name)
+    except ValueError as refusal:
+        raise DBOSException(str(refusal)) from None
+
+
+def _names(options: EnqueueOptions) -> Names:
+    names = [options.get(key) for key in ("workflow_name", "class_name", "instance_name", "application_name")]
+    for name in names:
+        if name is not None and (not isinstance(name, str) or not name):
+            raise DBOSException(f"A name in enqueue options must be a non-empty string, not {name!r}")
+    require_storable([str(name) for name in names if name is not None])
+    kind = options.get("serialization_type") or WorkflowSerializationFormat.DEFAULT
+    if kind is WorkflowSerializationFormat.PORTABLE:
+        raise DBOSException("The portable serialization format is not available yet; leave serialization_type out")
+    return Names(names[0], names[1], names[2], names[3], kind)  # type: ignore[arg-type]
+
+
+def _requests(options: EnqueueOptions) -> Requests:
+    asked = current_requests()
+    user, roles = options.get("authenticated_user"), options.get("authenticated_roles")
+    workflow_id, policy = options.get("workflow_id"), options.get("workflow_id_reuse_policy")
+    attributes = options.get("attributes")
+    timeout = asked.timeout_seconds
+    if "workflow_timeout" in options:
+        timeout = require_timeout(options["workflow_timeout"])
+    return Requests(
+        identity=asked.identity if workflow_id is None else request_id(workflow_id, policy),
+        timeout_seconds=timeout,
+        attributes=asked.attributes if attributes is None else encode_attributes(attributes),
+        placement=Placement(**{key: options.get(key) for key in PLACEMENT}),  # type: ignore[arg-type]
+        on_behalf_of=None if user is None and roles is None else make_identity(user, roles),
+    )

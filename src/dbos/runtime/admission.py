@@ -1,0 +1,265 @@
+"""How a new workflow comes into being: its id, its row, the step of the parent that records it.
+
+Shared by what starts and what enqueues workflows. An id is an idempotency key: asking for it again attaches to the
+workflow that is there. A child's row and the step that records it in the parent become durable only while the parent's
+attempt still owns its workflow. Why a row was refused is asked afterwards; a row that is taken costs no question.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from dbos.error import (
+    DBOSConflictingWorkflowError,
+    DBOSException,
+    DBOSQueueDeduplicatedError,
+    DBOSWorkflowIDInUseError,
+)
+from dbos.model.ids import child_id, validate_workflow_id
+from dbos.model.placement import NO_PLACEMENT
+from dbos.model.workflow import Status, WorkflowRow
+from dbos.runtime.clock import wall_ms
+from dbos.runtime.context import Attempt, current_attempt, current_identity, current_step
+from dbos.runtime.engine import Engine
+from dbos.runtime.operation import Ask, Commit, Operation, Outcome
+from dbos.runtime.registry import Names
+from dbos.runtime.requests import Inherit, Requests
+from dbos.runtime.step import encode, record
+from dbos.store.executors import Owner
+from dbos.store.records import Checkpoint, StartWorkflow
+
+logger = logging.getLogger("dbos")
+
+REFUSALS = (DBOSConflictingWorkflowError, DBOSWorkflowIDInUseError, DBOSQueueDeduplicatedError)
+"""What a workflow that asks for another one may be answered; recorded, so that a replay is answered the same."""
+
+
+@dataclass(frozen=True, slots=True)
+class Started:
+    """A workflow that exists now. `attempt` is set if this call created it and may run it."""
+
+    workflow_id: str
+    attempt: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ticket:
+    """By which a new row is known: its id, the token of this call, and the workflow that asks for it."""
+
+    workflow_id: str
+    token: str
+    parent: Attempt | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A workflow that exists now. `row` is set if this call wrote it and nobody has taken it up since."""
+
+    workflow_id: str
+    row: StartWorkflow | None = None
+    deadline_ms: int | None = None
+
+
+MakeRow = Callable[[Ticket], StartWorkflow]
+"""Checks the request and makes the row; called once its id is known, and not at all in a replay."""
+
+
+def admit(
+    engine: Engine, what: str, names: Names, asked: Requests, make_row: MakeRow, step_id: int | None = None
+) -> Operation[Admitted]:
+    """Make a workflow row durable, unless its id (or its place in a queue) is taken.
+
+    `step_id` is the number of this step in the parent, if it was drawn before. A workflow of another application in
+    this process is nobody's parent here. Raises DBOSException inside a step, and the `REFUSALS`.
+    """
+    parent = current_attempt()
+    if parent is None or parent.engine is not engine:
+        workflow_id, policy = _take_id(asked)
+        row = make_row(Ticket(workflow_id or engine.new_id(), engine.new_token()))
+        return (yield from _write(engine, None, row, asked, policy))
+    if current_step() is not None:
+        raise DBOSException(
+            f"Cannot {what} workflow {names.workflow} from within a step "
+            f"(of workflow {parent.name}): {what} it from the body of a workflow"
+        )
+    if step_id is None:
+        step_id = parent.next_step_id()
+    return (yield from _admit_child(engine, parent, step_id, names, asked, make_row))
+
+
+def _admit_child(
+    engine: Engine, parent: Attempt, step_id: int, names: Names, asked: Requests, make_row: MakeRow
+) -> Operation[Admitted]:
+    """Admit a child in one commit with the step that records it.
+
+    Where it may turn out to be another workflow, under an id of the user's or beside a deduplication id, the row comes
+    first, because what becomes of it is what the step records. The row's token names the step: a replay after a crash
+    between the two commits knows its own child.
+    """
+    name = names.workflow
+    workflow_id, policy = _take_id(asked)
+    recorded = parent.recorded(step_id, name)
+    if recorded is not None:
+        if recorded.error is not None:
+            raise engine.codec.decode_error(recorded.error, recorded.serialization)
+        return Admitted(recorded.child_workflow_id or "")
+    if parent.must_verify():
+        yield from parent.verify()
+    ticket = Ticket(workflow_id or child_id(parent.workflow_id, step_id), f"{parent.workflow_id}:{step_id}", parent)
+    row = make_row(ticket)
+    now_ms = wall_ms()
+
+    def step(child: str) -> Checkpoint:
+        return Checkpoint(parent.workflow_id, parent.epoch, step_id, name, None, None, None, child, now_ms, now_ms)
+
+    if workflow_id is None and row.deduplication_id is None:
+        (created,) = yield from record(parent, step(row.workflow_id), row)
+        if created is not None:
+            return Admitted(row.workflow_id, row, created[0])
+        return (yield from _attach(engine, row, asked, policy)) or (
+            yield from _write(engine, parent, row, asked, policy)
+        )
+    try:
+        admitted = yield from _write(engine, parent, row, asked, policy)
+    except REFUSALS as refusal:
+        yield from record(parent, encode(parent, step_id, name, Outcome(error=refusal), now_ms))
+        raise
+    yield from record(parent, step(admitted.workflow_id))
+    return admitted
+
+
+def _write(
+    engine: Engine, parent: Attempt | None, row: StartWorkflow, asked: Requests, policy: str | None
+) -> Operation[Admitted]:
+    """Write the row, or find whoever is in its way; if he has gone meanwhile, there is room again."""
+    while True:
+        (created,) = yield Commit(row)
+        if created is not None:
+            return Admitted(row.workflow_id, row, created[0])
+        if parent is not None:
+            yield from parent.verify()  # it may have been the parent's guard that refused
+        found = yield from _attach(engine, row, asked, policy)
+        if found is not None:
+            return found
+
+
+def _attach(engine: Engine, row: StartWorkflow, asked: Requests, policy: str | None) -> Operation[Admitted | None]:
+    """The workflow that made the database refuse a row: the one of its id, else that of its deduplication id."""
+    there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
+    if there is not None:
+        if there.owner_xid == row.token:
+            return _own(engine, row, there)
+        _require_same(there, row)
+        if policy == "reject":
+            raise DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
+        return Admitted(row.workflow_id)
+    if row.queue_name is None or row.deduplication_id is None:
+        return None
+    holder: str | None = yield Ask(engine.store.workflows.deduplicated, row.queue_name, row.deduplication_id)
+    if holder is None:
+        return None
+    if not asked.placement.returns_existing:
+        raise DBOSQueueDeduplicatedError(row.workflow_id, row.queue_name, row.deduplication_id)
+    return Admitted(holder)
+
+
+def _own(engine: Engine, row: StartWorkflow, there: WorkflowRow) -> Admitted:
+    """Our own row, whose reply was lost. Others may have taken it up since; then it is theirs to run.
+
+    So it is if an earlier attempt of the parent wrote it: what that one started runs elsewhere, or is to be adopted.
+    """
+    untouched = there.status == row.status and there.epoch == (1 if row.status == Status.PENDING else 0)
+    mine = there.executor_instance == row.executor_instance
+    if untouched and mine and engine.attempt_of(row.workflow_id) is None:
+        return Admitted(row.workflow_id, row, there.workflow_deadline_epoch_ms)
+    return Admitted(row.workflow_id)
+
+
+def _take_id(asked: Requests) -> tuple[str | None, str | None]:
+    """The id that was asked for, if it is still free for this start, and what to do if it exists."""
+    wanted = asked.identity
+    if wanted is None:
+        return None, None
+    if not wanted.take():
+        logger.warning(
+            "SetWorkflowID(%r) was used by an earlier workflow of its block; this one gets an id of its own",
+            wanted.workflow_id,
+        )
+        return None, None
+    validate_workflow_id(wanted.workflow_id)
+    return wanted.workflow_id, wanted.policy
+
+
+def new_row(
+    engine: Engine,
+    ticket: Ticket,
+    names: Names,
+    inputs: tuple[str, str],
+    asked: Requests,
+    app_version: str | None,
+    *,
+    owner: Owner | None = None,
+    queue_name: str | None = None,
+) -> StartWorkflow:
+    """The row of a workflow that its owner runs at once, or that waits in a queue. `inputs` are encoded, with codec."""
+    identity = asked.on_behalf_of or current_identity()
+    timeout_ms, deadline_ms = _time_limits(asked.timeout_seconds, ticket.parent)
+    placement = asked.placement
+    if queue_name is None:
+        status, placement = Status.PENDING, NO_PLACEMENT
+    else:
+        status = Status.ENQUEUED if placement.delay_ms is None else Status.DELAYED
+    return StartWorkflow(
+        workflow_id=ticket.workflow_id,
+        token=ticket.token,
+        status=status,
+        name=names.workflow,
+        class_name=names.class_name,
+        config_name=names.config_name,
+        inputs=inputs[0],
+        serialization=inputs[1],
+        application_name=names.application or engine.application_name,
+        application_version=app_version,
+        application_id=engine.application_id,
+        executor_id=None if owner is None else owner.executor_id,
+        executor_instance=None if owner is None else owner.instance,
+        authenticated_user=identity.user,
+        assumed_role=identity.assumed_role,
+        authenticated_roles=None if identity.roles is None else json.dumps(identity.roles),
+        queue_name=queue_name,
+        timeout_ms=timeout_ms,
+        deadline_ms=deadline_ms,
+        delay_ms=placement.delay_ms,
+        deduplication_id=placement.deduplication_id,
+        priority=placement.priority or 0,
+        queue_partition_key=placement.queue_partition_key,
+        parent_workflow_id=None if ticket.parent is None else ticket.parent.workflow_id,
+        attributes=asked.attributes,
+        guard_workflow_id=None if ticket.parent is None else ticket.parent.workflow_id,
+        guard_epoch=None if ticket.parent is None else ticket.parent.epoch,
+    )
+
+
+def _time_limits(asked: float | Inherit | None, parent: Attempt | None) -> tuple[int | None, int | None]:
+    """(own timeout, inherited deadline), in milliseconds."""
+    if isinstance(asked, Inherit):
+        return None, None if parent is None else parent.deadline_ms
+    return (None if asked is None else int(asked * 1000)), None
+
+
+def _require_same(there: WorkflowRow, row: StartWorkflow) -> None:
+    """Raises DBOSConflictingWorkflowError if the id belongs to another function, class or instance."""
+    pairs = (
+        ("function name", there.name, row.name),
+        ("class name", there.class_name, row.class_name),
+        ("config name", there.config_name, row.config_name),
+    )
+    for what, stored, wanted in pairs:
+        if stored != wanted:
+            raise DBOSConflictingWorkflowError(
+                there.workflow_uuid,
+                f"Workflow already exists with a different {what}: {stored}, but the provided {what} is: {wanted}",
+            )
