@@ -18,7 +18,19 @@ from typing import cast
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
-from dbos.store.records import Checkpoint, FinishWorkflow, Record, SetDelay, StartWorkflow, UpdateAttributes
+from dbos.store.records import (
+    Checkpoint,
+    CheckpointSend,
+    FinishWorkflow,
+    KeepEvent,
+    ReceiveMessage,
+    Record,
+    SendMessage,
+    SetDelay,
+    SetEvent,
+    StartWorkflow,
+    UpdateAttributes,
+)
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
@@ -257,7 +269,9 @@ def _weigh(records: Sequence[Record]) -> int:
                 payloads = (inputs, None)
             case UpdateAttributes(attributes=attributes):
                 payloads = (attributes, None)
-            case SetDelay():
+            case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text):
+                payloads = (text, None)
+            case SetDelay() | CheckpointSend() | ReceiveMessage():
                 payloads = (None, None)
         for payload in payloads:
             if payload is not None:

@@ -92,4 +92,87 @@ class SetDelay(NamedTuple):
     guard_epoch: int | None
 
 
-Record = StartWorkflow | Checkpoint | FinishWorkflow | UpdateAttributes | SetDelay
+class SendMessage(NamedTuple):
+    """A message for a workflow. Result: a row if it was written.
+
+    None if the destination does not exist, has got a message of this id before, or the guard (if any) no longer holds:
+    ask the store which.
+    """
+
+    destination: str
+    message_id: str  # the idempotency key, or an id of ours
+    topic: str  # "" where there is none
+    message: str
+    serialization: str  # codec of `message`
+    guard_workflow_id: str | None  # the attempt that sends it, when a workflow does
+    guard_epoch: int | None
+
+
+class CheckpointSend(NamedTuple):
+    """The step that sent a message, in one commit with it. Result: a row if written.
+
+    None if fenced or already recorded, as for a checkpoint, and if the message is not there.
+    """
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    name: str
+    output: str
+    serialization: str
+    started_at_ms: int
+    completed_at_ms: int
+    destination: str
+    message_id: str
+
+
+class ReceiveMessage(NamedTuple):
+    """The oldest message of a topic that nobody has received becomes the outcome of a step.
+
+    Result: `(message, serialization)`, the same again if this attempt has recorded the step before; None if no message
+    waits, or the attempt is fenced.
+    """
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    name: str
+    topic: str
+    started_at_ms: int
+    completed_at_ms: int
+
+
+class SetEvent(NamedTuple):
+    """The value of an event from now on. Result: a row if written, None if fenced."""
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    key: str
+    value: str
+    serialization: str  # codec of `value`
+
+
+class KeepEvent(NamedTuple):
+    """The same for the history of events, in one commit with it: what the event was as of this step."""
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    key: str
+    value: str
+    serialization: str
+
+
+Record = (
+    StartWorkflow
+    | Checkpoint
+    | FinishWorkflow
+    | UpdateAttributes
+    | SetDelay
+    | SendMessage
+    | CheckpointSend
+    | ReceiveMessage
+    | SetEvent
+    | KeepEvent
+)

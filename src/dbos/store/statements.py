@@ -16,11 +16,35 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, get_args, get_type_hints
 
-from dbos.store.records import Checkpoint, FinishWorkflow, Record, SetDelay, StartWorkflow, UpdateAttributes
+from dbos.store.records import (
+    Checkpoint,
+    CheckpointSend,
+    FinishWorkflow,
+    KeepEvent,
+    ReceiveMessage,
+    Record,
+    SendMessage,
+    SetDelay,
+    SetEvent,
+    StartWorkflow,
+    UpdateAttributes,
+)
 
-KINDS: tuple[type[Record], ...] = (Checkpoint, StartWorkflow, UpdateAttributes, SetDelay, FinishWorkflow)
+KINDS: tuple[type[Record], ...] = (
+    Checkpoint,
+    StartWorkflow,
+    UpdateAttributes,
+    SetDelay,
+    SendMessage,
+    CheckpointSend,
+    ReceiveMessage,
+    SetEvent,
+    KeepEvent,
+    FinishWorkflow,
+)
 """The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
-of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict."""
+of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes before the step that
+sent it, and before whoever receives."""
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")

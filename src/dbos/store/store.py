@@ -16,8 +16,10 @@ from typing import Self
 from dbos.error import DBOSInitializationError
 from dbos.model.database_url import dialect_of
 from dbos.store.database import Database, StoreSettings
+from dbos.store.events import Events
 from dbos.store.executors import Executors
 from dbos.store.journal import Journal
+from dbos.store.messages import Messages
 from dbos.store.pool import Pool
 from dbos.store.queues import Queues
 from dbos.store.steps import Steps
@@ -46,6 +48,8 @@ class Store:
         self._closed = False
         self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
         self.steps = Steps(self._pool)
+        self.messages = Messages(self._pool)
+        self.events = Events(self._pool)
         self.executors = Executors(self._pool)
         self.queues = Queues(self._pool)
         self.versions = Versions(self._pool)

@@ -77,6 +77,7 @@ class _Vocabulary:
             "schema_text": "'" + schema.replace("'", "''") + "'",
             "json": "jsonb",
             "lock": "for no key update",
+            "lock_existence": "for key share",
             "lock_rows": "for no key update of w",
             "lock_free_rows": "for no key update of w skip locked",
             "lock_definition": "for no key update",
@@ -89,6 +90,8 @@ class _Vocabulary:
 
     phrases: Mapping[str, Callable[[str], str]] = {
         "each": "select value from json_array_elements_text(cast(:{} as json))".format,
+        "item": lambda argument: "(cast({} as json) ->> {})".format(*argument.split(", ")),  # of a JSON list in a text
+        "not_consumed": "not {}.consumed".format,
         "returning_key": "returning {}".format,  # tells which records of a batch were written
     }
 

@@ -25,6 +25,9 @@ MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creati
 
 TABLES = (
     "operation_outputs",
+    "notifications",
+    "workflow_events",
+    "workflow_events_history",
     "workflow_status",
     "executors",
     "queues",

@@ -147,3 +147,39 @@ create table {schema}.application_versions (
 );
 
 create unique index application_version_name on {schema}.application_versions (application_name, version_name);
+
+create table {schema}.notifications (
+    destination_uuid text collate "C" not null,
+    message_uuid text collate "C" not null, -- the idempotency key, or an id of ours: it arrives once per destination
+    sequence bigint generated always as identity, -- order of receiving: never a clock
+    topic text collate "C" not null, -- "" where there is none
+    message text not null,
+    serialization text, -- codec of message
+    created_at_epoch_ms bigint not null,
+    consumed boolean not null default false,
+    consumed_by_function_id integer, -- the step that received it
+    primary key (destination_uuid, message_uuid)
+);
+-- Only messages that nobody has received yet are indexed by topic.
+create index notification_waiting on {schema}.notifications (destination_uuid, topic, sequence) where not consumed;
+
+create table {schema}.workflow_events (
+    workflow_uuid text collate "C" not null,
+    key text collate "C" not null,
+    value text not null,
+    serialization text, -- codec of value
+    primary key (workflow_uuid, key)
+);
+
+-- What every step set, so that a fork can begin with the values as of a step.
+create table {schema}.workflow_events_history (
+    workflow_uuid text collate "C" not null,
+    function_id integer not null, -- the step that set it
+    key text collate "C" not null,
+    value text not null,
+    serialization text, -- codec of value
+    primary key (workflow_uuid, function_id, key)
+);
+
+-- Forks of a workflow, whom a message to it may reach as well.
+create index workflow_forks on {schema}.workflow_status (forked_from) where forked_from is not null;

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -20,14 +20,25 @@ from dbos.error import DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
-from dbos.store.records import Checkpoint, FinishWorkflow, Record, SetDelay, StartWorkflow, UpdateAttributes
-from dbos.store.statements import Statement, Statements, columns_of
+from dbos.store.records import (
+    Checkpoint,
+    CheckpointSend,
+    FinishWorkflow,
+    KeepEvent,
+    ReceiveMessage,
+    Record,
+    SendMessage,
+    SetDelay,
+    SetEvent,
+    StartWorkflow,
+    UpdateAttributes,
+)
+from dbos.store.statements import KINDS, Statement, Statements, columns_of
 
 REPLY_TIMEOUT_SECONDS = 60.0  # a reply that takes longer counts as a lost connection; keepalives find dead peers sooner
 
 _ARRAYS = {
-    kind: [text_array if column is str else number_array for column in columns_of(kind).values()]
-    for kind in (Checkpoint, StartWorkflow, UpdateAttributes, SetDelay, FinishWorkflow)
+    kind: [text_array if column is str else number_array for column in columns_of(kind).values()] for kind in KINDS
 }
 # What `returning` says about a written row is what identifies its record: the fields at these places.
 _IDENTITY: dict[type[Record], tuple[int, ...]] = {
@@ -35,8 +46,14 @@ _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     StartWorkflow: (1,),  # token
     UpdateAttributes: (0,),  # workflow_id
     SetDelay: (0,),  # workflow_id
+    SendMessage: (0, 1),  # destination, message_id
+    CheckpointSend: (0, 1, 2),  # workflow_id, epoch, step_id
+    ReceiveMessage: (0, 1, 2),  # workflow_id, epoch, step_id
+    SetEvent: (0, 3),  # workflow_id, key
+    KeepEvent: (0, 3),  # workflow_id, key
     FinishWorkflow: (0, 1),  # workflow_id, epoch
 }
+_INSERTED_ONCE = (Checkpoint, StartWorkflow, SendMessage, CheckpointSend)  # a second one in a statement changes nothing
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 
@@ -59,24 +76,21 @@ class _Part:
 
     def read(self, reply: pq.abc.PGresult, results: Results) -> None:
         """Put what the reply says about each record into its place."""
-        if self.kind is StartWorkflow:
-            deadlines = {_text(reply, row, 0): _number(reply, row, 1) for row in range(reply.ntuples)}
-            for place, record in zip(self.places, self.records, strict=True):
-                if record[1] in deadlines:
-                    results[place] = (deadlines[record[1]],)
-        elif reply.ntuples == len(self.records):
+        answers = _ANSWERS.get(self.kind, ())
+        if not answers and reply.ntuples == len(self.records):
             for place in self.places:
                 results[place] = ()
-        else:
-            fields = _IDENTITY[self.kind]
-            written = {
-                tuple(_text(reply, row, column) for column in range(len(fields))) for row in range(reply.ntuples)
-            }
-            for place, record in zip(self.places, self.records, strict=True):
-                identity = tuple(str(record[field]) for field in fields)
-                if identity in written:
-                    results[place] = ()
-                    written.remove(identity)  # a second record for the same row came too late
+            return
+        fields = _IDENTITY[self.kind]
+        written = {
+            tuple(_text(reply, row, column) for column in range(len(fields))): tuple(
+                read(reply, row, column) for column, read in enumerate(answers, len(fields))
+            )
+            for row in range(reply.ntuples)
+        }
+        for place, record in zip(self.places, self.records, strict=True):
+            identity = tuple(str(record[field]) for field in fields)
+            results[place] = written.pop(identity, None)  # once: a second record for the same row came too late
 
 
 class PostgresSession:
@@ -193,10 +207,15 @@ class PostgresSession:
 
 
 def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:
-    if kind is Checkpoint or kind is StartWorkflow or len(records) == 1:
+    if kind in _INSERTED_ONCE or len(records) == 1:
         return [_Part(kind, places, records)]
     runs = without_repeats([record[0] for record in records])
     return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]
+
+
+def _text_or_none(reply: pq.abc.PGresult, row: int, column: int) -> str | None:
+    value = reply.get_value(row, column)
+    return None if value is None else value.decode()
 
 
 def _text(reply: pq.abc.PGresult, row: int, column: int) -> str:
@@ -220,3 +239,10 @@ def _error(reply: pq.abc.PGresult) -> psycopg.Error:
         return errors.lookup(state.decode())(message)
     except KeyError:
         return psycopg.DatabaseError(message)
+
+
+# What `returning` says beyond that, and how it reads.
+_ANSWERS: dict[type[Record], tuple[Callable[[pq.abc.PGresult, int, int], Any], ...]] = {
+    StartWorkflow: (_number,),  # deadline_ms
+    ReceiveMessage: (_text, _text_or_none),  # message, serialization
+}

@@ -21,7 +21,7 @@ from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings,
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints
 from dbos.store.pool import Pool
-from dbos.store.records import Record, StartWorkflow
+from dbos.store.records import ReceiveMessage, Record, StartWorkflow
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import KINDS, Statement, Statements
 
@@ -56,6 +56,7 @@ class _Vocabulary:
         "schema": "main",
         "json": "text",
         "lock": "",  # there is one writer: nothing can change between a check and its commit
+        "lock_existence": "",
         "lock_rows": "",
         "lock_free_rows": "",
         "lock_definition": "",
@@ -67,6 +68,8 @@ class _Vocabulary:
 
     phrases: Mapping[str, Callable[[str], str]] = {
         "each": "select value from json_each(:{})".format,
+        "item": lambda argument: "json_extract({}, '$[{}]')".format(*argument.split(", ")),  # of a JSON list in a text
+        "not_consumed": "{}.consumed = 0".format,
         "returning_key": lambda columns: "",  # one record per execution: counting rows is twice as fast
     }
 
@@ -84,6 +87,7 @@ class SqliteSession:
     def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path, role: Role) -> None:
         self._connection = connection
         self._journal = {kind: statements[kind.__name__].sql for kind in KINDS}
+        self._consume, self._received = statements["consume_message"].sql, statements["received_message"].sql
         self._wal = wal
         self._wal_identity = self._identify_wal()
         self._writes = role is Role.WRITER
@@ -121,7 +125,7 @@ class SqliteSession:
         self._verify_wal()
 
     def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
-        if len(records) == 1:
+        if len(records) == 1 and type(records[0]) is not ReceiveMessage:
             results = self._write(type(records[0]), records)  # a transaction of its own
             self._verify_wal()
             return results, 1
@@ -136,7 +140,18 @@ class SqliteSession:
         execute, sql = self._connection.execute, self._journal[kind]
         if kind is StartWorkflow:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
+        if kind is ReceiveMessage:
+            return [self._receive(sql, record) for record in records]
         return [() if execute(sql, record).rowcount else None for record in records]
+
+    def _receive(self, sql: str, record: Record) -> Row | None:
+        values = record._asdict()
+        rows: list[Row] = self._connection.execute(sql, record).fetchall()
+        if rows:
+            self._connection.execute(self._consume, values)
+        else:
+            rows = self._connection.execute(self._received, values).fetchall()
+        return rows[0] if rows else None
 
     def _verify_wal(self) -> None:
         """Before anyone hears of a commit: does the log we wrote to still belong to the database?

@@ -144,3 +144,39 @@ create table application_versions (
 ) strict;
 
 create unique index application_version_name on application_versions (application_name, version_name);
+
+create table notifications (
+    sequence integer primary key, -- order of receiving: never a clock
+    destination_uuid text not null,
+    message_uuid text not null, -- the idempotency key, or an id of ours: it arrives once per destination
+    topic text not null, -- "" where there is none
+    message text not null,
+    serialization text, -- codec of message
+    created_at_epoch_ms integer not null,
+    consumed integer not null default 0,
+    consumed_by_function_id integer, -- the step that received it
+    unique (destination_uuid, message_uuid)
+) strict;
+-- Only messages that nobody has received yet are indexed by topic.
+create index notification_waiting on notifications (destination_uuid, topic, sequence) where consumed = 0;
+
+create table workflow_events (
+    workflow_uuid text not null,
+    key text not null,
+    value text not null,
+    serialization text, -- codec of value
+    primary key (workflow_uuid, key)
+) strict, without rowid;
+
+-- What every step set, so that a fork can begin with the values as of a step.
+create table workflow_events_history (
+    workflow_uuid text not null,
+    function_id integer not null, -- the step that set it
+    key text not null,
+    value text not null,
+    serialization text, -- codec of value
+    primary key (workflow_uuid, function_id, key)
+) strict, without rowid;
+
+-- Forks of a workflow, whom a message to it may reach as well.
+create index workflow_forks on workflow_status (forked_from) where forked_from is not null;
