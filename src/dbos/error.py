@@ -43,6 +43,7 @@ class DBOSErrorCode(Enum):
     StepNondeterminism = 28
     SerializationError = 101
     DeserializationError = 102
+    ConcurrentReceive = 103
 
 
 _new: Callable[..., Any] = getattr(copyreg, "__newobj__")  # noqa: B009 (typeshed does not know it)
@@ -275,6 +276,21 @@ class DBOSPatchNondeterminismError(DBOSException):
         self.patch_name = patch_name
         self.details = details
         self.inputs = (workflow_id, patch_name, details)
+
+
+class DBOSConcurrentReceiveError(DBOSException):
+    """Two calls of `recv` wait for one topic of one workflow, so who gets a message would be chance."""
+
+    dbos_error_code = DBOSErrorCode.ConcurrentReceive.value
+
+    def __init__(self, workflow_id: str, topic: str | None) -> None:
+        where = "without a topic" if topic is None else f"on topic {topic!r}"
+        super().__init__(
+            f"Workflow {workflow_id} is already waiting for a message {where}. Receive one after the other, or give "
+            "each receiver a topic of its own."
+        )
+        self.workflow_id = workflow_id
+        self.topic = topic
 
 
 class DBOSStreamTimeoutError(DBOSException):

@@ -71,6 +71,7 @@ class Attempt:
         "loop",
         "name",
         "outcome",
+        "receiving",
         "revoked",
         "verified_at",
         "workflow_id",
@@ -99,6 +100,7 @@ class Attempt:
         self.loop: asyncio.AbstractEventLoop | None = None  # that carries it, if its body is a coroutine
         self.ended = False  # nothing runs here any more, whatever came of it
         self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
+        self.receiving: set[str] = set()  # topics that a call waits for a message on
         self._numbers = itertools.count(1)
 
     def next_step_id(self) -> int:

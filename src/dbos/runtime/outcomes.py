@@ -50,7 +50,7 @@ def await_outcome(
     caller = workflow_body()
     with engine.waiters.register(*_keys(caller, workflow_id)) as registration:
         while True:
-            _ensure_going(engine, caller)
+            ensure_going(engine, caller)
             if attempt is not None and attempt.outcome is not None:
                 return attempt.outcome
             local = attempt is not None and attempt.engine is engine and not attempt.ended and attempt.revoked is None
@@ -63,7 +63,7 @@ def await_outcome(
             yield Wait(registration, None if local or polling_seconds >= POLLING_SECONDS else polling_seconds)
 
 
-def _ensure_going(engine: Engine, caller: Attempt | None) -> None:
+def ensure_going(engine: Engine, caller: Attempt | None) -> None:
     """Raises what ends the calling workflow, or for plain code DBOSException, if there is no point in waiting."""
     if caller is None:
         engine.ensure_open()
@@ -103,7 +103,7 @@ def _first_finished(engine: Engine, workflow_ids: list[str], polling_seconds: fl
     awaited = set(workflow_ids)  # not there so far: they may still come, whereas one that disappears has ended
     with engine.waiters.register(*_keys(caller, *dict.fromkeys(workflow_ids))) as registration:
         while True:
-            _ensure_going(engine, caller)
+            ensure_going(engine, caller)
             ended: dict[str, bool] = dict((yield Ask(engine.store.workflows.ended, workflow_ids)))
             awaited = {each for each in awaited if ended.get(each) is False}
             for workflow_id in workflow_ids:

@@ -22,7 +22,7 @@ from dbos.runtime.context import Attempt, StepStatus, inside_step, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
 from dbos.runtime.registry import StepSpec
 from dbos.store.database import JournalClosed
-from dbos.store.records import Checkpoint, Record
+from dbos.store.records import Checkpoint, CheckpointSend, Record
 
 logger = logging.getLogger("dbos")
 T = TypeVar("T")
@@ -146,17 +146,29 @@ def replay(attempt: Attempt, row: StepRow) -> Outcome[Any]:
     return Outcome(None if row.output is None else codec.decode(row.output, row.serialization))
 
 
-def record(attempt: Attempt, checkpoint: Checkpoint, *others: Record) -> Operation[list[Any]]:
+def commit(attempt: Attempt, *records: Record) -> Operation[list[Any]]:
+    """Commit what an attempt writes. A journal that closes is no failure of the workflow: the next launch goes on."""
+    try:
+        results: list[Any] = yield Commit(*records)
+    except JournalClosed:
+        raise attempt.revocation() from None
+    return results
+
+
+def record(
+    attempt: Attempt,
+    checkpoint: Checkpoint | CheckpointSend,
+    *others: Record,
+    otherwise: Callable[[], Operation[None]] | None = None,
+) -> Operation[list[Any]]:
     """Write a checkpoint, and what must become durable with it, in one transaction.
 
     The answers are those of `others`. If the checkpoint is refused, the store is asked why: it was ours after all (the
-    commit whose reply was lost), or this attempt is over, which raises what ends it.
+    commit whose reply was lost), or this attempt is over, which raises what ends it. `otherwise` looks into whatever
+    else may have refused it, and raises or lets it be tried again.
     """
     while True:
-        try:
-            results: list[Any] = yield Commit(checkpoint, *others)
-        except JournalClosed:
-            raise attempt.revocation() from None  # not a failure of the workflow: the next launch goes on from here
+        results = yield from commit(attempt, checkpoint, *others)
         if results[0] is not None:
             attempt.confirm()
             return results[1:]
@@ -166,15 +178,18 @@ def record(attempt: Attempt, checkpoint: Checkpoint, *others: Record) -> Operati
         yield from attempt.verify()
         if row is not None:
             raise DBOSStepNondeterminismError(attempt.workflow_id, checkpoint.step_id)
+        if otherwise is not None:
+            yield from otherwise()
 
 
-def commit_as_step(attempt: Attempt, name: str, change: Record) -> Operation[None]:
-    """Commit a change together with the step that records it."""
-    step_id = attempt.next_step_id()
+def commit_as_step(attempt: Attempt, name: str, *changes: Record, step_id: int | None = None) -> Operation[None]:
+    """Commit changes together with the step that records them; `step_id` is its number if it was drawn before."""
+    if step_id is None:
+        step_id = attempt.next_step_id()
     if attempt.recorded(step_id, name) is None:
         if attempt.must_verify():
             yield from attempt.verify()
-        yield from record(attempt, encode(attempt, step_id, name, Outcome(None), wall_ms()), change)
+        yield from record(attempt, encode(attempt, step_id, name, Outcome(None), wall_ms()), *changes)
 
 
 def outcome_as_step(

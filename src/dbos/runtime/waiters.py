@@ -100,45 +100,51 @@ class Waiters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards _registered
-        self._registered: dict[Key, list[Registration]] = {}
+        self._registered: dict[str, dict[str, list[Registration]]] = {}  # by kind and id
 
     def register(self, *keys: Key) -> Registration:
         """Start to listen for any of the keys; use as a context manager so that it ends."""
         registration = Registration(self, keys)
         with self._lock:
-            for key in keys:
-                self._registered.setdefault(key, []).append(registration)
+            for kind, identifier in keys:
+                self._registered.setdefault(kind, {}).setdefault(identifier, []).append(registration)
         return registration
 
     def forget(self, registration: Registration) -> None:
         """The waiter has gone."""
         with self._lock:
-            for key in registration.keys:
-                others = self._registered.get(key)
-                if others is None or registration not in others:
-                    continue
-                others.remove(registration)
-                if not others:
-                    del self._registered[key]
+            for kind, identifier in registration.keys:
+                of_kind = self._registered.get(kind, {})
+                others = of_kind.get(identifier, [])
+                if registration in others:
+                    others.remove(registration)
+                    if not others:
+                        del of_kind[identifier]
 
-    def wake(self, kind: str, identifier: str) -> None:
-        """Wake everybody who waits for this key."""
+    def wake(self, kind: str, identifier: str) -> bool:
+        """Wake everybody who waits for this key; False if nobody does."""
         with self._lock:
-            registrations = tuple(self._registered.get((kind, identifier), ()))
+            registrations = tuple(self._registered.get(kind, {}).get(identifier, ()))
         for registration in registrations:
             registration.wake()
+        return bool(registrations)
 
     def wake_all(self) -> None:
         """Wake everybody: something changed, or all is over."""
         with self._lock:
-            registrations = {id(each): each for group in self._registered.values() for each in group}
+            groups = [group for of_kind in self._registered.values() for group in of_kind.values()]
+            registrations = {id(each): each for group in groups for each in group}
         for registration in registrations.values():
             registration.wake()
 
     def waiting_for(self, kind: str) -> list[str]:
         """The ids of this kind that somebody waits for."""
         with self._lock:
-            return [identifier for each, identifier in self._registered if each == kind]
+            return list(self._registered.get(kind, ()))
+
+    def anyone_for(self, kind: str) -> bool:
+        """Does anybody wait for something of this kind?"""
+        return bool(self._registered.get(kind))
 
     def __bool__(self) -> bool:
-        return bool(self._registered)
+        return any(self._registered.values())
