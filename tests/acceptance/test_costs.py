@@ -18,10 +18,13 @@ import pytest
 
 from dbos import DBOS, SetWorkflowID, error
 from dbos.api.launched import launched_engine
+from dbos.runtime import context
+from dbos.services.listener import Listener
 from dbos.store.database import Counters, StoreSettings
 from dbos.store.steps import Steps
 from dbos.store.store import Store
 from dbos.store.workflows import Workflows
+from tests.store import records
 from tests.support.fixture_types import Launch
 from tests.support.waiting import Gate, eventually, eventually_async
 
@@ -185,7 +188,7 @@ def test_recovery_loads_all_histories_in_one_query(launch: Launch, monkeypatch: 
                 DBOS.start_workflow(workflow)
         gate.wait_for_arrival(count)
         asked: list[tuple[str, Any]] = []
-        for cls, name in ((Steps, "history"), (Steps, "recorded"), (Workflows, "load")):
+        for cls, name in ((Steps, "history"), (Steps, "recorded"), (Workflows, "load_many")):
             monkeypatch.setattr(cls, name, spy(asked, name, getattr(cls, name)))
         launch()
         gate.wait_for_arrival(2 * count)
@@ -373,19 +376,94 @@ def test_a_sleeper_hears_of_its_cancellation_elsewhere(launch: Launch, database_
     assert time.monotonic() - begun < 10
 
 
-def test_a_thousand_cancellations_elsewhere_are_heard_of_by_a_few_queries(launch: Launch, database_url: str) -> None:
+# ---------------------------------------------------------------- many who want to know the same at the same time
+
+
+@pytest.mark.parametrize("asleep", [True, False])
+def test_a_thousand_cancellations_elsewhere_are_heard_of_by_a_few_queries(
+    launch: Launch, database_url: str, asleep: bool
+) -> None:
+    """Also by those that are just about to sleep, and find their record of it refused."""
+    sleeping: list[int] = []
+
     @DBOS.workflow()
-    async def workflow() -> None:
+    async def workflow(number: int) -> None:
+        await DBOS.sleep_async(0)
+        sleeping.append(number)
         await DBOS.sleep_async(1000)
 
     async def main() -> None:
-        handles = await asyncio.gather(*(DBOS.start_workflow_async(workflow) for _ in range(1_000)))
+        handles = await asyncio.gather(*(DBOS.start_workflow_async(workflow, number) for number in range(1_000)))
         engine = launched_engine()
+        if asleep:
+            await eventually_async(lambda: len(sleeping) == len(handles))
         with Store.open(StoreSettings(url=database_url)) as elsewhere:
             before = counters().queries
             await asyncio.to_thread(elsewhere.workflows.cancel, [handle.workflow_id for handle in handles])
             await eventually_async(lambda: not engine.active())
             assert counters().queries - before < 200
+
+    launch()
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("fresh_seconds", [0.0, 1000.0])
+def test_a_thousand_workflows_find_out_together_that_they_are_cancelled(
+    launch: Launch, database_url: str, monkeypatch: pytest.MonkeyPatch, fresh_seconds: float
+) -> None:
+    """With nobody to tell them: as their next step begins (they know nothing fresh), or as its record is refused."""
+    monkeypatch.setattr(context, "FRESH_SECONDS", fresh_seconds)
+    monkeypatch.setattr(Listener, "_probe", lambda self: setattr(self, "_probed_at", time.monotonic()))
+    count = 1_000
+    arrived: list[int] = []
+    begun: list[int] = []
+
+    @DBOS.step()
+    async def step(number: int) -> None:
+        begun.append(number)
+
+    cancelled = asyncio.Event()
+
+    @DBOS.workflow()
+    async def workflow(number: int) -> None:
+        arrived.append(number)
+        await cancelled.wait()
+        await step(number)
+
+    async def main() -> None:
+        handles = [await DBOS.start_workflow_async(workflow, number) for number in range(count)]
+        await eventually_async(lambda: len(arrived) == count)
+        with Store.open(StoreSettings(url=database_url)) as elsewhere:
+            elsewhere.workflows.cancel([handle.workflow_id for handle in handles])
+        before = counters().queries
+        cancelled.set()
+        await eventually_async(lambda: not launched_engine().active())
+        for handle in handles[:3]:
+            with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+                await handle.get_result()
+        assert counters().queries - before < count / 10
+
+    launch()
+    asyncio.run(main())
+    assert len(begun) == (0 if fresh_seconds == 0 else count)
+
+
+def test_a_thousand_who_wait_for_workflows_elsewhere_read_their_outcomes_together(
+    launch: Launch, database_url: str
+) -> None:
+    count = 1_000
+    ids = [f"w{number}" for number in range(count)]
+
+    async def main() -> None:
+        with Store.open(StoreSettings(url=database_url)) as elsewhere:
+            elsewhere.journal.write([records.start(each) for each in ids])
+            handles = [await DBOS.retrieve_workflow_async(each) for each in ids]
+            waiting = asyncio.gather(*(handle.get_result() for handle in handles))
+            await eventually_async(lambda: len(launched_engine().waiters.waiting_for("workflow")) == count)
+            before = counters().queries
+            elsewhere.journal.write([records.finish(each) for each in ids])
+            assert await waiting == ["done"] * count
+            assert counters().queries - before < count / 5
 
     launch()
     asyncio.run(main())

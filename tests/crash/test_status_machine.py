@@ -186,7 +186,7 @@ class Workflows(RuleBasedStateMachine):
 
     @invariant()
     def the_rows_are_as_the_model_says(self) -> None:
-        rows = {row.workflow_uuid: row for row in self.store.workflows.load_many(list(self.models))}
+        rows = self.store.workflows.load_many(list(self.models))
         assert rows.keys() == self.models.keys()
         for workflow_id, model in self.models.items():
             row = rows[workflow_id]

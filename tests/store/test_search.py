@@ -75,7 +75,7 @@ def test_filters(rows: Store, wanted: dict[str, Any], found: list[str]) -> None:
 
 
 def test_times_are_inclusive(rows: Store) -> None:
-    created = {row.workflow_uuid: row.created_at for row in rows.workflows.load_many(EVERY)}
+    created = {each: row.created_at for each, row in rows.workflows.load_many(EVERY).items()}
     moment = created["b_1"]
     wanted = WorkflowFilter(start_time_ms=moment, end_time_ms=moment)
     assert [row.workflow_uuid for row in rows.workflows.search(wanted)] == [

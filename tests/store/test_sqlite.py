@@ -54,7 +54,7 @@ def test_every_session_is_as_durable_and_careful_as_promised(store: Store, sqlit
 def test_every_hot_statement_goes_by_an_index(store: Store) -> None:
     statements = store._pool.database.statements
     hot = [kind.__name__ for kind in KINDS] + [
-        "load_workflow", "load_workflows", "standing", "lost", "ended", "children", "cancel", "expire", "claim",
+        "load_workflows", "standings", "lost", "ended", "children", "cancel", "expire", "claim",
         "owned_by", "next_deadline", "lock_orphans", "take", "requeue", "resume", "history", "recorded_step",
     ]  # fmt: skip
     session = store._pool.database.connect(Role.WRITER)

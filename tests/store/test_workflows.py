@@ -36,9 +36,9 @@ def abandon(store: Store, instance: str, *records: object) -> None:
 
 def test_loading(store: Store) -> None:
     assert store.workflows.load("w") is None
-    assert store.workflows.load_many([]) == []
+    assert store.workflows.load_many([]) == {}
     store.journal.write([start("w"), start("x")])
-    assert sorted(ids_of(store.workflows.load_many(["x", "nobody", "w", "x"]))) == ["w", "x"]
+    assert sorted(store.workflows.load_many(["x", "nobody", "w", "x"])) == ["w", "x"]
     assert load(store, "w").was_forked_from is False
 
 
@@ -318,7 +318,7 @@ def test_two_heirs_never_adopt_the_same_workflow(open_store: OpenStore) -> None:
     for thread in threads:
         thread.join()
     assert sorted(chain(*adopted)) == ids
-    assert {row.epoch for row in stores[0].workflows.load_many(ids)} == {2}
+    assert {row.epoch for row in stores[0].workflows.load_many(ids).values()} == {2}
 
 
 def test_a_renewed_lease_keeps_its_workflows(store: Store) -> None:
@@ -397,7 +397,7 @@ def test_function_names_do_not_run_into_each_other(store: Store) -> None:
 def test_awkward_ids(store: Store, workflow_id: str) -> None:
     store.journal.write([start(workflow_id), start("child", parent_workflow_id=workflow_id)])
     assert store.workflows.standing(workflow_id) == ("PENDING", 1)
-    assert ids_of(store.workflows.load_many([workflow_id])) == [workflow_id]
+    assert list(store.workflows.load_many([workflow_id])) == [workflow_id]
     assert store.workflows.lost({workflow_id: 2}) == [(workflow_id, "PENDING", 1)]
     assert store.workflows.ended([workflow_id, workflow_id + "x"]) == [(workflow_id + "x", False)]
     assert store.workflows.children([workflow_id]) == ["child"]

@@ -148,7 +148,7 @@ def _write(
 
 def _attach(engine: Engine, row: StartWorkflow, asked: Requests, policy: str | None) -> Operation[Admitted | None]:
     """The workflow that made the database refuse a row: the one of its id, else that of its deduplication id."""
-    there: WorkflowRow | None = yield Ask(engine.store.workflows.load, row.workflow_id)
+    there: WorkflowRow | None = yield Ask(engine.load, row.workflow_id)
     if there is not None:
         if there.owner_xid == row.token:
             return _own(engine, row, there)

@@ -139,7 +139,7 @@ class Attempt:
         """Ask the store whether the epoch is still ours; raise what ends this attempt if not."""
         if self.revoked is None:
             asked_at = time.monotonic()
-            standing = yield Ask(self.engine.store.workflows.standing, self.workflow_id)
+            standing = yield Ask(self.engine.standing, self.workflow_id)
             if standing is not None and standing[1] == self.epoch and standing[0] == Status.PENDING:
                 self.verified_at = asked_at
                 return

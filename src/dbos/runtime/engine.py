@@ -21,7 +21,9 @@ from dbos.model.serialization import Serialization
 from dbos.model.workflow import Status
 from dbos.runtime.clock import DatabaseClock, wall_ms
 from dbos.runtime.hosts import ThreadHost
+from dbos.runtime.questions import SharedQuestion
 from dbos.runtime.waiters import Waiters
+from dbos.store.reply import Reply, announce
 from dbos.store.store import Store
 
 if TYPE_CHECKING:
@@ -45,6 +47,8 @@ class Engine:
         self.waiters = Waiters()
         self.closed = False
         self._readers = ThreadHost("dbos-reader", READERS)
+        self.standing = SharedQuestion(store.workflows.standings, self._readers.submit)
+        self.load = SharedQuestion(store.workflows.load_many, self._readers.submit)
         self.application_version: str | None = None  # what runs here; nothing does
         self.application_id = ""
         self.known_queues: dict[str, QueueSpec] = {}  # of the database, as this process saw them last
@@ -63,30 +67,19 @@ class Engine:
 
     def read_soon(self, call: Callable[..., Any], arguments: tuple[Any, ...]) -> asyncio.Future[Any]:
         """Read the store on a reader thread, for a coroutine."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[Any] = loop.create_future()
-
-        def settle(value: Any, error: BaseException | None) -> None:
-            if future.done():
-                return
-            if error is not None:
-                future.set_exception(error)
-            else:
-                future.set_result(value)
+        if isinstance(call, SharedQuestion):
+            return call.soon(*arguments)
+        reply: Reply[Any] = Reply(asyncio.get_running_loop())
 
         def work() -> None:
-            value, problem = None, None
             try:
-                value = call(*arguments)
+                reply.value = call(*arguments)
             except BaseException as error:
-                problem = error
-            try:
-                loop.call_soon_threadsafe(settle, value, problem)
-            except RuntimeError:  # the loop is closed, and who waited on it is gone
-                pass
+                reply.error = error
+            announce((reply,))
 
         self._readers.submit(work)
-        return future
+        return reply.future
 
     def announce_enqueued(self, queue_name: str) -> None:
         """Something new waits in a queue: whoever dispatches looks, here at once and in other processes soon."""

@@ -55,7 +55,7 @@ def await_outcome(
                 return attempt.outcome
             local = attempt is not None and attempt.engine is engine and not attempt.ended and attempt.revoked is None
             if not local:
-                row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
+                row: WorkflowRow | None = yield Ask(engine.load, workflow_id)
                 if row is None and must_exist:
                     raise DBOSNonExistentWorkflowError("target", workflow_id)
                 if row is not None and row.status in FINISHED:

@@ -163,19 +163,19 @@ def record(
 ) -> Operation[list[Any]]:
     """Write a checkpoint, and what must become durable with it, in one transaction.
 
-    The answers are those of `others`. If the checkpoint is refused, the store is asked why: it was ours after all (the
-    commit whose reply was lost), or this attempt is over, which raises what ends it. `otherwise` looks into whatever
-    else may have refused it, and raises or lets it be tried again.
+    The answers are those of `others`. If the checkpoint is refused, the store is asked why: this attempt is over, which
+    raises what ends it, or the checkpoint is there after all (by the commit whose reply was lost). `otherwise` looks
+    into whatever else may have refused it, and raises or lets it be tried again.
     """
     while True:
         results = yield from commit(attempt, checkpoint, *others)
         if results[0] is not None:
             attempt.confirm()
             return results[1:]
+        yield from attempt.verify()
         row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)
         if row is not None and row.epoch == attempt.epoch:
             return results[1:]
-        yield from attempt.verify()
         if row is not None:
             raise DBOSStepNondeterminismError(attempt.workflow_id, checkpoint.step_id)
         if otherwise is not None:

@@ -72,7 +72,7 @@ def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] |
     while True:
         (written,) = yield Commit(record)
         if written is None:
-            row = yield Ask(engine.store.workflows.standing, attempt.workflow_id)
+            row = yield Ask(engine.standing, attempt.workflow_id)
             if row is None or row[1] != attempt.epoch:
                 return None
             if row[0] == Status.PENDING:

@@ -14,7 +14,6 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Sequence
-from typing import cast
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
@@ -31,6 +30,7 @@ from dbos.store.records import (
     StartWorkflow,
     UpdateAttributes,
 )
+from dbos.store.reply import Reply, announce
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
@@ -40,28 +40,15 @@ MAX_QUEUED_CHARACTERS = 64_000_000
 NOT_WRITTEN = "The system database was closed before the record was acknowledged"
 
 
-class _Entry:
-    """What one caller handed in, and how it hears of the outcome."""
+class _Entry(Reply[Results]):
+    """What one caller handed in, and how it hears of the results."""
 
-    __slots__ = ("error", "future", "gate", "loop", "records", "results", "weight")
+    __slots__ = ("records", "weight")
 
-    def __init__(self, records: Sequence[Record], weight: int) -> None:
+    def __init__(self, records: Sequence[Record], weight: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        super().__init__(loop)
         self.records = records
         self.weight = weight  # characters of payload
-        self.results: Results = []
-        self.error: Exception | None = None
-        self.gate: threading.Lock | None = None  # a thread waits here, or:
-        self.loop: asyncio.AbstractEventLoop | None = None  # a coroutine waits for the future on this loop
-        self.future: asyncio.Future[Results] | None = None
-
-    def resolve(self) -> None:
-        """Tell the coroutine, on its loop. It may have been cancelled meanwhile."""
-        assert self.future is not None
-        if not self.future.done():
-            if self.error is None:
-                self.future.set_result(self.results)
-            else:
-                self.future.set_exception(self.error)
 
 
 class Journal:
@@ -105,29 +92,22 @@ class Journal:
             except StoreClosed as closed:
                 raise JournalClosed(closed.message) from closed
         entry = _Entry(records, weight)
-        entry.gate = gate = threading.Lock()
-        gate.acquire()
         with self._mutex:
             while self._is_full() and self._refusal is None:
                 self._room.wait()
             ring = self._enqueue(entry)
         if ring:
             self._doorbell.release()
-        gate.acquire()
-        if entry.error is not None:
-            raise entry.error
-        return entry.results
+        return entry.wait()
 
     def write_soon(self, records: Sequence[Record], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Results]:
         """Like `write`, without blocking: called on the thread of `loop`, answers by a future of that loop."""
-        entry = _Entry(records, _weigh(records))
-        entry.loop = loop
-        entry.future = future = loop.create_future()
+        entry = _Entry(records, _weigh(records), loop)
         with self._mutex:
             ring = self._enqueue(entry)
         if ring:
             self._doorbell.release()
-        return future
+        return entry.future
 
     def _is_full(self) -> bool:
         return self._queued_records >= MAX_QUEUED_RECORDS or self._queued_characters >= MAX_QUEUED_CHARACTERS
@@ -148,7 +128,7 @@ class Journal:
         while self._wait_for_work():
             entries: list[_Entry] = []
             self._settle(entries)
-            _announce(entries)
+            announce(entries)
 
     def _wait_for_work(self) -> bool:
         """Sleep while the queue is empty; False once the journal is closed."""
@@ -190,7 +170,7 @@ class Journal:
             start = 0
             for entry in entries:
                 end = start + len(entry.records)
-                entry.results = results[start:end]
+                entry.value = results[start:end]
                 start = end
 
     def _take_batch(self) -> list[_Entry]:
@@ -226,7 +206,7 @@ class Journal:
             self._doorbell.release()
         for entry in orphans:
             entry.error = JournalClosed(NOT_WRITTEN)
-        _announce(orphans)
+        announce(orphans)
         with self._pool.cut_short():
             self._thread.join()
 
@@ -236,26 +216,6 @@ class Journal:
         self._room = threading.Condition(self._mutex)
         self._queue = deque()
         self._refusal = because
-
-
-def _announce(entries: Sequence[_Entry]) -> None:
-    """Wake everyone: a thread by its gate, all coroutines of a loop by one call."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[_Entry]] = {}
-    for entry in entries:
-        if entry.gate is not None:
-            entry.gate.release()
-        else:
-            by_loop.setdefault(cast(asyncio.AbstractEventLoop, entry.loop), []).append(entry)
-    for loop, waiting in by_loop.items():
-        try:
-            loop.call_soon_threadsafe(_resolve, waiting)
-        except RuntimeError:
-            pass  # the loop is closed: nobody waits there any more
-
-
-def _resolve(entries: Sequence[_Entry]) -> None:
-    for entry in entries:
-        entry.resolve()
 
 
 def _weigh(records: Sequence[Record]) -> int:

@@ -40,17 +40,21 @@ class Workflows:
 
     def load(self, workflow_id: str) -> WorkflowRow | None:
         """One workflow, or None."""
-        rows = self._pool.read("load_workflow", workflow_id=workflow_id)
-        return workflow_row(rows[0]) if rows else None
+        return self.load_many([workflow_id]).get(workflow_id)
 
-    def load_many(self, ids: Sequence[str]) -> list[WorkflowRow]:
-        """Those of the workflows that exist, in no particular order."""
-        return [workflow_row(row) for row in self._pool.read("load_workflows", ids=json.dumps(ids))] if ids else []
+    def load_many(self, ids: Sequence[str]) -> dict[str, WorkflowRow]:
+        """Those of the workflows that exist, by id."""
+        rows = self._pool.read("load_workflows", ids=json.dumps(ids)) if ids else []
+        return {row[0]: workflow_row(row) for row in rows}
 
     def standing(self, workflow_id: str) -> tuple[str, int] | None:
         """Status and epoch: the cheapest check whether an attempt may go on."""
-        rows = self._pool.read("standing", workflow_id=workflow_id)
-        return (rows[0][0], rows[0][1]) if rows else None
+        return self.standings([workflow_id]).get(workflow_id)
+
+    def standings(self, ids: Sequence[str]) -> dict[str, tuple[str, int]]:
+        """The same for many, by id; one that does not exist has none."""
+        rows = self._pool.read("standings", ids=json.dumps(ids)) if ids else []
+        return {workflow_id: (status, epoch) for workflow_id, status, epoch in rows}
 
     def lost(self, owned: Mapping[str, int]) -> list[tuple[str, str | None, int | None]]:
         """Of these attempts (workflow id -> epoch), those whose workflow is no longer PENDING at their epoch.

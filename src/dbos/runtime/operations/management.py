@@ -41,7 +41,7 @@ def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowS
 
 
 def _row(engine: Engine, workflow_id: str) -> Operation[dict[str, Any] | None]:
-    row: WorkflowRow | None = yield Ask(engine.store.workflows.load, workflow_id)
+    row: WorkflowRow | None = yield Ask(engine.load, workflow_id)
     return None if row is None else asdict(row)
 
 

@@ -22,17 +22,13 @@ authenticated_roles, queue_name, workflow_timeout_ms, workflow_deadline_epoch_ms
 deduplication_id, priority, queue_partition_key, forked_from, was_forked_from, parent_workflow_id,
 cast(attributes as text) as attributes, schedule_name
 
--- name: load_workflow
--- One workflow.
-select {workflow_columns} from {schema}.workflow_status where workflow_uuid = :workflow_id;
-
 -- name: load_workflows
--- Many workflows.
+-- Workflows, with everything.
 select {workflow_columns} from {schema}.workflow_status where workflow_uuid in ({each:ids});
 
--- name: standing
--- May this attempt go on? The cheapest look at a workflow.
-select status, epoch from {schema}.workflow_status where workflow_uuid = :workflow_id;
+-- name: standings
+-- May these attempts go on? The cheapest look at workflows.
+select workflow_uuid, status, epoch from {schema}.workflow_status where workflow_uuid in ({each:ids});
 
 -- name: lost
 -- Of these attempts (workflow id -> epoch), those that own their workflow no longer, and where it stands instead.

@@ -1,0 +1,60 @@
+"""How whoever waits for a thread of ours hears what came of it: a thread at a gate, a coroutine by a future."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Sequence
+from typing import Any, Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Reply(Generic[T]):
+    """What one caller waits for. Set `value` or `error`, then `announce` it."""
+
+    __slots__ = ("error", "future", "gate", "loop", "value")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        """`loop`: its thread calls this, for a coroutine that awaits `future`. Else a thread will call `wait`."""
+        self.value: T
+        self.error: BaseException | None = None
+        self.loop = loop
+        if loop is None:
+            self.gate = threading.Lock()
+            self.gate.acquire()
+        else:
+            self.future: asyncio.Future[T] = loop.create_future()
+
+    def wait(self) -> T:
+        """Block this thread until the reply is there."""
+        self.gate.acquire()
+        if self.error is not None:
+            raise self.error
+        return self.value
+
+
+def announce(replies: Sequence[Reply[Any]]) -> None:
+    """Wake everyone: a thread by its gate, all coroutines of a loop by one call."""
+    by_loop: dict[asyncio.AbstractEventLoop, list[Reply[Any]]] = {}
+    for reply in replies:
+        if reply.loop is None:
+            reply.gate.release()
+        else:
+            by_loop.setdefault(reply.loop, []).append(reply)
+    for loop, waiting in by_loop.items():
+        try:
+            loop.call_soon_threadsafe(_resolve, waiting)
+        except RuntimeError:
+            pass  # the loop is closed: nobody waits there any more
+
+
+def _resolve(replies: Sequence[Reply[Any]]) -> None:
+    """Tell coroutines, on their loop. They may have been cancelled meanwhile."""
+    for reply in replies:
+        if reply.future.done():
+            continue
+        if reply.error is None:
+            reply.future.set_result(reply.value)
+        else:
+            reply.future.set_exception(reply.error)
