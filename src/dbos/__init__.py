@@ -6,6 +6,7 @@ last completed step. See `DBOS`.
 
 from dbos import error
 from dbos.api.application import DBOS
+from dbos.api.client import DBOSClient
 from dbos.api.configuration import DBOSConfig
 from dbos.api.decorators import DBOSConfiguredInstance
 from dbos.api.enqueue_options import EnqueueOptions
@@ -29,6 +30,7 @@ from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
 
 __all__ = [
     "DBOS",
+    "DBOSClient",
     "DBOSConfig",
     "DBOSConfiguredInstance",
     "DBOSContextEnsure",

@@ -19,6 +19,7 @@ NAMES = """
     Queue QueueRateLimit Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
     SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
+    DBOSClient
     run_dbos_database_migrations
 """
 

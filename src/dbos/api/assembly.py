@@ -1,4 +1,4 @@
-"""The composition root: from settings to a running engine with its services, and back to nothing."""
+"""The composition root: from settings to a running engine with its services, or to a client's, and back to nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ import threading
 from dataclasses import dataclass
 
 from dbos.api.configuration import Settings
-from dbos.model.serialization import Serialization
+from dbos.model.serialization import Serialization, Serializer
+from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
@@ -21,6 +22,7 @@ from dbos.store.store import Store
 
 logger = logging.getLogger("dbos")
 
+CLIENT_POLLING_SECONDS = 1.0  # as applications do by default
 FAREWELL_SECONDS = 2.0  # for the last round of every service and the end of our lease; usually a few milliseconds
 
 
@@ -65,6 +67,20 @@ class Running:
                 self.engine.close()
 
 
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """What a client holds: an engine that runs nothing, and what wakes those who wait on it."""
+
+    engine: Engine
+    listener: Listener
+
+    def stop(self) -> None:
+        """Let go of everything, within a bounded time even if the database is away."""
+        self.listener.dismiss()
+        self.engine.close()
+        self.listener.stop()
+
+
 def store_settings(settings: Settings) -> StoreSettings:
     """What the store needs to know."""
     return StoreSettings(
@@ -102,6 +118,19 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         store.close()
         raise
     return Running(engine, services, recovery, dispatcher)
+
+
+def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:
+    """Open the store for a program that runs nothing itself."""
+    store = Store.open(settings)
+    try:
+        engine = Engine(store, Serialization(serializer, on_large=_warn_of_large_value), instance, name)
+        listener = Listener(engine, CLIENT_POLLING_SECONDS)
+        listener.start()
+    except BaseException:
+        store.close()
+        raise
+    return Connected(engine, listener)
 
 
 def _warn_of_large_value(where: str, size_bytes: int) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any, Generic, TypeVar
 
-from dbos.api.launched import current_engine
+from dbos.api.performers import APPLICATION, Performer
 from dbos.api.twins import refuse_on_loop
 from dbos.model.status import WorkflowStatus
 from dbos.runtime.admission import Started
 from dbos.runtime.context import Attempt
-from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation, Outcome
 from dbos.runtime.operations.management import require_status
 from dbos.runtime.outcomes import POLLING_SECONDS, get_result
@@ -18,28 +18,38 @@ R = TypeVar("R")
 
 
 class _Handle(Generic[R]):
-    """What both handles share. A handle can be pickled: it then knows the id alone."""
+    """What both handles share. A handle can be pickled: it then knows the id alone, and belongs to the application."""
 
     shard_key: str | None = None
 
-    def __init__(self, workflow_id: str, attempt: Attempt | None = None, must_exist: bool = True) -> None:
+    def __init__(
+        self,
+        workflow_id: str,
+        attempt: Attempt | None = None,
+        must_exist: bool = True,
+        performer: Performer = APPLICATION,
+    ) -> None:
         self.workflow_id = workflow_id
         self._attempt = attempt
         self._must_exist = must_exist
+        self._performer = performer
 
     @classmethod
-    def of(cls, started: Started) -> Any:
+    def of(cls, started: Started, performer: Performer = APPLICATION) -> Any:
         """The handle of a workflow that was just started."""
-        return cls(started.workflow_id, started.attempt)
+        return cls(started.workflow_id, started.attempt, performer=performer)
 
     def get_workflow_id(self) -> str:
         """The id of the workflow."""
         return self.workflow_id
 
-    def _result(self, polling_interval_sec: float) -> Operation[Outcome[R]]:
+    def _result(self, engine: Engine, polling_interval_sec: float) -> Operation[Outcome[R]]:
         if not polling_interval_sec > 0:
             raise ValueError(f"polling_interval_sec must be a positive number of seconds, not {polling_interval_sec!r}")
-        return get_result(current_engine(), self.workflow_id, self._attempt, polling_interval_sec, self._must_exist)
+        return get_result(engine, self.workflow_id, self._attempt, polling_interval_sec, self._must_exist)
+
+    def _status(self, engine: Engine) -> Operation[WorkflowStatus]:
+        return require_status(engine, self.workflow_id)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.workflow_id, None, self._must_exist)
@@ -61,12 +71,11 @@ class WorkflowHandle(_Handle[R]):
         it was put aside, DBOSNonExistentWorkflowError if it does not exist, and RuntimeError on a running event loop.
         """
         refuse_on_loop("WorkflowHandle.get_result", waits=True)
-        return run_blocking(current_engine(), self._result(polling_interval_sec)).unwrap()
+        return self._performer.perform(lambda engine: self._result(engine, polling_interval_sec)).unwrap()
 
     def get_status(self) -> WorkflowStatus:
         """How the workflow stands. Raises DBOSNonExistentWorkflowError."""
-        engine = current_engine()
-        return run_blocking(engine, require_status(engine, self.workflow_id))
+        return self._performer.perform(self._status)
 
 
 class WorkflowHandleAsync(_Handle[R]):
@@ -74,9 +83,8 @@ class WorkflowHandleAsync(_Handle[R]):
 
     async def get_result(self, *, polling_interval_sec: float = POLLING_SECONDS) -> R:
         """Wait for the workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
-        return (await run_async(current_engine(), self._result(polling_interval_sec))).unwrap()
+        return (await self._performer.perform_async(lambda engine: self._result(engine, polling_interval_sec))).unwrap()
 
     async def get_status(self) -> WorkflowStatus:
         """How the workflow stands. Raises DBOSNonExistentWorkflowError."""
-        engine = current_engine()
-        return await run_async(engine, require_status(engine, self.workflow_id))
+        return await self._performer.perform_async(self._status)

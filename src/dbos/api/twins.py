@@ -11,10 +11,12 @@ import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from dbos.api.launched import current_engine
+from dbos.api.performers import Performer
 from dbos.api.scopes import refuse_shard_key
+from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
@@ -67,12 +69,59 @@ def refuse_on_loop(name: str, waits: bool) -> None:
         logger.warning("%s() blocks the running event loop for a moment; use await %s_async(...) instead", name, name)
 
 
+class Client(Protocol):
+    """What has methods that are operations."""
+
+    _connection: Performer
+
+
+def blocking_method(
+    operation: Callable[Concatenate[Engine, P], Operation[R]], *, waits: bool = False
+) -> Callable[Concatenate[Any, P], R]:
+    """The blocking face as a method of clients."""
+    name = operation.__name__
+
+    @wraps(operation)
+    def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_on_loop(f"DBOSClient.{name}", waits)
+        refuse_shard_key(kwargs.pop("shard_key", None))
+        return self._connection.perform(lambda engine: operation(engine, *args, **kwargs))
+
+    return _as_method(call, operation)
+
+
+def awaitable_method(
+    operation: Callable[Concatenate[Engine, P], Operation[R]],
+) -> Callable[Concatenate[Any, P], Coroutine[Any, Any, R]]:
+    """The async face as a method of clients."""
+
+    @wraps(operation)
+    async def call(self: Client, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_shard_key(kwargs.pop("shard_key", None))
+        return await self._connection.perform_async(lambda engine: operation(engine, *args, **kwargs))
+
+    call.__name__ = f"{operation.__name__}_async"
+    call.__qualname__ = f"{operation.__qualname__}_async"
+    return _as_method(call, operation)
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 def _without_engine(face: F, operation: Callable[..., Any]) -> F:
     """Show the signature users call, without the engine."""
+    return _shown(face, operation, [])
+
+
+def _as_method(face: F, operation: Callable[..., Any]) -> F:
+    """Show the signature users call, with `self` in the place of the engine."""
+    return _shown(face, operation, [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
+
+
+def _shown(face: F, operation: Callable[..., Any], receiver: list[inspect.Parameter]) -> F:
     signature = inspect.signature(operation)
-    face.__signature__ = signature.replace(parameters=list(signature.parameters.values())[1:])  # type: ignore[attr-defined]
+    face.__signature__ = signature.replace(  # type: ignore[attr-defined]
+        parameters=[*receiver, *list(signature.parameters.values())[1:]]
+    )
     del face.__wrapped__  # type: ignore[attr-defined]
     return face

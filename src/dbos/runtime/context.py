@@ -182,6 +182,17 @@ def current_step() -> StepStatus | None:
     return _step.get()
 
 
+@contextmanager
+def outside() -> Generator[None]:
+    """Run code as if it stood in no workflow: what it asks for is no step, and what it starts is nobody's child."""
+    tokens = _attempt.set(None), _step.set(None)
+    try:
+        yield
+    finally:
+        put_back(_attempt, tokens[0])
+        put_back(_step, tokens[1])
+
+
 def current_identity() -> Identity:
     """On whose behalf this code runs."""
     return _identity.get()

@@ -63,6 +63,8 @@ class StoreSettings:
     query_timeout_seconds: float = 30.0  # for the queries of people
     run_migrations: bool = True  # False: verify only
     use_listen_notify: bool = True
+    listens: bool = True  # False: tells the others of changes, but is not told
+    patient: bool = True  # waits for a database that is away; False: the loss of a connection is an error
     application_name: str = ""  # for messages
 
 

@@ -42,8 +42,12 @@ class Run(Protocol):
 class Pool:
     """Every session of a store but the listener's."""
 
-    def __init__(self, database: Database, size: int) -> None:
-        """`size` bounds our connections: the writer, the listener if there is room for one, and the readers."""
+    def __init__(self, database: Database, size: int, patient: bool = True) -> None:
+        """`size` bounds our connections: the writer, the listener if there is room for one, and the readers.
+
+        `patient`: a database that is away is waited for; otherwise the loss of a connection is an error.
+        """
+        self._patient = patient
         self.database = database
         self.counters = Counters()
         self.writer = Writer(database)
@@ -68,6 +72,12 @@ class Pool:
         statement = self.database.statements[name]
         self.counters.queries += 1
         return self._perform(self._for_reads, lambda session: session.run(statement, values))
+
+    def try_once(self, name: str, **values: object) -> list[Row]:
+        """The rows of one query, or at once the error if the database is away."""
+        statement = self.database.statements[name]
+        self.counters.queries += 1
+        return self._perform(self._for_reads, lambda session: session.run(statement, values), patient=False)
 
     def read_within(self, timeout_seconds: float, text: str, **values: object) -> list[Row]:
         """The rows of a query put together at run time. Raises `DBOSQueryTimeoutError`."""
@@ -129,8 +139,15 @@ class Pool:
 
     # ------------------------------------------------------------ patience
 
-    def _perform(self, lender: Lender, work: Callable[[Session], T], closing: threading.Event | None = None) -> T:
+    def _perform(
+        self,
+        lender: Lender,
+        work: Callable[[Session], T],
+        closing: threading.Event | None = None,
+        patient: bool | None = None,
+    ) -> T:
         closing = closing or self._closing
+        patient = self._patient if patient is None else patient
         pauses = growing_pauses()
         begun: float | None = None  # the trouble
         while True:
@@ -152,7 +169,7 @@ class Pool:
                 if session is None:  # could not connect: whatever the reason, it was possible once
                     verdict = Verdict.RECONNECT
                 sound = verdict is not Verdict.RECONNECT
-                if verdict is Verdict.REFUSED:
+                if verdict is Verdict.REFUSED or (verdict is Verdict.RECONNECT and not patient):
                     raise self.database.translate(error) from error
                 begun = begun or time.monotonic()
                 busy = verdict is Verdict.BUSY and time.monotonic() - begun < BUSY_SECONDS

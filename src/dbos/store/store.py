@@ -13,9 +13,9 @@ from dataclasses import replace
 from types import ModuleType
 from typing import Self
 
-from dbos.error import DBOSInitializationError
+from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import dialect_of
-from dbos.store.database import Database, StoreSettings
+from dbos.store.database import Database, StoreClosed, StoreSettings
 from dbos.store.events import Events
 from dbos.store.executors import Executors
 from dbos.store.journal import Journal
@@ -43,7 +43,7 @@ class Store:
 
     def __init__(self, database: Database, settings: StoreSettings) -> None:
         self.dialect = database.dialect
-        self._pool = Pool(database, settings.pool_size)
+        self._pool = Pool(database, settings.pool_size, settings.patient)
         self._closing = threading.Lock()  # guards _closed
         self._closed = False
         self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
@@ -96,6 +96,15 @@ class Store:
         """The database's clock, in milliseconds since 1970."""
         now: int = self._pool.read("now")[0][0]
         return now
+
+    def check(self) -> None:
+        """Raises at once what makes the database unusable just now."""
+        try:
+            self._pool.try_once("now")
+        except StoreClosed:
+            raise
+        except DBOSException:  # perhaps the connection alone was lost, some time ago
+            self._pool.try_once("now")
 
     def close(self) -> None:
         """Finish the batch in flight, fail what is queued, close every connection. Closing again does nothing."""

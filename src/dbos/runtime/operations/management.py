@@ -30,6 +30,11 @@ MAX_PAGE = 2**63 - 1  # what both databases take as a number of rows
 R = TypeVar("R", WorkflowRow, StepRow)
 
 
+def check_connection(engine: Engine) -> Operation[None]:
+    """Raises DBOSException at once if the system database cannot be used just now."""
+    yield Ask(engine.store.check)
+
+
 def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowStatus | None]:
     """The status of one workflow, or None if there is none of that id."""
     validate_workflow_id(workflow_id)

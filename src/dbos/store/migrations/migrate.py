@@ -67,8 +67,8 @@ def migrate(target: Target, dialect: str, run_migrations: bool) -> None:
     if not run_migrations:
         state = f"has schema version {version}" if version else "has no DBOS tables"
         raise DBOSInitializationError(
-            f"{target} {state}, version {newest} is needed, and `run_migrations` is off. "
-            "Launch once with `run_migrations` on, with a role that may create tables."
+            f"{target} {state}, version {newest} is needed, and nothing is migrated here: a client never does, nor "
+            "does an application with `run_migrations` off. Launch one with it on, in a role that may create tables."
         )
     for migration in migrations(dialect):
         with target.exclusively():

@@ -167,7 +167,7 @@ class PostgresDatabase:
     def hints(self, pool: Pool) -> Hints:
         if not self._settings.use_listen_notify:
             return NoHints()
-        connect = self.open if pool.may_listen else None
+        connect = self.open if pool.may_listen and self._settings.listens else None
         return PostgresHints(pool, channel_of(self._settings.schema), connect)
 
     def classify(self, error: BaseException) -> Verdict | None:

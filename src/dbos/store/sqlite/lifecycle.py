@@ -97,7 +97,10 @@ def prepare(settings: StoreSettings) -> SqliteDatabase:
     if not path.parent.is_dir():
         raise DBOSInitializationError(f"The directory of the SQLite database {path} does not exist: create it first")
     if not settings.run_migrations and not path.exists():
-        raise DBOSInitializationError(f"The SQLite database {path} does not exist, and `run_migrations` is off")
+        raise DBOSInitializationError(
+            f"The SQLite database {path} does not exist, and is not created here: a client never does that, nor does an "
+            "application with `run_migrations` off"
+        )
     database = SqliteDatabase(settings, path)
     deadline = time.monotonic() + LAUNCH_TIMEOUT_SECONDS
     while True:

@@ -1,0 +1,187 @@
+"""`DBOSClient`: the same operations from a program that runs no workflows itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Self, TypeVar
+
+from dbos.api import listing
+from dbos.api.client_connection import ClientConnection, read_arguments
+from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
+from dbos.api.scopes import refuse_shard_key
+from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
+from dbos.model.ids import validate_workflow_id
+from dbos.model.serialization import Serializer
+from dbos.runtime.operations import management
+from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
+
+R = TypeVar("R")
+
+
+class DBOSClient:
+    """Enqueues, looks and steers from outside the application, through nothing but its system database.
+
+    Args:
+        database_url: An older way to name the system database.
+        system_database_url: The system database; some application has created it.
+        system_database_engine: A sqlalchemy.Engine to take connections from instead; it is never disposed of.
+        application_database_url: Accepted for older programs, and without effect.
+        dbos_system_schema: The schema of the system tables (Postgres).
+        serializer: The serializer of the application.
+        system_database_pool_size: How many connections at most; 5 by default.
+        system_database_polling_concurrency: Accepted, and without effect: one query asks for all who wait.
+        use_listen_notify: Keep a connection that listens, so that waiting ends at once (Postgres); otherwise the
+            database is asked once a second.
+        application_name: The application whose workflows are listed and enqueued; without it, all of them.
+        lazy: Connect with the first call instead of now.
+        retry_connection_errors: Wait for a database that is away; otherwise the loss of a connection is an error.
+        observability_query_timeout_sec: How long a listing may take; 30 seconds by default.
+        sys_db_idle_transaction_timeout_sec: After how many idle seconds the server ends a transaction; 60 by default.
+        sharding: Must be False.
+
+    A client never creates or migrates tables, and never runs a workflow. It can be used from any thread and event loop,
+    also inside a workflow, where its calls are recorded nowhere. End it with `destroy`, or use it in a `with` block.
+
+    Raises DBOSInitializationError if the system database cannot be reached or has no tables of ours.
+    """
+
+    def __init__(
+        self,
+        database_url: str | None = None,
+        *,
+        system_database_url: str | None = None,
+        system_database_engine: Any = None,
+        application_database_url: str | None = None,
+        dbos_system_schema: str | None = "dbos",
+        serializer: Serializer | None = None,
+        system_database_pool_size: int | None = None,
+        system_database_polling_concurrency: int | None = None,
+        use_listen_notify: bool = False,
+        application_name: str | None = None,
+        lazy: bool = False,
+        retry_connection_errors: bool = True,
+        observability_query_timeout_sec: float | None = None,
+        sys_db_idle_transaction_timeout_sec: float | None = None,
+        sharding: bool = False,
+    ) -> None:
+        arguments = {name: value for name, value in locals().items() if name != "self"}
+        settings = read_arguments(arguments)
+        self._connection = ClientConnection(settings)
+        if not settings.lazy:
+            self._connection.open()
+
+    def destroy(self) -> None:
+        """Close every connection; what waits on this client ends with DBOSException. A second time does nothing."""
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.destroy()
+
+    check_connection = blocking_method(management.check_connection)
+    check_connection_async = awaitable_method(management.check_connection)
+
+    # ------------------------------------------------------------ finding workflows, and waiting for them
+
+    def retrieve_workflow(self, workflow_id: str, *, shard_key: str | None = None) -> WorkflowHandle[Any]:
+        """The handle of a workflow. Raises DBOSNonExistentWorkflowError."""
+        refuse_shard_key(shard_key)
+        refuse_on_loop("DBOSClient.retrieve_workflow", waits=False)
+        self._connection.perform(lambda engine: management.require_status(engine, workflow_id))
+        return self._handle(workflow_id)
+
+    async def retrieve_workflow_async(
+        self, workflow_id: str, *, shard_key: str | None = None
+    ) -> WorkflowHandleAsync[Any]:
+        """The handle of a workflow. Raises DBOSNonExistentWorkflowError."""
+        refuse_shard_key(shard_key)
+        await self._connection.perform_async(lambda engine: management.require_status(engine, workflow_id))
+        return self._handle_async(workflow_id)
+
+    def get_result(
+        self, workflow_id: str, *, polling_interval_sec: float = POLLING_SECONDS, shard_key: str | None = None
+    ) -> Any:
+        """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
+        refuse_shard_key(shard_key)
+        return self._handle(workflow_id).get_result(polling_interval_sec=polling_interval_sec)
+
+    async def get_result_async(
+        self, workflow_id: str, *, polling_interval_sec: float = POLLING_SECONDS, shard_key: str | None = None
+    ) -> Any:
+        """Wait for a workflow and return its result, or raise its error; see `WorkflowHandle.get_result`."""
+        refuse_shard_key(shard_key)
+        return await self._handle_async(workflow_id).get_result(polling_interval_sec=polling_interval_sec)
+
+    def wait_first(
+        self, handles: Sequence[WorkflowHandle[R]], *, polling_interval_sec: float = POLLING_SECONDS
+    ) -> WorkflowHandle[R]:
+        """Wait until one of the workflows has ended and return its handle, the earliest in the list if several have.
+
+        Raises ValueError for an empty list.
+        """
+        refuse_on_loop("DBOSClient.wait_first", waits=True)
+        wanted = [handle.workflow_id for handle in handles]
+        winner = self._connection.perform(lambda engine: wait_first(engine, wanted, polling_interval_sec))
+        return next(handle for handle in handles if handle.workflow_id == winner)
+
+    async def wait_first_async(
+        self, handles: Sequence[WorkflowHandleAsync[R]], *, polling_interval_sec: float = POLLING_SECONDS
+    ) -> WorkflowHandleAsync[R]:
+        """Wait until one of the workflows has ended and return its handle; see `wait_first`."""
+        wanted = [handle.workflow_id for handle in handles]
+        winner = await self._connection.perform_async(lambda engine: wait_first(engine, wanted, polling_interval_sec))
+        return next(handle for handle in handles if handle.workflow_id == winner)
+
+    # ------------------------------------------------------------ looking at workflows and steering them
+
+    get_workflow_status = blocking_method(management.get_workflow_status)
+    get_workflow_status_async = awaitable_method(management.get_workflow_status)
+    list_workflows = blocking_method(listing.list_workflows)
+    list_workflows_async = awaitable_method(listing.list_workflows)
+    list_workflow_steps = blocking_method(management.list_workflow_steps)
+    list_workflow_steps_async = awaitable_method(management.list_workflow_steps)
+    cancel_workflow = blocking_method(management.cancel_workflow)
+    cancel_workflow_async = awaitable_method(management.cancel_workflow)
+    cancel_workflows = blocking_method(management.cancel_workflows)
+    cancel_workflows_async = awaitable_method(management.cancel_workflows)
+    update_workflow_attributes = blocking_method(management.update_workflow_attributes)
+    update_workflow_attributes_async = awaitable_method(management.update_workflow_attributes)
+
+    def resume_workflow(
+        self, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
+    ) -> WorkflowHandle[Any]:
+        """Let a workflow run on from its last completed step; see `DBOS.resume_workflow`."""
+        return self.resume_workflows([workflow_id], queue_name=queue_name, shard_key=shard_key)[0]
+
+    async def resume_workflow_async(
+        self, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
+    ) -> WorkflowHandleAsync[Any]:
+        """Let a workflow run on from its last completed step; see `DBOS.resume_workflow`."""
+        return (await self.resume_workflows_async([workflow_id], queue_name=queue_name, shard_key=shard_key))[0]
+
+    def resume_workflows(
+        self, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
+    ) -> list[WorkflowHandle[Any]]:
+        """Let several workflows run on; none if one of them does not exist. See `DBOS.resume_workflow`."""
+        refuse_shard_key(shard_key)
+        refuse_on_loop("DBOSClient.resume_workflows", waits=False)
+        self._connection.perform(lambda engine: management.resume(engine, workflow_ids, queue_name))
+        return [self._handle(workflow_id) for workflow_id in workflow_ids]
+
+    async def resume_workflows_async(
+        self, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
+    ) -> list[WorkflowHandleAsync[Any]]:
+        """Let several workflows run on; none if one of them does not exist. See `DBOS.resume_workflow`."""
+        refuse_shard_key(shard_key)
+        await self._connection.perform_async(lambda engine: management.resume(engine, workflow_ids, queue_name))
+        return [self._handle_async(workflow_id) for workflow_id in workflow_ids]
+
+    # ------------------------------------------------------------ handles
+
+    def _handle(self, workflow_id: str) -> WorkflowHandle[Any]:
+        return WorkflowHandle(validate_workflow_id(workflow_id), performer=self._connection)
+
+    def _handle_async(self, workflow_id: str) -> WorkflowHandleAsync[Any]:
+        return WorkflowHandleAsync(validate_workflow_id(workflow_id), performer=self._connection)
