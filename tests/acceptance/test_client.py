@@ -278,7 +278,7 @@ def test_a_client_never_creates_anything(fresh_database_url: str) -> None:
 
 
 def test_an_unreachable_database_is_named_at_once() -> None:
-    with pytest.raises(error.DBOSInitializationError, match="127.0.0.1:1/nowhere"):
+    with pytest.raises(error.DBOSInitializationError, match=r"127\.0\.0\.1:1/nowhere"):
         DBOSClient(system_database_url="postgresql://user:secret@127.0.0.1:1/nowhere")
 
 
