@@ -89,23 +89,23 @@ def test_a_listening_client_hears_at_once(launch: Launch, listening: Callable[[]
     launch()
     client = listening()
     with gate:
-        handle = DBOS.start_workflow(waits)
-        gate.wait_for_arrival()
+        first, second = (DBOS.start_workflow(waits).workflow_id for _ in range(2))
+        gate.wait_for_arrival(2)
         told: list[float] = []
 
         def listen() -> None:
-            finished_at = client.get_result(handle.workflow_id, polling_interval_sec=30)
+            finished_at = client.get_result(first, polling_interval_sec=30)
             told.append(time.monotonic() - finished_at)
 
         async def listen_async() -> None:
-            finished_at = await client.get_result_async(handle.workflow_id, polling_interval_sec=30)
+            finished_at = await client.get_result_async(second, polling_interval_sec=30)
             told.append(time.monotonic() - finished_at)
 
         threads = [threading.Thread(target=listen), threading.Thread(target=lambda: asyncio.run(listen_async()))]
         for thread in threads:
             thread.start()
         engine = client._connection.open()
-        eventually(lambda: len(engine.waiters._registered.get(("workflow", handle.workflow_id), [])) == 2)
+        eventually(lambda: set(engine.waiters.waiting_for("workflow")) == {first, second})
         gate.open()
         for thread in threads:
             thread.join(20)
