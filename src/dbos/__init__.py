@@ -25,6 +25,7 @@ from dbos.api.scopes import (
 from dbos.model.placement import DuplicationPolicy
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
+from dbos.runtime.operations.messages import SendMessage
 from dbos.runtime.operations.steps import StepOptions, StepReservation
 from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
 
@@ -39,6 +40,7 @@ __all__ = [
     "EnqueueOptions",
     "Queue",
     "QueueRateLimit",
+    "SendMessage",
     "Serializer",
     "SetEnqueueOptions",
     "SetShardKey",

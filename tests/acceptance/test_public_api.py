@@ -15,7 +15,7 @@ from dbos import DBOS, DBOSConfig, WorkflowHandle, WorkflowHandleAsync
 ROOT = Path(__file__).parents[2]
 
 NAMES = """
-    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
+    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth SendMessage DuplicationPolicy EnqueueOptions
     Queue QueueRateLimit Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
     SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
@@ -48,6 +48,20 @@ MEMBERS = [
     (DBOS.reserve_step, ""),
     (DBOS.sleep, "seconds"),
     (DBOS.asyncio_wait, "fs timeout=None return_when='ALL_COMPLETED'"),
+    (
+        DBOS.send,
+        "destination_id message topic=None idempotency_key=None "
+        "serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'> send_to_forks=False",
+    ),
+    (
+        DBOS.send_bulk,
+        "messages serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'> send_to_forks=False",
+    ),
+    (dbos.SendMessage, "destination_id message topic=None idempotency_key=None"),
+    (DBOS.recv, "topic=None timeout_seconds=60"),
+    (DBOS.set_event, "key value serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'>"),
+    (DBOS.get_event, "workflow_id key timeout_seconds=60"),
+    (DBOS.get_all_events, "workflow_id"),
     (DBOS.get_workflow_status, "workflow_id"),
     (
         DBOS.list_workflows,

@@ -15,7 +15,9 @@ from dbos.api import decorators, launched
 from dbos.api.assembly import Running, launch, store_settings
 from dbos.api.configuration import DBOSConfig, Settings, read_config
 from dbos.api.facade.context import ContextVariables
+from dbos.api.facade.events import EventCalls
 from dbos.api.facade.management import ManagementCalls
+from dbos.api.facade.messages import MessageCalls
 from dbos.api.facade.queues import QueueCalls
 from dbos.api.facade.steps import StepCalls
 from dbos.api.facade.workflows import WorkflowCalls
@@ -30,7 +32,9 @@ from dbos.store.store import Store
 logger = logging.getLogger("dbos")
 
 
-class DBOS(WorkflowCalls, StepCalls, QueueCalls, ManagementCalls, ContextVariables):
+class DBOS(
+    WorkflowCalls, StepCalls, MessageCalls, EventCalls, QueueCalls, ManagementCalls, ContextVariables
+):
     """The application in this process. There is one: constructing it again returns the same object.
 
     Args:

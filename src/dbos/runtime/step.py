@@ -159,7 +159,7 @@ def record(
     attempt: Attempt,
     checkpoint: Checkpoint | CheckpointSend,
     *others: Record,
-    otherwise: Callable[[], Operation[None]] | None = None,
+    otherwise: Callable[[], Operation[Any]] | None = None,
 ) -> Operation[list[Any]]:
     """Write a checkpoint, and what must become durable with it, in one transaction.
 

@@ -15,8 +15,10 @@ from dbos.runtime.engine import Engine
 from dbos.services.service import Service
 from dbos.store.hints import ANYTHING
 
-PROBE_SECONDS = 0.02  # at most so often is the store asked because of hints
-SQLITE_POLL_SECONDS = 0.005  # how often SQLite is asked whether another process has committed, while somebody cares
+PROBE_SHARE = 0.1  # of the time, at most, goes into asking the store because of hints ...
+PROBE_SECONDS = 0.002, 0.1  # ... which is never asked again sooner than the first, and always after the second
+SQLITE_POLL_SECONDS = 0.002  # how often SQLite is asked whether another process has committed, while somebody waits
+SQLITE_RUNNING_POLL_SECONDS = 0.005  # and while workflows run, which may be cancelled
 SQLITE_IDLE_POLL_SECONDS = 0.05
 PROBE_LIMIT = 10_000  # ids in one query
 
@@ -30,21 +32,24 @@ class Listener(Service):
         super().__init__(engine)
         self._polling_seconds = polling_seconds
         self._probed_at = float("-inf")
+        self._probe_pause = PROBE_SECONDS[0]
         self._probe_due = False
         # Kind of waiting (the first half of a key in `waiters`) -> of these ids, those worth waking somebody for.
-        self._floors: Mapping[str, Callable[[Sequence[str]], Iterable[str]]] = {"workflow": self._ended}
+        self._floors: Mapping[str, Callable[[Sequence[str]], Iterable[str]]] = {
+            "workflow": self._ended,
+            "message": engine.store.messages.with_messages,
+            "event": engine.store.events.are_set,
+        }
 
     def poll(self) -> float:
         """Wait for hints and act on them."""
         engine = self.engine
         since_probe = time.monotonic() - self._probed_at
-        rest = (PROBE_SECONDS if self._probe_due else self._polling_seconds) - since_probe
+        rest = (self._probe_pause if self._probe_due else self._polling_seconds) - since_probe
         if rest <= 0:
             self._probe()
             return 0
-        eager = bool(engine.active()) or any(engine.waiters.waiting_for(kind) for kind in self._floors)
-        interval = SQLITE_POLL_SECONDS if eager else SQLITE_IDLE_POLL_SECONDS
-        for kind, identifier in engine.store.hints.receive(rest, interval):
+        for kind, identifier in engine.store.hints.receive(rest, self._polling_pause()):
             if kind in self._floors:
                 engine.waiters.wake(kind, identifier)
             elif kind == "enqueued":
@@ -55,15 +60,28 @@ class Listener(Service):
                 engine.waiters.wake("service", "dispatcher")
         return 0
 
+    def _polling_pause(self) -> float:
+        """How often to look for commits of other processes where looking is the only way."""
+        if any(self.engine.waiters.anyone_for(kind) for kind in self._floors):
+            return SQLITE_POLL_SECONDS
+        return SQLITE_RUNNING_POLL_SECONDS if self.engine.active() else SQLITE_IDLE_POLL_SECONDS
+
     def interrupt(self) -> None:
         self.engine.store.hints.interrupt()
         super().interrupt()
 
     def _probe(self) -> None:
         """Ask about everybody who waits and everything that runs."""
-        engine = self.engine
         self._probe_due = False
-        self._probed_at = time.monotonic()
+        self._probed_at = begun = time.monotonic()
+        try:
+            self._wake_whom_it_concerns()
+        finally:
+            spent_seconds = time.monotonic() - begun
+            self._probe_pause = min(max(spent_seconds / PROBE_SHARE, PROBE_SECONDS[0]), PROBE_SECONDS[1])
+
+    def _wake_whom_it_concerns(self) -> None:
+        engine = self.engine
         active = engine.active()
         owned = {each: attempt.epoch for each, attempt in active.items() if attempt.revoked is None}
         for kind, changed in self._floors.items():

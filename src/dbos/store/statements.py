@@ -43,8 +43,8 @@ KINDS: tuple[type[Record], ...] = (
     FinishWorkflow,
 )
 """The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
-of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes before the step that
-sent it, and before whoever receives."""
+of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes
+before the step that sent it, and before whoever receives."""
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-from math import isfinite
-
-from dbos.error import DBOSException
-from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import require_workflow_body
 from dbos.runtime.engine import Engine
-from dbos.runtime.operation import Operation, Outcome
-from dbos.runtime.step import encode, record, replay, wait_until
-
-NAME = "DBOS.sleep"
+from dbos.runtime.operation import Operation
+from dbos.runtime.step import wait_until
+from dbos.runtime.timeouts import TimeLimit, require_seconds
 
 
 def sleep(engine: Engine, seconds: float) -> Operation[None]:
@@ -24,15 +19,9 @@ def sleep(engine: Engine, seconds: float) -> Operation[None]:
     not prolonged by them. A cancellation of the workflow ends it early. Raises DBOSException outside a workflow.
     """
     attempt = require_workflow_body("DBOS.sleep")
-    if not isinstance(seconds, int | float) or not isfinite(seconds):
-        raise DBOSException(f"DBOS.sleep() takes a finite number of seconds, not {seconds!r}")
-    step_id = attempt.next_step_id()
-    row = attempt.recorded(step_id, NAME)
-    if row is not None:
-        wake_at = float(replay(attempt, row).unwrap())
-    else:
+    limit = TimeLimit(attempt, require_seconds("DBOS.sleep", seconds))
+    if limit.unrecorded:
         if attempt.must_verify():
             yield from attempt.verify()
-        wake_at = engine.clock.now_ms() / 1000 + max(0.0, seconds)
-        yield from record(attempt, encode(attempt, step_id, NAME, Outcome(wake_at), wall_ms()))
-    yield from wait_until(attempt, wake_at * 1000)
+        yield from limit.fix()
+    yield from wait_until(attempt, limit.due_ms)
