@@ -15,8 +15,8 @@ from dbos import DBOS, DBOSConfig, WorkflowHandle, WorkflowHandleAsync
 ROOT = Path(__file__).parents[2]
 
 NAMES = """
-    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth SendMessage DuplicationPolicy EnqueueOptions
-    Queue QueueRateLimit Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
+    DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
+    Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
     SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     DBOSClient
@@ -51,15 +51,15 @@ MEMBERS = [
     (
         DBOS.send,
         "destination_id message topic=None idempotency_key=None "
-        "serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'> send_to_forks=False",
+        "serialization_type=<WorkflowSerializationFormat.DEFAULT: 'None'> send_to_forks=False",
     ),
     (
         DBOS.send_bulk,
-        "messages serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'> send_to_forks=False",
+        "messages serialization_type=<WorkflowSerializationFormat.DEFAULT: 'None'> send_to_forks=False",
     ),
     (dbos.SendMessage, "destination_id message topic=None idempotency_key=None"),
     (DBOS.recv, "topic=None timeout_seconds=60"),
-    (DBOS.set_event, "key value serialization_type=<WorkflowSerializationFormat.DEFAULT: 'default'>"),
+    (DBOS.set_event, "key value serialization_type=<WorkflowSerializationFormat.DEFAULT: 'None'>"),
     (DBOS.get_event, "workflow_id key timeout_seconds=60"),
     (DBOS.get_all_events, "workflow_id"),
     (DBOS.get_workflow_status, "workflow_id"),

@@ -23,8 +23,8 @@ JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
 BY_KEY = [
     "load_workflows", "standings", "lost", "ended", "children", "cancel", "cancellable",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
-    "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "event", "events",
-    "events_set",
+    "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
+    "events_set", "event_values",
 ]  # fmt: skip
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",

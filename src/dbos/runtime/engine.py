@@ -49,6 +49,7 @@ class Engine:
         self._readers = ThreadHost("dbos-reader", READERS)
         self.standing = SharedQuestion(store.workflows.standings, self._readers.submit)
         self.load = SharedQuestion(store.workflows.load_many, self._readers.submit)
+        self.event = SharedQuestion(store.events.values, self._readers.submit)
         self.application_version: str | None = None  # what runs here; nothing does
         self.application_id = ""
         self.known_queues: dict[str, QueueSpec] = {}  # of the database, as this process saw them last

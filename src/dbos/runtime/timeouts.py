@@ -1,4 +1,4 @@
-"""Times that a workflow waits until. They are fixed once, by a step `DBOS.sleep`, so that no restart prolongs the wait."""
+"""When waits of workflows end: fixed once, by a step `DBOS.sleep`, so that no restart prolongs them."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, current_attempt, current_step, workflow_body
 from dbos.runtime.engine import Engine
-from dbos.runtime.operation import Ask, Operation, Outcome, Wait
+from dbos.runtime.operation import Ask, Operation, Wait
 from dbos.runtime.outcomes import ensure_going
 from dbos.runtime.step import as_step, commit, commit_as_step, record, replay
 from dbos.runtime.timeouts import TimeLimit, require_seconds
@@ -110,15 +110,16 @@ def _record_event(
 def _await_event(
     engine: Engine, workflow_id: str, key: str, due_ms: float, limit: TimeLimit | None = None
 ) -> Operation[Stored | None]:
-    """The event as soon as it is set; None once the database's clock shows `due_ms`. A limit is fixed before waiting."""
+    """The event as soon as it is set; None once the time is over. A limit is fixed before the wait."""
     caller = current_attempt()
-    keys: list[Key] = [("event", place(workflow_id, key))]
+    event = place(workflow_id, key)
+    keys: list[Key] = [("event", event)]
     if caller is not None:
         keys.append(("attempt", caller.workflow_id))
     with engine.waiters.register(*keys) as registration:
         while True:
             ensure_going(engine, caller)
-            found: Stored | None = yield Ask(engine.store.events.get, workflow_id, key)
+            found: Stored | None = yield Ask(engine.event, event)
             remaining_seconds = (due_ms - engine.clock.now_ms()) / 1000
             if found is not None or remaining_seconds <= 0:
                 return found

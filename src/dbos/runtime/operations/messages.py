@@ -8,6 +8,7 @@ whatever was sent after another was acknowledged comes after it.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -92,17 +93,21 @@ def send_bulk(
 
     Raises DBOSNonExistentWorkflowError, naming all workflows that do not exist, and whatever `send` raises.
     """
-    if isinstance(messages, (str, bytes)) or not isinstance(messages, Iterable):
-        raise DBOSException(f"DBOS.send_bulk() takes a list of SendMessage, not {messages!r}")
-    letters = list(messages)
-    for letter in letters:
-        if not isinstance(letter, SendMessage):
-            raise DBOSException(f"DBOS.send_bulk() takes a list of SendMessage, and one in it is {letter!r}")
-    keys = [letter.idempotency_key for letter in letters if letter.idempotency_key is not None]
-    repeated = sorted({str(key) for key in keys if keys.count(key) > 1}) if len(set(keys)) < len(keys) else []
+    letters = _letters(messages)
+    keys = Counter(letter.idempotency_key for letter in letters if letter.idempotency_key is not None)
+    repeated = [str(key) for key, count in keys.items() if count > 1]
     if repeated:
         raise DBOSException(f"Several messages have the same idempotency key: {', '.join(repeated)}")
     yield from _send(engine, SEND_BULK, letters, serialization_type, send_to_forks)
+
+
+def _letters(messages: Any) -> list[SendMessage]:
+    """The messages as a list. Raises DBOSException for anything else."""
+    letters = list(messages) if isinstance(messages, Iterable) else [messages]
+    for letter in letters:
+        if not isinstance(letter, SendMessage):
+            raise DBOSException(f"DBOS.send_bulk() takes a list of SendMessage, not of {letter!r}")
+    return letters
 
 
 def _requested_key() -> str | None:
@@ -176,7 +181,15 @@ def _deliver_one(
     output, codec = engine.codec.encode(None, "result")
     times = started_at_ms, wall_ms()
     step = records.CheckpointSend(
-        attempt.workflow_id, attempt.epoch, step_id, name, output, codec, *times, message.destination, message.message_id
+        attempt.workflow_id,
+        attempt.epoch,
+        step_id,
+        name,
+        output,
+        codec,
+        *times,
+        message.destination,
+        message.message_id,
     )
     try:
         yield from record(attempt, step, message, otherwise=why_not)

@@ -26,16 +26,18 @@ where exists (
 on conflict (workflow_uuid, function_id, key) do update set value = excluded.value, serialization = excluded.serialization
 {returning_key:workflow_uuid, key};
 
--- name: event
--- The value of one event.
-select value, serialization from {schema}.workflow_events where workflow_uuid = :workflow_id and key = :key;
+-- name: event_values
+-- Of these events, each a JSON pair of workflow and key, those that are set, and their values.
+select e.value, w.value, w.serialization
+from ({each:events}) as e
+join {schema}.workflow_events as w on w.workflow_uuid = {item:e.value, 0} and w.key = {item:e.value, 1};
 
 -- name: events
 -- All events of a workflow.
 select key, value, serialization from {schema}.workflow_events where workflow_uuid = :workflow_id order by key;
 
 -- name: events_set
--- Of these events, each a JSON pair of workflow and key, those that are set.
+-- The same without the values.
 select e.value from ({each:events}) as e
 where exists (
     select 1 from {schema}.workflow_events as w
