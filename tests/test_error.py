@@ -36,6 +36,7 @@ SAMPLES = [
     error.DBOSStreamNondeterminismError("w", "k"),
     error.DBOSStepTimeoutError("s", 1.5),
     error.DBOSConflictingRegistrationError("n"),
+    error.DBOSNoTransactionError("DBOS.sql_session"),
     error.DBOSQueryTimeoutError(30.0),
     error.DBOSWorkflowIDInUseError("w", "PENDING", "n"),
     error.DBOSStepNondeterminismError("w", 1),

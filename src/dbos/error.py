@@ -331,6 +331,14 @@ class DBOSStepTimeoutError(DBOSException):
         self.timeout_seconds = timeout_seconds
 
 
+class DBOSNoTransactionError(DBOSException, AssertionError):
+    """A session was asked for outside of any transaction."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} is only there inside a transaction")
+        self.what = what
+
+
 class DBOSConflictingRegistrationError(DBOSException):
     """One function was decorated as two different kinds of operation."""
 

@@ -65,7 +65,6 @@ NOT_YET = {
     "Debouncing": "debouncing",
     "Debouncing / Debouncer with Timeout": "debouncing",
     "Debouncing / Async Debouncer": "debouncing",
-    "Transactions": "transactions",
     "Workflow Management / List Queued Workflows": "queues",
     "Workflow Management / Fork Workflow": "forking",
     "External Client": "client",
@@ -137,6 +136,35 @@ assert [step["function_name"] for step in steps] == ["DBOS.sleep", "fetch_url", 
             "await DBOS.set_event_async(key, value)": "events",
             "value = await DBOS.get_event_async(workflow_id, key, timeout_seconds)": "events",
         },
+    ),
+    "Transactions": Case(
+        before="""
+import os
+import sqlalchemy
+from dbos import DBOS, SetWorkflowID
+
+url = os.environ["DOCS_DATABASE_URL"].replace("postgresql://", "postgresql+psycopg://")
+engine = sqlalchemy.create_engine(url)
+with engine.begin() as connection:
+    connection.execute(sqlalchemy.text("drop table if exists greetings"))
+    connection.execute(sqlalchemy.text("create table greetings (name text, note text)"))
+engine.dispose()
+""",
+        after="""
+@DBOS.workflow()
+def greet():
+    insert_greeting("ada", "hello")
+    raw_insert("alan", "good day")
+    return [get_greeting("ada"), get_greeting("alan"), get_greeting("nobody")]
+
+with SetWorkflowID("greeting"):
+    assert greet() == ["hello", "good day", None]
+steps = DBOS.list_workflow_steps("greeting")
+assert [step["function_name"] for step in steps][:3] == ["insert_greeting", "raw_insert", "get_greeting"]
+assert steps[2]["output"] == "hello"
+insert_greeting("outside", "of a workflow")
+assert get_greeting("outside") == "of a workflow"
+""",
     ),
     "Workflow Handles": Case(
         before="""
@@ -344,7 +372,16 @@ DBOS.destroy()
 """,
     ),
     "Context Variables": Case(
+        before="""
+from sqlalchemy.orm import Session
+from dbos.runtime.context import inside_transaction
+
+transaction = inside_transaction("as if inside one", None, Session())
+transaction.__enter__()
+""",
         after="""
+assert isinstance(DBOS.sql_session, Session)
+transaction.__exit__(None, None, None)
 import logging
 
 @DBOS.workflow()
@@ -356,6 +393,5 @@ assert handle.get_result() == handle.workflow_id
 assert DBOS.workflow_id is None
 assert isinstance(DBOS.logger, logging.Logger)
 """,
-        later={"DBOS.sql_session  # SQLAlchemy session (in transactions only)": "transactions"},
     ),
 }

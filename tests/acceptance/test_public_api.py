@@ -30,6 +30,7 @@ MEMBERS = [
         "name=None retries_allowed=False interval_seconds=1.0 max_attempts=3 backoff_rate=2.0 should_retry=None "
         "preemptible=False timeout_seconds=None",
     ),
+    (DBOS.transaction, "isolation_level='SERIALIZABLE' name=None"),
     (DBOS.dbos_class, "class_name=None"),
     (DBOS.launch, "debug_mode=False"),
     (DBOS.destroy, "workflow_completion_timeout_sec=0 destroy_registry=False"),

@@ -5,6 +5,9 @@ An ignored line is a mistake that the checker must find: an unused `type: ignore
 
 from typing import Any, assert_type
 
+from sqlalchemy import text
+from sqlalchemy.orm import Session
+
 from dbos import (
     DBOS,
     DBOSConfig,
@@ -46,9 +49,17 @@ async def slow_step(number: int) -> bytes:
 def wrong_step() -> None: ...
 
 
+@DBOS.transaction("READ COMMITTED", name="insert")
+def insert(note: str) -> int:
+    assert_type(DBOS.sql_session, Session)
+    return len(DBOS.sql_session.execute(text("select :note"), {"note": note}).all())
+
+
 @DBOS.workflow(name="plain", max_recovery_attempts=None)
 def plain(number: int, *, factor: float = 1.0) -> str:
     assert_type(plain_step(number), str)
+    assert_type(insert("note"), int)
+    insert(1)  # type: ignore[arg-type]
     assert_type(DBOS.run_step({"name": "sum"}, sum, [1, 2]), int)
     assert_type(DBOS.reserve_step(), StepReservation)
     DBOS.sleep(1.5)

@@ -205,6 +205,7 @@ class DBOS(WorkflowCalls, StepCalls, MessageCalls, EventCalls, QueueCalls, Manag
 
     workflow = staticmethod(decorators.workflow)
     step = staticmethod(decorators.step)
+    transaction = staticmethod(decorators.transaction)
     dbos_class = staticmethod(decorators.dbos_class)
 
     @class_property

@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import threading
 from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
 
 from dbos.api.configuration import Settings
+from dbos.model.database_url import dialect_of
 from dbos.model.serialization import Serialization, Serializer
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
@@ -19,6 +22,9 @@ from dbos.services.service import Service
 from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
 from dbos.store.store import Store
+
+if TYPE_CHECKING:
+    from dbos.userdata.database import UserDatabase
 
 logger = logging.getLogger("dbos")
 
@@ -108,7 +114,17 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             max_bytes=settings.max_value_bytes,
             on_large=_warn_of_large_value,
         )
-        engine = Executor(store, codec, registry, owner, settings.application_id, settings.max_executor_threads)
+        engine = Executor(
+            store,
+            codec,
+            registry,
+            owner,
+            settings.application_id,
+            settings.max_executor_threads,
+            partial(open_user_database, settings),
+        )
+        if any(function.transaction is not None for function in registry.steps.values()):
+            engine.user_database()  # what is wrong with it is better known at once
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
@@ -131,6 +147,27 @@ def connect(settings: StoreSettings, serializer: Serializer | None, instance: st
         store.close()
         raise
     return Connected(engine, listener)
+
+
+def open_user_database(settings: Settings) -> UserDatabase:
+    """Connect to the database of transactions, and create the table of their witnesses."""
+    from dbos.userdata.database import UserDatabase  # loads SQLAlchemy, which only transactions need
+
+    url, shared = settings.application_database_url, settings.system_database_engine
+    if url is None and shared is not None:
+        database = UserDatabase(shared, "transaction", settings.dbos_system_schema, disposes=False)
+    else:
+        url = url or settings.system_database_url
+        options = {"pool_size": settings.sys_db_pool_size, "max_overflow": 0}
+        if dialect_of(url) == settings.dialect:
+            options |= settings.db_engine_kwargs
+        database = UserDatabase(UserDatabase.engine(url, options), "transaction", settings.dbos_system_schema)
+    try:
+        database.prepare(settings.run_migrations)
+    except BaseException:
+        database.close_all()
+        raise
+    return database
 
 
 def _warn_of_large_value(where: str, size_bytes: int) -> None:

@@ -150,7 +150,6 @@ _SECRET_KEYS = frozenset({"conductor_key", "transact_enterprise_key", "db_engine
 # Accepted and checked, and named in the log once: what they switch on comes with later versions.
 _DORMANT_KEYS = frozenset(
     {
-        "application_database_url",
         "auto_upgrade",
         "auto_upgrade_grace_sec",
         "auto_upgrade_interval_sec",

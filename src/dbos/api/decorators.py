@@ -12,15 +12,17 @@ from functools import partial, wraps
 from typing import Any, ParamSpec, TypeVar, cast
 
 from dbos.api.launched import current_registry, engine_of
-from dbos.error import DBOSException
+from dbos.error import DBOSConflictingRegistrationError, DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat
-from dbos.runtime.context import workflow_body
+from dbos.runtime.context import current_attempt, refuse_in_transaction, workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations import starting
 from dbos.runtime.operations.management import require_storable
 from dbos.runtime.operations.steps import step_spec
-from dbos.runtime.registry import MARK, Function, ValidateArgs, WorkflowSpec, split
+from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered, split
 from dbos.runtime.step import perform
+from dbos.runtime.transaction import check_isolation_level, require_sqlalchemy
+from dbos.runtime.transaction import perform as perform_transaction
 
 logger = logging.getLogger("dbos")
 
@@ -123,6 +125,39 @@ def step(
     return decorate
 
 
+def transaction(
+    isolation_level: str = "SERIALIZABLE", *, name: str | None = None
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """Make a function a transaction: a step that commits together with what it writes to the application's database.
+
+    Args:
+        isolation_level: `"SERIALIZABLE"`, `"REPEATABLE READ"` or `"READ COMMITTED"`. SQLite knows the first one only.
+        name: The name it is recorded under; by default its qualified name.
+
+    The function uses `DBOS.sql_session`, a SQLAlchemy session. What it writes is committed when it returns, and taken
+    back when it raises. It takes effect once, whatever crashes; it is run again after a serialization failure or a
+    deadlock. Called outside a workflow it is a workflow of that one step. Raises DBOSException at decoration for an
+    async function, an isolation level that does not exist, or without SQLAlchemy.
+    """
+    if callable(isolation_level):
+        _require_parentheses("transaction", (isolation_level,))
+    check_isolation_level(isolation_level)
+
+    def decorate(func: Callable[P, R]) -> Callable[P, R]:
+        function = _function(func, name, "transaction")
+        if function.is_async:
+            raise DBOSException(
+                f"@DBOS.transaction() cannot decorate {function.name}: it is a coroutine function. Write a plain "
+                "function, and call it by `await asyncio.to_thread(...)` from coroutines; or use an "
+                "AsyncSQLAlchemyDatasource"
+            )
+        require_sqlalchemy("@DBOS.transaction()")
+        function.transaction = TransactionSpec(function.name, isolation_level)
+        return _publish(function, _transaction_wrapper(function, func))
+
+    return decorate
+
+
 def dbos_class(class_name: str | type | None = None) -> Any:
     """Register a class whose methods are workflows; `@DBOS.dbos_class()`, with or without a name of its own.
 
@@ -174,6 +209,9 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
     if name is not None and (not isinstance(name, str) or not name):
         raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
     require_storable([name or ""])
+    beneath = registered(func)
+    if beneath is not None and kind in ("step", "transaction") and kind != _kind_of(beneath) != "workflow":
+        raise DBOSConflictingRegistrationError(beneath.name)
     qualified_name: str = getattr(func, "__qualname__", "")
     if not (name or qualified_name):
         raise DBOSException(f"{func!r} has no name of its own: give it one, as in @DBOS.{kind}(name='...')")
@@ -187,6 +225,12 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
     )
 
 
+def _kind_of(function: Function) -> str:
+    if function.workflow is not None:
+        return "workflow"
+    return "step" if function.transaction is None else "transaction"
+
+
 def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
     try:
         return inspect.signature(func)
@@ -195,8 +239,8 @@ def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
 
 
 def _publish(function: Function, wrapper: Callable[P, R]) -> Callable[P, R]:
-    setattr(wrapper, MARK, function)
     function.registry.add(function)
+    setattr(wrapper, MARK, function)
     return wrapper
 
 
@@ -242,5 +286,28 @@ def _step_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
             return func(*args, **kwargs)
         operation = perform(attempt, spec, partial(func, *args, **kwargs), False)
         return cast(R, run_blocking(attempt.engine, operation).unwrap())
+
+    return call
+
+
+def _transaction_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
+    spec = function.transaction
+    assert spec is not None
+
+    @wraps(func)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        refuse_in_transaction(function.name)
+        attempt = workflow_body()
+        if attempt is not None:
+            operation = perform_transaction(attempt, spec, partial(func, *args, **kwargs))
+            return cast(R, run_blocking(attempt.engine, operation).unwrap())
+        if current_attempt() is not None:
+            raise DBOSException(
+                f"Transaction {function.name} must be called from within a workflow, not from within a step: "
+                "call it from the body of the workflow instead"
+            )
+        engine = engine_of(function.registry)
+        target, rest = split(function, args)
+        return cast(R, run_blocking(engine, starting.call(engine, target, rest, kwargs)).unwrap())
 
     return call

@@ -68,6 +68,7 @@ class Attempt:
         "futures",
         "history",
         "identity",
+        "life",
         "loop",
         "name",
         "outcome",
@@ -86,6 +87,7 @@ class Attempt:
         deadline_ms: int | None,
         identity: Identity,
         history: dict[int, StepRow] | None = None,
+        life: str = "",
     ) -> None:
         self.engine = engine
         self.workflow_id = workflow_id
@@ -94,6 +96,7 @@ class Attempt:
         self.deadline_ms = deadline_ms
         self.identity = identity
         self.history = history or None  # recorded steps of earlier attempts; None for a fresh workflow
+        self.life = life  # names the call that started the workflow, lest one of the same id before it is meant
         self.verified_at = time.monotonic()  # when we last knew that the epoch is still ours
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
         self.outcome: Outcome[Any] | None = None  # set once it is durable
@@ -157,9 +160,23 @@ class Attempt:
         self.verified_at = time.monotonic()
 
 
+class OpenTransaction:
+    """A transaction of the user's that is running: its session, and whose it is."""
+
+    __slots__ = ("name", "outer", "over", "owner", "session")
+
+    def __init__(self, name: str, owner: object, session: Any, outer: OpenTransaction | None) -> None:
+        self.name = name
+        self.owner = owner
+        self.session = session
+        self.outer = outer
+        self.over = False  # for tasks that were started inside and live on
+
+
 _attempt: ContextVar[Attempt | None] = ContextVar("dbos_attempt", default=None)
 _step: ContextVar[StepStatus | None] = ContextVar("dbos_step", default=None)
 _identity: ContextVar[Identity] = ContextVar("dbos_identity", default=NOBODY)
+_transaction: ContextVar[OpenTransaction | None] = ContextVar("dbos_transaction", default=None)
 
 
 def put_back(variable: ContextVar[V], token: Token[V]) -> None:
@@ -206,6 +223,36 @@ def inside_step(step: StepStatus) -> Generator[None]:
         yield
     finally:
         put_back(_step, token)
+
+
+def current_transaction() -> OpenTransaction | None:
+    """The innermost transaction this code runs in."""
+    transaction = _transaction.get()
+    while transaction is not None and transaction.over:
+        transaction = transaction.outer
+    return transaction
+
+
+def refuse_in_transaction(call: str) -> None:
+    """Raises DBOSException inside a transaction: the call would not be part of it, and might wait for its locks."""
+    transaction = current_transaction()
+    if transaction is not None:
+        raise DBOSException(
+            f"Invalid call to `{call}` inside a transaction: it would not be part of {transaction.name}. "
+            "Call it from the body of the workflow instead."
+        )
+
+
+@contextmanager
+def inside_transaction(name: str, owner: object, session: Any) -> Generator[None]:
+    """Run the function of a transaction: until the end of the block this context is inside it."""
+    transaction = OpenTransaction(name, owner, session, current_transaction())
+    token = _transaction.set(transaction)
+    try:
+        yield
+    finally:
+        transaction.over = True
+        put_back(_transaction, token)
 
 
 def enter_identity(identity: Identity) -> None:

@@ -8,7 +8,8 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from typing import Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from dbos.model.queue import QueueSpec
 from dbos.model.serialization import Serialization
@@ -19,6 +20,9 @@ from dbos.runtime.hosts import LoopHost, ThreadHost
 from dbos.runtime.registry import Registry
 from dbos.store.executors import Owner
 from dbos.store.store import Store
+
+if TYPE_CHECKING:
+    from dbos.userdata.database import UserDatabase
 
 
 class Executor(Engine):
@@ -34,6 +38,7 @@ class Executor(Engine):
         owner: Owner,
         application_id: str = "",
         max_threads: int | None = None,
+        open_user_database: Callable[[], UserDatabase] | None = None,
     ) -> None:
         super().__init__(store, codec, owner.instance, owner.application_name)
         self.registry = registry
@@ -47,6 +52,17 @@ class Executor(Engine):
         self._lock = threading.Lock()  # guards _active
         self._active: dict[str, Attempt] = {}
         self._tasks: set[asyncio.Task[Any]] = set()  # the loop holds tasks weakly, we do not
+        self._opening = threading.Lock()  # guards _user_database
+        self._open_user_database = open_user_database
+        self._user_database: UserDatabase | None = None
+
+    def user_database(self) -> UserDatabase:
+        """The database of `@DBOS.transaction`, opened by the first one. Raises DBOSInitializationError."""
+        with self._opening:
+            if self._user_database is None:
+                assert self._open_user_database is not None
+                self._user_database = self._open_user_database()
+            return self._user_database
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""
@@ -130,3 +146,5 @@ class Executor(Engine):
         self.loop.close()
         self._readers.close(drop=False)  # what is queued ends at once: the store refuses
         self.store.close()
+        if self._user_database is not None:
+            self._user_database.close_all()

@@ -10,6 +10,7 @@ import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakSet
 
+from dbos.runtime.context import refuse_in_transaction
 from dbos.runtime.hosts import standing_aside
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome
 
@@ -37,6 +38,8 @@ def run_blocking(engine: Engine, operation: Operation[T]) -> T:
 
 def _perform_blocking(engine: Engine, effect: Effect) -> Any:
     kind = type(effect)
+    if kind is not Invoke:
+        refuse_in_transaction("DBOS")
     if kind is Commit:
         return engine.store.journal.write(effect.records)  # type: ignore[union-attr]
     if kind is Invoke:
@@ -69,6 +72,8 @@ async def _perform_async(engine: Engine, effect: Effect) -> Any:
     if _cancelled_while_committing:
         _cancel_now()
     kind = type(effect)
+    if kind is not Invoke:
+        refuse_in_transaction("DBOS")
     if kind is Commit:
         return await _commit(engine, effect)  # type: ignore[arg-type]
     if kind is Invoke:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from dbos.error import DBOSException, DBOSWorkflowFunctionNotFoundError
+from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
 from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
@@ -50,6 +50,14 @@ class StepSpec:
 
 
 @dataclass(frozen=True, slots=True)
+class TransactionSpec:
+    """How a transaction runs."""
+
+    name: str
+    isolation_level: str = "SERIALIZABLE"
+
+
+@dataclass(frozen=True, slots=True)
 class WorkflowSpec:
     """How a workflow runs."""
 
@@ -68,6 +76,7 @@ class Function:
     is_async: bool
     workflow: WorkflowSpec | None = None
     step: StepSpec | None = None
+    transaction: TransactionSpec | None = None
     class_name: str | None = None
     binding: Binding = Binding.FUNCTION
 
@@ -134,7 +143,7 @@ class Registry:
     """All that is decorated."""
 
     workflows: dict[str, Function] = field(default_factory=dict)
-    steps: dict[str, Function] = field(default_factory=dict)
+    steps: dict[str, Function] = field(default_factory=dict)  # and transactions
     classes: dict[str, type] = field(default_factory=dict)
     instances: dict[tuple[str, str], Any] = field(default_factory=dict)
     queues: dict[str, QueueSpec] = field(default_factory=dict)  # declared in this process
@@ -144,10 +153,15 @@ class Registry:
     _runnable: list[Runnable] | None = None
 
     def add(self, function: Function) -> None:
-        """Register a workflow or a step. The last one of a name wins; another body under a name is worth a warning."""
+        """Register a function. The last one of a name wins; another body under a name is worth a warning.
+
+        Raises DBOSConflictingRegistrationError if a step and a transaction share a name.
+        """
         shelf = self.workflows if function.workflow is not None else self.steps
         with self._lock:
             before = shelf.get(function.name)
+            if before is not None and (before.transaction is None) != (function.transaction is None):
+                raise DBOSConflictingRegistrationError(function.name)
             shelf[function.name] = function
             self._runnable = None
         if before is not None and getattr(before.body, "__code__", None) != getattr(function.body, "__code__", None):

@@ -18,7 +18,7 @@ from dbos.error import (
 )
 from dbos.model.workflow import StepRow
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, StepStatus, inside_step, workflow_body
+from dbos.runtime.context import Attempt, StepStatus, inside_step, refuse_in_transaction, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
 from dbos.runtime.registry import StepSpec
 from dbos.store.database import JournalClosed
@@ -36,18 +36,27 @@ def perform(attempt: Attempt, spec: StepSpec, call: Callable[[], Any], awaited: 
 def perform_numbered(
     attempt: Attempt, step_id: int, spec: StepSpec, call: Callable[[], Any], awaited: bool
 ) -> Operation[Outcome[Any]]:
-    """Run a step under a number drawn before: replay what is recorded, else run it and checkpoint its outcome."""
-    row = attempt.recorded(step_id, spec.name)
+    """Run a step under a number drawn before."""
+    if spec.retry is None:
+        running = _run_once(attempt, StepStatus(step_id), spec, call, awaited)
+    else:
+        running = _run_with_retries(attempt, step_id, spec, call, awaited)
+    return recorded(attempt, step_id, spec.name, running)
+
+
+def recorded(
+    attempt: Attempt, step_id: int, name: str, operation: Operation[Outcome[T]], child: str | None = None
+) -> Operation[Outcome[T]]:
+    """Replay what is recorded under a number, else perform the operation and checkpoint its outcome."""
+    row = attempt.recorded(step_id, name)
     if row is not None:
+        operation.close()
         return replay(attempt, row)
     if attempt.must_verify():
         yield from attempt.verify()
     started_at_ms = wall_ms()
-    if spec.retry is None:
-        outcome = yield from _run_once(attempt, StepStatus(step_id), spec, call, awaited)
-    else:
-        outcome = yield from _run_with_retries(attempt, step_id, spec, call, awaited)
-    yield from record(attempt, encode(attempt, step_id, spec.name, outcome, started_at_ms))
+    outcome = yield from operation
+    yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))
     return outcome
 
 
@@ -199,24 +208,20 @@ def outcome_as_step(
 
     `step_id` is the step's number if it was drawn before.
     """
+    refuse_in_transaction(name)
     attempt = workflow_body()
     if attempt is None:
         return (yield from operation)
     if step_id is None:
         step_id = attempt.next_step_id()
-    row = attempt.recorded(step_id, name)
-    if row is not None:
-        operation.close()
-        return replay(attempt, row)
-    if attempt.must_verify():
-        yield from attempt.verify()
-    started_at_ms = wall_ms()
+    return (yield from recorded(attempt, step_id, name, _caught(operation), child))
+
+
+def _caught(operation: Operation[Outcome[T]]) -> Operation[Outcome[T]]:
     try:
-        outcome = yield from operation
+        return (yield from operation)
     except Exception as error:
-        outcome = Outcome(error=error)
-    yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))
-    return outcome
+        return Outcome(error=error)
 
 
 def as_step(name: str, operation: Operation[T]) -> Operation[T]:

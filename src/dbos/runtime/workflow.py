@@ -27,6 +27,7 @@ from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
 from dbos.runtime.registry import StepSpec, Target, ValidateArgs
 from dbos.runtime.step import perform
+from dbos.runtime.transaction import perform as perform_transaction
 from dbos.store.records import FinishWorkflow
 
 logger = logging.getLogger("dbos")
@@ -99,11 +100,14 @@ def _encode(attempt: Attempt, outcome: Outcome[Any]) -> tuple[Outcome[Any], Fini
 
 
 def body(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
-    """The call that runs a target as a workflow. A bare step becomes the only step of a temporary workflow."""
+    """The call that runs a target as a workflow. A bare step or transaction is the only step of a temporary one."""
     function = target.function
     call = partial(function.body, *target.bind(args), **kwargs)
     if function.workflow is not None:
         return call
+    if function.transaction is not None:
+        transaction = function.transaction
+        return lambda: run_blocking(attempt.engine, perform_transaction(attempt, transaction, call)).unwrap()
     spec = function.step or StepSpec(function.name)
     if function.is_async:
 
@@ -209,6 +213,7 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow]) -> 
         row.workflow_deadline_epoch_ms,
         Identity(row.authenticated_user, roles, row.assumed_role),
         {step.function_id: step for step in history},
+        row.owner_xid or "",
     )
     limit = None if spec is None else spec.max_recovery_attempts
     if limit is not None and row.recovery_attempts > limit + 1:

@@ -141,12 +141,16 @@ def _read(folder: Traversable) -> list[tuple[str, str, str]]:
     found = []
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
-            pieces = _HEADER.split(file.read_text(encoding="utf-8"))
-            found += [
-                (kind, name, _strip(body))
-                for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
-            ]
+            found += parse(file.read_text(encoding="utf-8"))
     return found
+
+
+def parse(text: str) -> list[tuple[str, str, str]]:
+    """The kind, name and body of everything in the text of a file."""
+    pieces = _HEADER.split(text)
+    return [
+        (kind, name, _strip(body)) for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
+    ]
 
 
 def _strip(body: str) -> str:

@@ -5,19 +5,24 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dbos.api import launched
 from dbos.api.properties import class_property
 from dbos.api.scopes import make_identity
+from dbos.error import DBOSNoTransactionError
 from dbos.runtime.context import (
     Identity,
     StepStatus,
     current_attempt,
     current_identity,
     current_step,
+    current_transaction,
     enter_identity,
 )
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
 
 
 class ContextVariables:
@@ -47,6 +52,14 @@ class ContextVariables:
     def step_status() -> StepStatus | None:
         """The step this code runs in and its attempt; None outside one."""
         return current_step()
+
+    @class_property
+    def sql_session() -> Session:
+        """The SQLAlchemy session of the `@DBOS.transaction` this code runs in; DBOSNoTransactionError outside one."""
+        transaction = current_transaction()
+        if transaction is None or transaction.owner is not None:
+            raise DBOSNoTransactionError("DBOS.sql_session")
+        return cast("Session", transaction.session)
 
     @class_property
     def authenticated_user() -> str | None:

@@ -86,6 +86,9 @@ def start(
     admitted = yield from admit(engine, "start", names, asked, make_row, step_id)
     if admitted.row is None:
         return Started(admitted.workflow_id)
-    attempt = Attempt(engine, admitted.workflow_id, names.workflow, 1, admitted.deadline_ms, current_identity())
+    life = admitted.row.token
+    attempt = Attempt(
+        engine, admitted.workflow_id, names.workflow, 1, admitted.deadline_ms, current_identity(), life=life
+    )
     engine.expect_deadline(admitted.deadline_ms)
     return Started(admitted.workflow_id, attempt)

@@ -25,6 +25,7 @@ MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creati
 
 TABLES = (
     "operation_outputs",
+    "transaction_outputs",
     "notifications",
     "workflow_events",
     "workflow_events_history",

@@ -183,3 +183,20 @@ create table {schema}.workflow_events_history (
 
 -- Forks of a workflow, whom a message to it may reach as well.
 create index workflow_forks on {schema}.workflow_status (forked_from) where forked_from is not null;
+
+-- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
+-- transaction was committed, even if its step was not recorded. Never written by the journal.
+create table {schema}.transaction_outputs (
+    workflow_uuid text collate "C" not null,
+    function_id integer not null,
+    function_name text not null,
+    output text,
+    error text,
+    serialization text, -- codec of output or error
+    life text not null, -- which workflow of this id: its owner_xid
+    executor_id text,
+    txn_id text,
+    txn_snapshot text not null,
+    created_at bigint not null,
+    primary key (workflow_uuid, function_id)
+);

@@ -19,6 +19,7 @@ LAUNCH_TIMEOUT_SECONDS = 30.0  # for other processes that are launching or migra
 
 TABLES = (
     "operation_outputs",
+    "transaction_outputs",
     "notifications",
     "workflow_events",
     "workflow_events_history",

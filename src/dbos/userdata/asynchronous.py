@@ -1,0 +1,54 @@
+"""The user's database for coroutines: the same phases, each awaited."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from sqlalchemy import NullPool
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+
+from dbos.model.serialization import Serialization
+from dbos.userdata.database import GuardedSession, UserDatabase
+from dbos.userdata.engines import driver_url, engine_options, explained, prepare
+from dbos.userdata.witness import Kind
+
+
+class AsyncUserDatabase(UserDatabase):
+    """A database of the user's, through an async engine of SQLAlchemy."""
+
+    awaited = True
+
+    def __init__(
+        self,
+        engine: AsyncEngine,
+        kind: Kind,
+        schema: str,
+        sessions: Callable[[], AsyncSession] | None = None,
+        codec: Serialization | None = None,
+        disposes: bool = True,
+    ) -> None:
+        super().__init__(engine.sync_engine, kind, schema, None, codec, disposes)
+        self._async_engine = engine
+        self._async_sessions = sessions or async_sessionmaker(
+            engine, expire_on_commit=False, sync_session_class=GuardedSession
+        )
+
+    @staticmethod
+    def async_engine(url: str, options: Mapping[str, Any]) -> AsyncEngine:
+        """The engine of a URL. It keeps no connections, because those belong to one event loop."""
+        defaults = {"poolclass": NullPool} if "pool_size" not in options else {}
+        return create_async_engine(driver_url(url, awaited=True), **{**defaults, **engine_options(url, options)})
+
+    def new_session(self) -> Any:
+        return self._async_sessions()
+
+    def phase(self, session: Any, work: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        return partial(session.run_sync, work, *arguments)
+
+    async def prepare_async(self, run_migrations: bool) -> None:
+        """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+        with explained(self._engine):
+            async with self._async_engine.begin() as connection:
+                await connection.run_sync(prepare, self.witness, run_migrations)

@@ -1,0 +1,124 @@
+"""The user's database: where to reach it, and the phases of a transaction in it.
+
+A transaction is begun, run, testified and committed in phases. Each is a plain function over a SQLAlchemy `Session`,
+and `phase` turns it into a call for the blocking database, or an awaited one for the async one. So the order of the
+phases is written once, for both (runtime/transaction.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+import sqlalchemy
+from sqlalchemy import Connection, Engine, event
+from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.orm import Session, sessionmaker
+
+from dbos.error import DBOSInitializationError
+from dbos.model.serialization import Serialization
+from dbos.userdata.engines import begin_writing, driver_url, engine_options, explained, prepare
+from dbos.userdata.testimony import Key, Testimony
+from dbos.userdata.witness import Kind, Witness
+
+_MAY_COMMIT = "dbos_may_commit"
+
+
+def _refuse_to_commit(session: Session) -> None:
+    if not session.info.get(_MAY_COMMIT) and not session.in_nested_transaction():
+        raise InvalidRequestError(
+            "DBOS commits this transaction when its function returns, together with the row that says it happened. "
+            "Closed by the function, it would be a closed transaction inside context manager."
+        )
+
+
+class GuardedSession(Session):
+    """A session that only `UserDatabase.commit` can commit."""
+
+
+event.listen(GuardedSession, "before_commit", _refuse_to_commit)
+
+
+class UserDatabase:
+    """A database of the user's, through a SQLAlchemy engine."""
+
+    awaited = False
+
+    def __init__(
+        self,
+        engine: Engine,
+        kind: Kind,
+        schema: str,
+        sessions: Callable[[], Session] | None = None,
+        codec: Serialization | None = None,
+        disposes: bool = True,
+    ) -> None:
+        """`codec` of the witnesses, if not that of the workflows; `disposes`: the engine ends with this object."""
+        self.dialect = engine.dialect.name
+        if self.dialect not in ("sqlite", "postgresql"):
+            raise DBOSInitializationError(
+                f"Transactions run on PostgreSQL and SQLite, not on {self.dialect}: {engine.url!r}"
+            )
+        self.witness = Witness(kind, self.dialect, schema)
+        self.codec = codec
+        self._engine = engine
+        self._sessions = sessions or sessionmaker(engine, class_=GuardedSession, expire_on_commit=False)
+        self._disposes = disposes
+
+    @staticmethod
+    def engine(url: str, options: Mapping[str, Any]) -> Engine:
+        """The engine of a URL, as we like it best, and then as the options say."""
+        return sqlalchemy.create_engine(driver_url(url), **engine_options(url, options))
+
+    # ------------------------------------------------------------ phases
+
+    def new_session(self) -> Session:
+        """A session for one transaction."""
+        return self._sessions()
+
+    def phase(self, session: Session, work: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
+        """A call that does a piece of work in the session."""
+        return partial(work, session, *arguments)
+
+    def begin(self, session: Session, isolation_level: str) -> Connection:
+        """Open the transaction; from here on only `commit` can commit it."""
+        session.begin().__enter__()  # so that whoever closes it inside is told so by every later statement
+        if not isinstance(session, GuardedSession):  # of the user's own making
+            event.listen(session, "before_commit", _refuse_to_commit)
+        if self.dialect == "sqlite":  # which knows one level
+            connection = session.connection()
+            begin_writing(connection)
+            return connection
+        return session.connection(execution_options={"isolation_level": isolation_level})
+
+    def find(self, session: Session, key: Key) -> Testimony | None:
+        """What this step came to, if it has happened: a look outside of any transaction, which clashes with nobody."""
+        session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
+        return self.witness.find(session, key)
+
+    def testify(self, session: Session, key: Key, testimony: Testimony) -> bool:
+        """Write what is pending and the witness. False: somebody else was first."""
+        session.flush()
+        return self.witness.testify(session, key, testimony)
+
+    def commit(self, session: Session) -> None:
+        """Make it durable."""
+        session.info[_MAY_COMMIT] = True
+        session.commit()
+
+    def close(self, session: Session) -> None:
+        """Take back what was not committed, and give the connection back."""
+        session.close()
+
+    # ------------------------------------------------------------ the table and the end
+
+    def prepare(self, run_migrations: bool) -> None:
+        """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+        with explained(self._engine), self._engine.begin() as connection:
+            prepare(connection, self.witness, run_migrations)
+
+    def close_all(self) -> None:
+        """Close the connections, unless the engine is the user's."""
+        if self._disposes:
+            self._engine.dispose()

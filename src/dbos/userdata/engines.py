@@ -1,0 +1,75 @@
+"""How to reach the user's database: URLs and engine options as SQLAlchemy takes them, and what to say if that fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+from sqlalchemy.exc import SQLAlchemyError
+
+from dbos.error import DBOSInitializationError
+from dbos.model.database_url import dialect_of, redact_url
+from dbos.userdata.witness import Witness
+
+BUSY_TIMEOUT_SECONDS = 0.005  # inside SQLite, which looks ever more seldom; whoever finds the file busy looks again
+
+_SCHEMES = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+psycopg")}
+
+_CONNECT_ARGUMENTS: Mapping[str, Mapping[str, Any]] = {
+    "sqlite": {"timeout": BUSY_TIMEOUT_SECONDS},
+    # Found dead within about 15 s, wherever the other side went.
+    "postgresql": {
+        "application_name": "dbos_transact",
+        "connect_timeout": 10,
+        "keepalives": 1,
+        "keepalives_idle": 5,
+        "keepalives_interval": 3,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+    },
+}
+
+
+def driver_url(url: str, awaited: bool = False) -> str:
+    """The URL with the driver we use in it. Raises DBOSInitializationError for one that we cannot use."""
+    try:
+        dialect = dialect_of(url.replace("sqlite+aiosqlite://", "sqlite://", 1))
+    except (ValueError, AttributeError) as error:
+        raise DBOSInitializationError(f"The URL of the database cannot be used: {error}") from None
+    return f"{_SCHEMES[dialect][awaited]}://{url.partition('://')[2]}"
+
+
+def engine_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
+    """Our arguments for the engine of a URL, and over them the user's."""
+    arguments = _CONNECT_ARGUMENTS["sqlite" if url.startswith("sqlite") else "postgresql"]
+    return {**options, "connect_args": {**arguments, **options.get("connect_args", {})}}
+
+
+def begin_writing(connection: Connection) -> None:
+    """Take the write lock of a SQLite file.
+
+    At once, because a transaction that reads first and writes later fails if another came between. A connection that
+    begins by itself is left alone.
+    """
+    if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
+        connection.exec_driver_sql("begin immediate")
+
+
+def prepare(connection: Connection, witness: Witness, run_migrations: bool) -> None:
+    """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+    if connection.dialect.name == "sqlite" and run_migrations:
+        begin_writing(connection)
+    (witness.install if run_migrations else witness.verify)(connection)
+
+
+@contextmanager
+def explained(engine: Engine) -> Iterator[None]:
+    """What goes wrong while a database is prepared, as DBOSInitializationError, without passwords."""
+    try:
+        yield
+    except SQLAlchemyError as error:
+        address = engine.url.render_as_string(hide_password=True)
+        cause = getattr(error, "orig", None) or error
+        raise DBOSInitializationError(f"The database {address} cannot be used: {redact_url(str(cause))}") from error

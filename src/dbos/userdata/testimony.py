@@ -1,0 +1,25 @@
+"""What a witness says, and about which step."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One step of one life of a workflow, and what else its row says about it."""
+
+    workflow_id: str
+    step_id: int
+    life: str
+    name: str
+    executor_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Testimony:
+    """What the step came to, encoded."""
+
+    output: str | None
+    error: str | None
+    serialization: str | None
