@@ -23,6 +23,7 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from dbos.model.queue import QueueSpec
 from dbos.model.workflow import INTERNAL_QUEUE
 from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
@@ -152,7 +153,7 @@ class Workflows(RuleBasedStateMachine):
     @rule(owner=st.sampled_from(["one", "two"]))
     def claim(self, owner: str) -> None:
         expected = {each for each, model in self.models.items() if model.status == "ENQUEUED"}
-        rows = self.store.workflows.claim(INTERNAL_QUEUE, self.owners[owner], RUNNABLE, 100)
+        rows = self.store.claims.claim(QueueSpec(INTERNAL_QUEUE), self.owners[owner], RUNNABLE, 100).rows
         self.now_run_by(owner, rows, expected)
 
     @rule(owner=st.sampled_from(["one", "two"]), whose=st.sampled_from(["one", "two"]))

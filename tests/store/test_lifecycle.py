@@ -17,6 +17,7 @@ import pytest
 import sqlalchemy
 
 from dbos.error import DBOSInitializationError
+from dbos.model.queue import QueueSpec
 from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
 from dbos.store.hints import ANYTHING
 from dbos.store.store import Store
@@ -71,7 +72,7 @@ def test_a_closed_store_refuses_everything(store: Store) -> None:
     with pytest.raises(StoreClosed):
         store.workflows.load("w")
     with pytest.raises(StoreClosed):
-        store.workflows.claim("q", owner(), RUNNABLE, 1)
+        store.claims.claim(QueueSpec("q"), owner(), RUNNABLE, 1)
     with pytest.raises(JournalClosed):
         store.journal.write([start("w")])
     store.hints.publish("workflow", ["w"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from dbos.error import DBOSNonExistentWorkflowError
+from dbos.model.queue import QueueSpec
 from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
 from dbos.store.store import Store
 from tests.store.records import RUNNABLE, checkpoint, finish, owner, start
@@ -37,14 +38,14 @@ def test_everything_unfinished_cancelled_or_given_up_is_reopened(store: Store, s
     assert store.workflows.resume(["w"]) == ["w"]
     row = load(store, "w")
     assert (row.status, row.epoch, row.recovery_attempts) == ("ENQUEUED", before.epoch + 1, 0)
-    assert (row.queue_name, row.deduplication_id, row.queue_partition_key) == (INTERNAL_QUEUE, None, None)
+    assert (row.queue_name, row.deduplication_id, row.queue_partition_key) == (INTERNAL_QUEUE, None, "p")
     assert (row.executor_instance, row.completed_at, row.started_at_epoch_ms) == (None, None, None)
     assert (row.workflow_deadline_epoch_ms, row.delay_until_epoch_ms) == (None, None)
     assert (row.output, row.error, row.outcome_serialization) == (None, None, None)
     assert (row.workflow_timeout_ms, row.created_at) == (60_000, before.created_at)
     assert len(store.steps.list("w")) == (initial == "PENDING")
 
-    (claimed,) = store.workflows.claim(INTERNAL_QUEUE, owner(), RUNNABLE, 1)
+    (claimed,) = store.claims.claim(QueueSpec(INTERNAL_QUEUE), owner(), RUNNABLE, 1).rows
     assert (claimed.recovery_attempts, claimed.epoch) == (1, before.epoch + 2)
     assert claimed.workflow_deadline_epoch_ms is not None
 

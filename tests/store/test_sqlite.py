@@ -282,7 +282,7 @@ with Store.open(StoreSettings(url=sys.argv[1])) as store:
         assert store.journal.write([checkpoint(f"{me}-{n}", 1), checkpoint(f"{me}-{n}", 2)]) == [(), ()]
         assert store.journal.write([finish(f"{me}-{n}")]) == [()]
     claimed = 0
-    while rows := store.workflows.claim("q", owner(me), RUNNABLE, 3):
+    while rows := store.claims.claim(QueueSpec("q"), owner(me), RUNNABLE, 3).rows:
         claimed += len(rows)
         for row in rows:
             assert store.journal.write([finish(row.workflow_uuid, row.epoch)]) == [()]

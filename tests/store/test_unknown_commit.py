@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from dbos.model.queue import QueueSpec
 from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
 from dbos.store.records import Record
 from dbos.store.store import Store
@@ -147,7 +148,7 @@ def test_management_survives_a_cut(store: Store, proxy: PostgresProxy, phase: Cu
     assert standing[0] == "ENQUEUED"
 
     cut = proxy.cut_at(1, phase)
-    claimed = store.workflows.claim("_dbos_internal_queue", owner(), RUNNABLE, 10)
+    claimed = store.claims.claim(QueueSpec("_dbos_internal_queue"), owner(), RUNNABLE, 10).rows
     assert cut.done.is_set()
     # After an unknown commit the claim may be ours without having been returned: then it shows up as an orphan.
     orphans = [workflow_id for workflow_id, _ in store.workflows.owned_by("here") if workflow_id == "w"]

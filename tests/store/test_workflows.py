@@ -183,77 +183,6 @@ def test_expiry_goes_by_the_databases_clock(store: Store) -> None:
     assert row.completed_at is not None
 
 
-# ------------------------------------------------------------ claiming
-
-
-def enqueued(workflow_id: str, **fields: object) -> object:
-    return start(workflow_id, **{"status": "ENQUEUED", "queue_name": "q", **fields})
-
-
-def test_claiming_in_order_of_priority_and_arrival(store: Store) -> None:
-    records = [enqueued(f"w{n}", priority=priority) for n, priority in enumerate((2, 0, 1, 0, 2))]
-    store.journal.write(records)
-    claimed = store.workflows.claim("q", owner(), RUNNABLE, 3)
-    assert ids_of(claimed) == ["w1", "w3", "w2"]
-    for row in claimed:
-        assert (row.status, row.epoch, row.recovery_attempts) == ("PENDING", 1, 1)
-        assert (row.executor_instance, row.executor_id, row.application_version) == ("here", "local", "v1")
-        assert row.started_at_epoch_ms is not None
-    assert ids_of(store.workflows.claim("q", owner(), RUNNABLE, 3)) == ["w0", "w4"]
-    assert store.workflows.claim("q", owner(), RUNNABLE, 3) == []
-
-
-def test_claiming_only_what_is_ours_and_known(store: Store) -> None:
-    store.journal.write(
-        [
-            enqueued("mine"),
-            enqueued("anyone's", application_name=None),
-            enqueued("another application's", application_name="other"),
-            enqueued("of this version", application_version="v1"),
-            enqueued("of another version", application_version="v0"),
-            enqueued("on another queue", queue_name="other"),
-            enqueued("unknown function", name="unknown"),
-            enqueued("a method", class_name="C", config_name="c"),
-            enqueued("not due", status="DELAYED", delay_ms=1),
-        ]
-    )
-    claimed = store.workflows.claim("q", owner(), RUNNABLE, 10)
-    assert ids_of(claimed) == ["mine", "anyone's", "of this version"]
-    assert {row.application_name for row in claimed} == {"app"}
-    assert ids_of(store.workflows.claim("q", owner(), [("function", "C", "c")], 10)) == ["a method"]
-
-
-def test_the_timeout_of_a_claimed_workflow_runs_from_its_claim(store: Store) -> None:
-    store.journal.write([enqueued("own", timeout_ms=5_000), enqueued("inherited", timeout_ms=5_000, deadline_ms=2**50)])
-    own, inherited = store.workflows.claim("q", owner(), RUNNABLE, 10)
-    assert own.started_at_epoch_ms is not None
-    assert own.workflow_deadline_epoch_ms == own.started_at_epoch_ms + 5_000
-    assert inherited.workflow_deadline_epoch_ms == 2**50
-
-
-def test_two_stores_never_claim_the_same_workflow(open_store: OpenStore) -> None:
-    stores = [open_store(), open_store(), open_store()]
-    ids = [f"w{n:03}" for n in range(300)]
-    stores[0].journal.write([enqueued(each) for each in ids])
-    claimed: list[list[str]] = [[], [], []]
-    barrier = threading.Barrier(3)
-
-    def claim(place: int) -> None:
-        barrier.wait()
-        while rows := stores[place].workflows.claim("q", owner(f"e{place}"), RUNNABLE, 7):
-            claimed[place] += ids_of(rows)
-
-    threads = [threading.Thread(target=claim, args=(place,)) for place in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert sorted(chain(*claimed)) == ids
-    for place, mine in enumerate(claimed):
-        assert mine == sorted(mine)  # each in order of arrival
-        assert sorted(workflow_id for workflow_id, _ in stores[0].workflows.owned_by(f"e{place}")) == mine
-
-
 # ------------------------------------------------------------ adopting
 
 
@@ -384,13 +313,6 @@ def test_what_nobody_here_can_run_is_told(store: Store) -> None:
     assert ids_of(store.workflows.unrunnable(owner(), RUNNABLE, 10)) == ["abandoned", "resumed"]
     assert ids_of(store.workflows.unrunnable(owner(), RUNNABLE, 1)) == ["abandoned"]
     assert store.workflows.unrunnable(owner(), [*RUNNABLE, ("unknown", "", "")], 10) == []
-
-
-def test_function_names_do_not_run_into_each_other(store: Store) -> None:
-    store.journal.write([enqueued("w", name="a", class_name="b", config_name="")])
-    for near_miss in (("ab", "", ""), ("a", "", "b"), ("a\x1fb", "", ""), ("", "a", "b")):
-        assert store.workflows.claim("q", owner(), [near_miss], 1) == []
-    assert ids_of(store.workflows.claim("q", owner(), [("a", "b", "")], 1)) == ["w"]
 
 
 @pytest.mark.parametrize("workflow_id", ["o'brien", 'quote"d', "back\\slash", "%_", "ünï😀", "[1]", " "])

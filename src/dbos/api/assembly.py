@@ -127,6 +127,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             engine.user_database()  # what is wrong with it is better known at once
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
+        _announce_version(store, settings.name, version)
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
         dispatcher = Dispatcher(engine)
         services = (listener, dispatcher, Deadlines(engine), recovery)
@@ -168,6 +169,17 @@ def open_user_database(settings: Settings) -> UserDatabase:
         database.close_all()
         raise
     return database
+
+
+def _announce_version(store: Store, application_name: str, version: str) -> None:
+    latest = store.versions.register(version, application_name).version_name
+    if latest != version:
+        logger.warning(
+            "This launch has version %s of the application, but the latest is %s: what is enqueued without a version "
+            "runs on that one",
+            version,
+            latest,
+        )
 
 
 def _warn_of_large_value(where: str, size_bytes: int) -> None:

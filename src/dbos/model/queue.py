@@ -8,7 +8,7 @@ hold for each partition; otherwise they hold for the queue, and `partition_*` li
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isfinite
+from math import ceil, isfinite
 
 from dbos.model.workflow import INTERNAL_QUEUE
 
@@ -26,6 +26,20 @@ class RateLimit:
     limit: int
     period_seconds: float
 
+    @property
+    def period_ms(self) -> int:
+        """The window, rounded up: a start too late is allowed, one too early is not."""
+        return ceil(self.period_seconds * 1000)
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """How much of its limits a queue uses."""
+
+    running: int = 0  # over all executors
+    running_here: int = 0  # in this one
+    starts: int = 0  # within the last period
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -42,6 +56,17 @@ class Limits:
     def shared(self) -> bool:
         """Do executors have to agree about it?"""
         return self.concurrency is not None or self.rate is not None
+
+    def free(self, usage: Usage) -> int:
+        """How many more may start. Never below 0: a limit that was lowered kills nothing."""
+        room = [MAX_LIMIT]
+        if self.concurrency is not None:
+            room.append(self.concurrency - usage.running)
+        if self.worker_concurrency is not None:
+            room.append(self.worker_concurrency - usage.running_here)
+        if self.rate is not None:
+            room.append(self.rate.limit - usage.starts)
+        return max(0, min(room))
 
 
 UNLIMITED = Limits()

@@ -74,6 +74,7 @@ class Attempt:
         "outcome",
         "receiving",
         "revoked",
+        "slot",
         "verified_at",
         "workflow_id",
     )
@@ -101,6 +102,7 @@ class Attempt:
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
         self.outcome: Outcome[Any] | None = None  # set once it is durable
         self.loop: asyncio.AbstractEventLoop | None = None  # that carries it, if its body is a coroutine
+        self.slot: tuple[str, str | None] | None = None  # of a limited queue, and its partition: free when this ends
         self.ended = False  # nothing runs here any more, whatever came of it
         self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
         self.receiving: set[str] = set()  # topics that a call waits for a message on

@@ -101,6 +101,11 @@ class Engine:
         """The attempt of this workflow that runs in this process."""
         return None
 
+    serves_queues = False  # of users: work for this process may come from another one at any moment
+
+    def queue_changed(self, queue_name: str | None) -> None:
+        """Something was put on this queue, or some slot of it is free; None: on any of them."""
+
     def supersede(self, workflow_id: str, status: Status) -> None:
         """The workflow was taken from whoever had it: cancelled, or (PENDING) for somebody else to run."""
 

@@ -17,6 +17,7 @@ from dbos.model.workflow import Status
 from dbos.runtime.context import Attempt
 from dbos.runtime.engine import Engine
 from dbos.runtime.hosts import LoopHost, ThreadHost
+from dbos.runtime.openings import Openings
 from dbos.runtime.registry import Registry
 from dbos.store.executors import Owner
 from dbos.store.store import Store
@@ -48,6 +49,7 @@ class Executor(Engine):
         self.threads = ThreadHost("dbos-worker", max_threads)
         self.loop = LoopHost()
         self.set_aside: set[str] = set()  # claimed here, but not runnable: its row waits for a fix, no sweep retries it
+        self.openings = Openings()
         self.nearest_deadline_ms: int | None = None  # of the workflows that run here
         self._lock = threading.Lock()  # guards _active
         self._active: dict[str, Attempt] = {}
@@ -96,6 +98,9 @@ class Executor(Engine):
             if self._active.get(attempt.workflow_id) is attempt:
                 del self._active[attempt.workflow_id]
         self.waiters.wake("workflow", attempt.workflow_id)
+        if attempt.slot is not None:
+            self.openings.ended(*attempt.slot)
+            self.waiters.wake("service", "dispatcher")
         if not self._active:
             self.waiters.wake("engine", "idle")
 
@@ -116,9 +121,14 @@ class Executor(Engine):
         with self._lock:
             return dict(self._active)
 
+    def queue_changed(self, queue_name: str | None) -> None:
+        self.openings.told(queue_name)
+        self.waiters.wake("service", "dispatcher")
+
     def supersede(self, workflow_id: str, status: Status) -> None:
-        """An attempt that runs here stops at its next step."""
+        """An attempt that runs here stops at its next step, and its slot in a queue is free already."""
         self.set_aside.discard(workflow_id)
+        self.queue_changed(None)
         attempt = self._active.get(workflow_id)
         if attempt is not None:
             attempt.revoke(status)

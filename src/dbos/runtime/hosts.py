@@ -31,6 +31,11 @@ class ThreadHost:
         self._started = 0
         self._closed = False
 
+    @property
+    def crowded(self) -> bool:
+        """Is there a limit, and as much work behind it as there are threads?"""
+        return self._limit is not None and len(self._work) >= self._limit
+
     def submit(self, work: Callable[[], Any]) -> None:
         """Run `work` on a thread of ours as soon as there is room."""
         with self._lock:

@@ -182,18 +182,17 @@ def _log_interruption(attempt: Attempt, error: BaseException) -> None:
     )
 
 
-def run_claimed(engine: Executor, rows: Sequence[WorkflowRow]) -> list[str]:
+def run_claimed(engine: Executor, rows: Sequence[WorkflowRow], in_slots: bool = False) -> list[str]:
     """Run workflows this process has claimed. One that cannot run is logged and set aside; it never stops the others.
 
-    Returns the ids that run now.
+    `in_slots`: their queue is limited, and wants to know when they end. Returns the ids that run now.
     """
-    if not rows:
-        return []
-    histories = engine.store.steps.history([row.workflow_uuid for row in rows])
+    with_history = [row.workflow_uuid for row in rows if _may_have_history(row)]
+    histories = engine.store.steps.history(with_history) if with_history else {}
     started = []
     for row in rows:
         try:
-            if _run_one(engine, row, histories.get(row.workflow_uuid, ())):
+            if _run_one(engine, row, histories.get(row.workflow_uuid, ()), in_slots):
                 started.append(row.workflow_uuid)
         except (Exception, SystemExit, KeyboardInterrupt):  # stored values may raise anything when they are loaded
             engine.set_aside.add(row.workflow_uuid)
@@ -201,7 +200,12 @@ def run_claimed(engine: Executor, rows: Sequence[WorkflowRow]) -> list[str]:
     return started
 
 
-def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow]) -> bool:
+def _may_have_history(row: WorkflowRow) -> bool:
+    """Rows are enqueued at epoch 0, so epoch 1 is the first execution. Only a fork begins with steps it did not run."""
+    return row.epoch > 1 or row.forked_from is not None
+
+
+def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_slot: bool) -> bool:
     target = engine.registry.find(row.name, row.class_name, row.config_name)
     spec = target.function.workflow
     roles = None if row.authenticated_roles is None else tuple(json.loads(row.authenticated_roles))
@@ -215,6 +219,8 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow]) -> 
         {step.function_id: step for step in history},
         row.owner_xid or "",
     )
+    if in_slot and row.queue_name is not None:
+        attempt.slot = row.queue_name, row.queue_partition_key
     limit = None if spec is None else spec.max_recovery_attempts
     if limit is not None and row.recovery_attempts > limit + 1:
         _give_up(attempt, limit)
@@ -241,7 +247,7 @@ def _give_up(attempt: Attempt, limit: int) -> None:
     status = Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED
     record = FinishWorkflow(attempt.workflow_id, attempt.epoch, status, None, None, None)
     attempt.engine.store.journal.write((record,))
-    attempt.engine.waiters.wake("workflow", attempt.workflow_id)
+    attempt.engine.end(attempt)
     attempt.engine.store.hints.publish("workflow", (attempt.workflow_id,))
     logger.error(
         "Workflow %s (%s) exceeded its maximum of %d recovery attempts; DBOS.resume_workflow() runs it again",

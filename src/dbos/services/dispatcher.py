@@ -1,28 +1,182 @@
-"""Claim enqueued workflows and run them. So far there is one queue, the internal one, which has no limits."""
+"""Claim enqueued workflows and run them.
+
+One statement asks about all queues at once; whatever waits is claimed in batches, queue by queue. Woken by an enqueue
+in this process, by the end of a workflow of a limited queue, and by notifications; polling is the floor.
+"""
 
 from __future__ import annotations
 
-from dbos.model.workflow import INTERNAL_QUEUE
+import random
+import time
+from collections import deque
+from dataclasses import dataclass, field
+
+from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime.executor import Executor
+from dbos.runtime.openings import Opening
 from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
+from dbos.store.claims import Claim, Survey, Turn
 
-BATCH = 200  # workflows claimed by one statement
-POLLING_SECONDS = 1.0
+BATCH = 500  # workflows claimed by one statement, and of those claimed a moment ago, how many may not have ended yet
+SMALLEST_BATCH = 100  # not worth a statement before there is room for so many
+MOMENT_SECONDS = 0.1  # after that a workflow counts as one that takes its time, and makes room for others
+ROOM_SECONDS = 0.002  # until the next look whether there is room
+CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
+LONGEST_CONTENTION = 10  # polling intervals
+SPACING = 2  # a look at a queue is repeated after so many times what it took
+NEVER = float("inf")
+
+
+@dataclass(slots=True)
+class Served:
+    """A queue that this executor serves."""
+
+    spec: QueueSpec
+    stored: bool = False  # defined in the database
+    turn: Turn = field(default_factory=Turn)
+    not_before: float = 0.0  # monotonic: until then only news of the queue are worth a look
+    look_at: float = NEVER  # monotonic: then a rate limit may let more start
+    collisions: int = 0  # in a row
+
+    @property
+    def limited(self) -> bool:
+        """Does it matter to the queue when its workflows end?"""
+        return bool(self.spec.as_a_whole) or self.spec.partitioned
 
 
 class Dispatcher(Service):
-    """Woken by an enqueue in this process or by a notification; polling is the floor."""
+    """Serves the internal queue, the queues declared in this process, and those in the database."""
 
     name = "dispatcher"
     engine: Executor
 
+    def __init__(self, engine: Executor) -> None:
+        super().__init__(engine)
+        self._served: dict[str, Served] = {}
+        self._announced: list[str] = []
+        self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
+
     def poll(self) -> float:
-        """Claim until nothing is left to claim."""
-        engine = self.engine
-        while not self._stopping:
-            rows = engine.store.workflows.claim(INTERNAL_QUEUE, engine.owner, engine.registry.runnable(), BATCH)
-            run_claimed(engine, rows)
-            if len(rows) < BATCH:
+        """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
+        news, everywhere = self.engine.openings.take()
+        survey = self._survey()
+        if survey.next_due_ms is not None and survey.next_due_ms <= 0:
+            self.engine.store.hints.publish("enqueued", self.engine.store.claims.promote_delayed())
+            survey = self._survey()
+        waiting = [self._served[queue.name] for queue in survey.queues if queue.waiting and queue.name in self._served]
+        random.shuffle(waiting)  # none is always the last
+        more = False
+        for queue in waiting:
+            if self._stopping:
                 break
-        return POLLING_SECONDS
+            if everywhere:
+                queue.not_before = 0.0
+            more |= self._serve(queue, news.get(queue.spec.name))
+        return 0.0 if more else self._rest_seconds(survey, waiting)
+
+    def _survey(self) -> Survey:
+        """See what there is, and which queues are ours to serve."""
+        engine = self.engine
+        declared = {INTERNAL.name: INTERNAL, **engine.registry.queues}
+        survey = engine.store.claims.survey(engine.owner.application_name, list(declared))
+        listened = engine.registry.listened_queues
+        served: dict[str, Served] = {}
+        for queue in survey.queues:
+            if listened is not None and queue.name not in listened and queue.name != INTERNAL.name:
+                continue
+            served[queue.name] = there = self._served.get(queue.name) or Served(INTERNAL)
+            spec = queue.stored or declared[queue.name]
+            if there.spec != spec:
+                there.spec, there.not_before = spec, 0.0
+            there.stored = queue.stored is not None
+        self._served = served
+        self._announce()
+        return survey
+
+    def _announce(self) -> None:
+        """Tell the others which queues are served here, when that changes."""
+        names = sorted(self._served)
+        if names != self._announced:
+            self.engine.store.executors.serve(self.engine.owner.instance, names)
+            self._announced = names
+            self.engine.serves_queues = names != [INTERNAL.name]
+
+    # ------------------------------------------------------------ one queue
+
+    def _serve(self, queue: Served, news: Opening | None) -> bool:
+        """Claim a batch from a queue, and run it. Is there likely more?"""
+        now = time.monotonic()
+        partitions: list[str] | None = None
+        if now < queue.not_before and now < queue.look_at:
+            if news is None:
+                return False
+            if queue.spec.partitioned and news.partitions is not None and not queue.spec.as_a_whole:
+                partitions = sorted(news.partitions)
+        limit = self._room()
+        if limit == 0:
+            return False
+        engine = self.engine
+        runnable = engine.registry.runnable()
+        claim = engine.store.claims.claim(
+            queue.spec,
+            engine.owner,
+            runnable,
+            limit,
+            stored=queue.stored,
+            turn=queue.turn,
+            partitions=partitions,
+        )
+        started = run_claimed(engine, claim.rows, queue.limited)
+        if started:
+            self._recent.append((time.monotonic(), started))
+        if partitions is None:
+            self._schedule(queue, claim, time.monotonic() - now)
+        if news is not None and len(claim.rows) < news.ended_here and not claim.contended:
+            engine.store.hints.publish("enqueued", (queue.spec.name,))  # a slot that we have no use for
+        return len(claim.rows) == limit
+
+    def _schedule(self, queue: Served, claim: Claim, took_seconds: float) -> None:
+        """When the queue is worth another look."""
+        now = time.monotonic()
+        interval = queue.spec.polling_interval_seconds
+        queue.look_at = NEVER if claim.opens_in_ms is None else now + max(0, claim.opens_in_ms) / 1000
+        if claim.contended:
+            first, growth = CONTENTION_SECONDS
+            pause = min(first + growth * queue.collisions, LONGEST_CONTENTION * interval)
+            queue.collisions += 1
+            queue.not_before = queue.look_at = now + random.uniform(0.5, 1) * pause
+            return
+        queue.collisions = 0
+        if claim.full:
+            queue.not_before = now + random.uniform(0.8, 1) * interval
+        elif not claim.rows:
+            queue.not_before = now + SPACING * took_seconds
+        else:
+            queue.not_before = 0.0
+
+    # ------------------------------------------------------------ how much, and when
+
+    def _room(self) -> int:
+        """How many more may begin now: a process does not claim what it cannot start soon."""
+        engine = self.engine
+        if engine.threads.crowded:
+            return 0
+        long_ago = time.monotonic() - MOMENT_SECONDS
+        while self._recent and self._recent[0][0] < long_ago:
+            self._recent.popleft()
+        beginning = sum(engine.attempt_of(each) is not None for _, ids in self._recent for each in ids)
+        room = BATCH - beginning
+        return room if room >= SMALLEST_BATCH else 0
+
+    def _rest_seconds(self, survey: Survey, waiting: list[Served]) -> float:
+        """Until something is due by itself."""
+        now = time.monotonic()
+        interval = min(queue.spec.polling_interval_seconds for queue in self._served.values())
+        rest = random.uniform(0.8, 1) * interval
+        if survey.next_due_ms is not None:
+            rest = min(rest, survey.next_due_ms / 1000)
+        for queue in waiting:
+            due = min(queue.not_before, queue.look_at)
+            rest = min(rest, due - now if due > now else ROOM_SECONDS)
+        return max(rest, 0.001)

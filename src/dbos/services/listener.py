@@ -19,6 +19,7 @@ PROBE_SHARE = 0.1  # of the time, at most, goes into asking the store because of
 PROBE_SECONDS = 0.002, 0.1  # ... which is never asked again sooner than the first, and always after the second
 SQLITE_POLL_SECONDS = 0.002  # how often SQLite is asked whether another process has committed, while somebody waits
 SQLITE_RUNNING_POLL_SECONDS = 0.005  # and while workflows run, which may be cancelled
+SQLITE_QUEUE_POLL_SECONDS = 0.01  # and while there are queues that another process may enqueue on
 SQLITE_IDLE_POLL_SECONDS = 0.05
 PROBE_LIMIT = 10_000  # ids in one query
 
@@ -52,19 +53,21 @@ class Listener(Service):
         for kind, identifier in engine.store.hints.receive(rest, self._polling_pause()):
             if kind in self._floors:
                 engine.waiters.wake(kind, identifier)
-            elif kind == "enqueued":
-                engine.waiters.wake("service", "dispatcher")
+            elif kind == "enqueued":  # the id is the name of the queue
+                engine.queue_changed(identifier)
             else:
                 self._probe_due = True
             if (kind, identifier) == ANYTHING:
-                engine.waiters.wake("service", "dispatcher")
+                engine.queue_changed(None)
         return 0
 
     def _polling_pause(self) -> float:
         """How often to look for commits of other processes where looking is the only way."""
         if any(self.engine.waiters.anyone_for(kind) for kind in self._floors):
             return SQLITE_POLL_SECONDS
-        return SQLITE_RUNNING_POLL_SECONDS if self.engine.active() else SQLITE_IDLE_POLL_SECONDS
+        if self.engine.active():
+            return SQLITE_RUNNING_POLL_SECONDS
+        return SQLITE_QUEUE_POLL_SECONDS if self.engine.serves_queues else SQLITE_IDLE_POLL_SECONDS
 
     def interrupt(self) -> None:
         self.engine.store.hints.interrupt()

@@ -115,6 +115,7 @@ class Recovery(Service):
         ]
         if dead:
             executors.declare_dead(dead)
+            self.engine.queue_changed(None)  # what they held goes back to its queues in a moment
 
     def _adopt(self) -> bool:
         """Take over a batch of what dead executors left, and run it. Is there more? (Our lease comes first again.)"""

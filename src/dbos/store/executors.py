@@ -49,6 +49,10 @@ class Executors:
         """Extend a lease from now. False: it is over or forgotten, and the workflows may be someone else's by now."""
         return bool(self._pool.write_promptly("renew_lease", instance=instance, lease_ms=_milliseconds(lease_seconds)))
 
+    def serve(self, instance: str, queue_names: Sequence[str]) -> None:
+        """Tell the others which queues an executor serves."""
+        self._pool.write("serve_queues", instance=instance, queues=json.dumps(sorted(queue_names)))
+
     def retire(self, instance: str) -> None:
         """End one's own lease now; whatever is still pending is up for adoption."""
         self.declare_dead([instance])

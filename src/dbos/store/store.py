@@ -15,6 +15,7 @@ from typing import Self
 
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import dialect_of
+from dbos.store.claims import Claims
 from dbos.store.database import Database, StoreClosed, StoreSettings
 from dbos.store.events import Events
 from dbos.store.executors import Executors
@@ -53,6 +54,7 @@ class Store:
         self.executors = Executors(self._pool)
         self.queues = Queues(self._pool)
         self.versions = Versions(self._pool)
+        self.claims = Claims(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
         _open_stores.add(self)

@@ -84,7 +84,7 @@ class Workflows:
 
     def unrunnable(self, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
         """Workflows that wait for an executor of this application and version, whose function it does not know."""
-        rows = self._pool.read("unrunnable", **_candidates(owner, runnable, limit))
+        rows = self._pool.read("unrunnable", **candidates(owner, runnable, limit))
         return [workflow_row(row) for row in rows]
 
     def next_deadline_ms(self) -> int | None:
@@ -130,11 +130,7 @@ class Workflows:
         """
         return self._pool.transact(lambda run: resume(run, ids, queue_name)) if ids else []
 
-    # ------------------------------------------------------------ claiming and taking over
-
-    def claim(self, queue_name: str, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
-        """Take the first workflows of a queue that the owner can run, in order of priority and arrival."""
-        return _in_order(self._pool.write("claim", queue_name=queue_name, **_candidates(owner, runnable, limit)))
+    # ------------------------------------------------------------ taking over
 
     def adopt(self, owner: Owner, runnable: Sequence[Function], limit: int) -> list[WorkflowRow]:
         """Take over running workflows whose owner's lease is over. Those of queues go back there and are not returned.
@@ -142,7 +138,7 @@ class Workflows:
         An empty list means that nothing is left to adopt.
         """
         while True:
-            locked, rows = self._take("lock_abandoned", _candidates(owner, runnable, limit))
+            locked, rows = self._take("lock_abandoned", candidates(owner, runnable, limit))
             if rows or not locked:
                 return rows
 
@@ -153,7 +149,7 @@ class Workflows:
 
         Takes all there are, `limit` in one transaction. Each once: what was taken may well carry one of the ids again.
         """
-        values = {**_candidates(owner, runnable, limit), "executor_ids": json.dumps(executor_ids)}
+        values = {**candidates(owner, runnable, limit), "executor_ids": json.dumps(executor_ids)}
         taken: list[WorkflowRow] = []
         last = ""
         while True:
@@ -165,7 +161,7 @@ class Workflows:
 
     def adopt_orphans(self, owner: Owner, ids: Sequence[str]) -> list[WorkflowRow]:
         """The same for workflows that this very instance owns without running them."""
-        return self._take("lock_orphans", {**_candidates(owner, (), 0), "ids": json.dumps(ids)})[1]
+        return self._take("lock_orphans", {**candidates(owner, (), 0), "ids": json.dumps(ids)})[1]
 
     def _take(self, lock: str, values: dict[str, object]) -> tuple[list[Row], list[WorkflowRow]]:
         """Lock candidates, give those of queues back and own the others; the locked ones, and those we own now."""
@@ -177,12 +173,12 @@ class Workflows:
             if queued:
                 run("requeue", ids=json.dumps(queued))
             rows = run("take", **{**values, "ids": json.dumps(ours)}) if ours else []
-            return locked, _in_order(rows)
+            return locked, in_order(rows)
 
         return self._pool.transact(work)
 
 
-def _candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[str, object]:
+def candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[str, object]:
     """The values that choose workflows for an owner."""
     return {
         "instance": owner.instance,
@@ -195,7 +191,7 @@ def _candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[
     }
 
 
-def _in_order(rows: Sequence[Row]) -> list[WorkflowRow]:
+def in_order(rows: Sequence[Row]) -> list[WorkflowRow]:
     """From `{workflow_columns}, sequence`; what an update returns is in no order."""
     ordered = sorted(((row[-1], workflow_row(row[:-1])) for row in rows), key=lambda pair: (pair[1].priority, pair[0]))
     return [workflow for _, workflow in ordered]

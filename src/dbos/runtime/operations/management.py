@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
 from dbos.model.status import StepInfo, WorkflowStatus
-from dbos.model.workflow import Status, StepRow, WorkflowRow
+from dbos.model.workflow import INTERNAL_QUEUE, Status, StepRow, WorkflowRow
 from dbos.runtime.context import workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
@@ -167,8 +167,7 @@ def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> 
     changed: list[str] = yield Ask(engine.store.workflows.resume, *arguments)
     for workflow_id in changed:
         engine.supersede(workflow_id, Status.PENDING)
-    engine.waiters.wake("service", "dispatcher")
-    engine.store.hints.publish("enqueued", changed)
+    engine.announce_enqueued(queue_name or INTERNAL_QUEUE)
 
 
 def update_workflow_attributes(

@@ -82,6 +82,7 @@ class _Vocabulary:
             "lock_free_rows": "for no key update of w skip locked",
             "lock_definition": "for no key update",
             "each_pair": "jsonb_each_text",
+            "least": "least",
             "unit_separator": "chr(31)",
             # Stable within a statement, so that an index can be searched by it.
             "now_ms": "cast(extract(epoch from statement_timestamp()) * 1000 as bigint)",
@@ -92,6 +93,7 @@ class _Vocabulary:
         "each": "select value from json_array_elements_text(cast(:{} as json))".format,
         "item": lambda argument: "(cast({} as json) ->> {})".format(*argument.split(", ")),  # of a JSON list in a text
         "not_consumed": "not {}.consumed".format,
+        "elements": "json_array_elements_text(cast({} as json))".format,
         "returning_key": "returning {}".format,  # tells which records of a batch were written
     }
 

@@ -52,7 +52,7 @@ create table {schema}.workflow_status (
     delay_until_epoch_ms bigint,
     deduplication_id text,
     priority integer not null default 0,
-    queue_partition_key text,
+    queue_partition_key text collate "C", -- the order in which partitions have their turns
     rate_limited boolean not null default false,
     debounce_deadline_epoch_ms bigint,
     is_debounced boolean not null default false,
@@ -131,7 +131,7 @@ create table {schema}.queues (
 -- (cancelled, resumed elsewhere, deleted), they did start.
 create table {schema}.queue_starts (
     queue_name text not null,
-    queue_partition_key text not null, -- '' where there are no partitions
+    queue_partition_key text collate "C" not null, -- '' where there are no partitions
     started_at_ms bigint not null,
     starts integer not null,
     primary key (queue_name, queue_partition_key, started_at_ms)

@@ -22,6 +22,10 @@ update {schema}.executors set lease_expires_at_ms = {now_ms} + :lease_ms
 where instance_id = :instance and lease_expires_at_ms >= {now_ms}
 returning instance_id;
 
+-- name: serve_queues
+-- Which queues an executor serves, for those who wonder why something waits.
+update {schema}.executors set queues = :queues where instance_id = :instance;
+
 -- name: end_leases
 -- These executors are gone from now on.
 update {schema}.executors set lease_expires_at_ms = {now_ms} - 1

@@ -105,12 +105,17 @@ with chosen as (
 update {schema}.workflow_status set {cancelled} where workflow_uuid in (select id from chosen)
 returning workflow_uuid;
 
--- ------------------------------------------------------------ claiming and taking over
+-- ------------------------------------------------------------ taking over
+
+-- fragment: of_our_application
+(w.application_name is null or w.application_name = :application_name)
+
+-- fragment: of_our_version
+(w.application_version is null or w.application_version = :application_version)
 
 -- fragment: ours
 -- May executors of this application and version run it?
-(w.application_name is null or w.application_name = :application_name)
-and (w.application_version is null or w.application_version = :application_version)
+{of_our_application} and {of_our_version}
 
 -- fragment: registered_here
 -- Is its function among those that the executor knows?
@@ -128,31 +133,16 @@ executor_id = :executor_id, executor_instance = :instance, updated_at = {now_ms}
 application_name = coalesce(application_name, :application_name),
 application_version = coalesce(application_version, :application_version)
 
--- name: claim
--- Take the first enqueued workflows of a queue; the time they are given runs from now.
-with chosen as (
-    select w.workflow_uuid as id from {schema}.workflow_status as w
-    where w.status = 'ENQUEUED' and w.queue_name = :queue_name and {ours} and {registered_here}
-    order by w.priority, w.sequence
-    limit :limit
-    {lock_free_rows}
-)
-update {schema}.workflow_status
-set
-    {taken}, started_at_epoch_ms = {now_ms},
-    workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, {now_ms} + workflow_timeout_ms)
-where workflow_uuid in (select id from chosen)
-returning {workflow_columns}, sequence;
-
 -- name: lock_abandoned
--- Running workflows whose owner's lease is over. The sum in `order by` keeps SQLite from walking the whole history in
+-- Running workflows whose owner's lease is over. Those of queues go back there, whatever their version: the slots they
+-- hold are needed. The sum in `order by` keeps SQLite from walking the whole history in
 -- the order wanted, instead of the few running ones by their index.
 select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
-    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance and {ours}
-    and (not {runs_directly} or {registered_here})
+    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance
+    and {of_our_application} and (not {runs_directly} or ({of_our_version} and {registered_here}))
 order by w.sequence + 0
 limit :limit
 {lock_free_rows};
@@ -231,6 +221,6 @@ set
     status = 'ENQUEUED', epoch = epoch + 1, queue_name = :queue_name, recovery_attempts = 0,
     output = null, error = null, outcome_serialization = null, completed_at = null, updated_at = {now_ms},
     started_at_epoch_ms = null, workflow_deadline_epoch_ms = null, delay_until_epoch_ms = null,
-    deduplication_id = null, queue_partition_key = null, executor_id = null, executor_instance = null
+    deduplication_id = null, executor_id = null, executor_instance = null
 where workflow_uuid in ({each:ids}) and status <> 'SUCCESS'
 returning workflow_uuid;

@@ -61,6 +61,7 @@ class _Vocabulary:
         "lock_free_rows": "",
         "lock_definition": "",
         "each_pair": "json_each",
+        "least": "min",
         "unit_separator": "char(31)",
         "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
         "merged_attributes": "merge_attributes(workflow_status.attributes, i.attributes)",
@@ -70,6 +71,7 @@ class _Vocabulary:
         "each": "select value from json_each(:{})".format,
         "item": lambda argument: "json_extract({}, '$[{}]')".format(*argument.split(", ")),  # of a JSON list in a text
         "not_consumed": "{}.consumed = 0".format,
+        "elements": "json_each({})".format,
         "returning_key": lambda columns: "",  # one record per execution: counting rows is twice as fast
     }
 

@@ -20,7 +20,7 @@ create table {schema}.queues (
 
 create table {schema}.queue_starts (
     queue_name text not null,
-    queue_partition_key text not null,
+    queue_partition_key text collate "C" not null,
     started_at_ms bigint not null,
     starts integer not null,
     primary key (queue_name, queue_partition_key, started_at_ms)
@@ -35,6 +35,8 @@ create table {schema}.application_versions (
 );
 
 create unique index application_version_name on {schema}.application_versions (application_name, version_name);
+
+alter table {schema}.workflow_status alter column queue_partition_key type text collate "C";
 
 create index workflow_partition on {schema}.workflow_status (queue_name, queue_partition_key, priority, sequence)
     where status = 'ENQUEUED' and queue_partition_key is not null;
