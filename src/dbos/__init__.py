@@ -12,7 +12,8 @@ from dbos.api.decorators import DBOSConfiguredInstance
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.migration import run_dbos_database_migrations
-from dbos.api.queue import Queue, QueueRateLimit
+from dbos.api.queue import Queue
+from dbos.api.queue_settings import QueueRateLimit
 from dbos.api.scopes import (
     DBOSContextEnsure,
     DBOSContextSetAuth,

@@ -85,6 +85,15 @@ MEMBERS = [
     ),
     (dbos.Queue.enqueue, "self func *args **kwargs"),
     (dbos.Queue.enqueue_async, "self func *args **kwargs"),
+    (
+        DBOS.register_queue,
+        "name worker_concurrency=None global_concurrency=None partition_concurrency=None "
+        "partition_worker_concurrency=None partition_limiter=None limiter=None polling_interval_sec=1.0 "
+        "on_conflict='update_if_latest_version' concurrency=None priority_enabled=False partition_queue=False",
+    ),
+    (DBOS.retrieve_queue, "name"),
+    (DBOS.list_queues, "application_name=None"),
+    (DBOS.delete_queue, "name"),
     (DBOS.enqueue_workflow, "queue_name func *args **kwargs"),
     (DBOS.enqueue_workflow_with_options, "options *args **kwargs"),
     (

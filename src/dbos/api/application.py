@@ -25,7 +25,9 @@ from dbos.api.handles import WorkflowHandle
 from dbos.api.logger import configure_logger
 from dbos.api.migration import run_dbos_database_migrations
 from dbos.api.properties import class_property
+from dbos.api.queue import Queue
 from dbos.error import DBOSException, DBOSInitializationError
+from dbos.runtime.queues import require_queue_name
 from dbos.services.recovery import take_over
 from dbos.store.store import Store
 
@@ -155,16 +157,22 @@ class DBOS(WorkflowCalls, StepCalls, MessageCalls, EventCalls, QueueCalls, Manag
             Store.drop(store_settings(settings))
 
     @classmethod
-    def listen_queues(cls, queues: Sequence[Any]) -> None:
+    def listen_queues(cls, queues: Sequence[Queue | str]) -> None:
         """Dequeue only from these queues in this process; the internal queue is always served.
 
-        Raises DBOSException before construction and after launch.
+        Args:
+            queues: Queues or names of queues, whether or not they exist yet.
+
+        Raises DBOSException before construction, after launch, and for anything else.
         """
         if cls._instance is None:
             raise DBOSException("Construct DBOS(config=...) before DBOS.listen_queues()")
         if cls._instance._running is not None:
             raise DBOSException("DBOS.listen_queues() must be called before DBOS.launch()")
-        launched.current_registry().listened_queues = tuple(getattr(each, "name", each) for each in queues)
+        if isinstance(queues, (str, Queue)):
+            raise DBOSException("DBOS.listen_queues() takes a list of queues")
+        names = tuple(each.name if isinstance(each, Queue) else require_queue_name(each) for each in queues)
+        launched.current_registry().listened_queues = names
 
     @classmethod
     def alert_handler(

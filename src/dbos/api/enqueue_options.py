@@ -7,9 +7,9 @@ from typing import Any, Required, TypedDict
 from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout
 from dbos.error import DBOSException, DBOSMissingOptionError
 from dbos.model.placement import DuplicationPolicy, Placement
-from dbos.model.queue import require_unreserved
 from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.runtime.operations.management import encode_attributes, require_storable
+from dbos.runtime.queues import require_queue_name
 from dbos.runtime.registry import Names
 from dbos.runtime.requests import Requests, ReusePolicy, current_requests
 
@@ -65,14 +65,6 @@ def read_options(options: EnqueueOptions) -> tuple[str, Names, Requests]:
         raise DBOSException(f"Unknown enqueue options {unknown}; there are {sorted(EnqueueOptions.__annotations__)}")
     refuse_shard_key(options.get("shard_key"))
     return require_queue_name(options["queue_name"]), _names(options), _requests(options)
-
-
-def require_queue_name(name: str) -> str:
-    """The name of a queue of the user's. Raises DBOSException."""
-    try:
-        return require_unreserved(name)
-    except ValueError as refusal:
-        raise DBOSException(str(refusal)) from None
 
 
 def _names(options: EnqueueOptions) -> Names:

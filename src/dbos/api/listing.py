@@ -171,15 +171,16 @@ def _search(
         sort_desc=sort_desc,
         load_input=load_input,
         load_output=load_output,
-        application_name=many(application_name) or _own(engine),
+        application_name=applications(engine, application_name),
         **accepted,
     )
     return management.list_workflows(engine, wanted, step)
 
 
-def _own(engine: Engine) -> tuple[str | None, ...] | None:
-    """The applications whose rows are shown if nobody asks for others."""
-    return None if engine.application_name is None else (engine.application_name, None)
+def applications(engine: Engine, asked: OneOrMany) -> tuple[str | None, ...] | None:
+    """The applications whose rows are shown: those asked for, else our own and nobody's; a nameless client sees all."""
+    own = None if engine.application_name is None else (engine.application_name, None)
+    return many(asked) or own
 
 
 def many(value: OneOrMany) -> tuple[str, ...] | None:

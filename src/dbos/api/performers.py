@@ -41,4 +41,17 @@ class Application:
         return await run_async(engine, make(engine))
 
 
+class OneEngine:
+    """Performs on one engine, whoever asks."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    def perform(self, make: Make[R]) -> R:
+        return run_blocking(self._engine, make(self._engine))
+
+    async def perform_async(self, make: Make[R]) -> R:
+        return await run_async(self._engine, make(self._engine))
+
+
 APPLICATION = Application()

@@ -3,22 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any, ParamSpec, TypedDict, TypeVar, overload
+from typing import Any, ParamSpec, TypeVar, overload
 
 from dbos.api.enqueueing import enqueue_function, enqueue_function_async
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.launched import current_registry
-from dbos.model.queue import QueueSpec, RateLimit, require_unreserved
+from dbos.api.performers import Performer
+from dbos.api.queue_settings import (
+    AsyncGetter,
+    AsyncSetter,
+    QueueRateLimit,
+    RateSetting,
+    Setter,
+    Setting,
+    one_concurrency,
+    rate_limit,
+)
+from dbos.model.queue import QueueSpec, require_unreserved
 
 P = ParamSpec("P")
 R = TypeVar("R")
-
-
-class QueueRateLimit(TypedDict):
-    """At most `limit` workflows start in any `period` of so many seconds, over all processes."""
-
-    limit: int
-    period: float
 
 
 class Queue:
@@ -38,7 +42,8 @@ class Queue:
         partition_limiter: How many of one partition start within a period.
 
     Raises ValueError for limits that cannot be, and an Exception for a second queue of the name.
-    `DBOS.register_queue` makes queues that are kept in the database and can be changed while they are in use.
+    `DBOS.register_queue` makes queues that are kept in the database and can be changed while they are in use: their
+    properties are read there each time, and `set_<property>` changes them.
     """
 
     def __init__(
@@ -56,20 +61,92 @@ class Queue:
         partition_worker_concurrency: int | None = None,
         partition_limiter: QueueRateLimit | None = None,
     ) -> None:
-        self.name = require_unreserved(name)
-        self._spec = QueueSpec(
-            name=name,
+        self._spec = spec_of(
+            name,
             concurrency=one_concurrency(concurrency, global_concurrency),
             worker_concurrency=worker_concurrency,
-            limiter=rate_limit("limiter", limiter),
+            limiter=limiter,
             partition_concurrency=partition_concurrency,
             partition_worker_concurrency=partition_worker_concurrency,
-            partition_limiter=rate_limit("partition_limiter", partition_limiter),
+            partition_limiter=partition_limiter,
             priority_enabled=priority_enabled,
             partition_queue=partition_queue,
-            polling_interval_seconds=polling_interval_sec,
+            polling_interval_sec=polling_interval_sec,
         )
+        self._keeper: Performer | None = None  # reads and changes its definition; None: it is kept here
         current_registry().add_queue(self._spec)
+
+    @classmethod
+    def _kept(cls, spec: QueueSpec, keeper: Performer) -> Queue:
+        """A queue whose definition is kept in the database."""
+        queue = cls.__new__(cls)
+        queue._spec = spec
+        queue._keeper = keeper
+        return queue
+
+    @property
+    def name(self) -> str:
+        """Its name."""
+        return self._spec.name
+
+    @property
+    def application_name(self) -> str | None:
+        """The application whose executors serve it; None: all."""
+        return self._spec.application_name
+
+    # ------------------------------------------------------------ settings
+
+    concurrency = Setting[int | None]("concurrency")
+    get_concurrency_async = AsyncGetter(concurrency)
+    set_concurrency = Setter(concurrency)
+    set_concurrency_async = AsyncSetter(concurrency)
+
+    global_concurrency = Setting[int | None]("concurrency")
+    get_global_concurrency_async = AsyncGetter(global_concurrency)
+    set_global_concurrency = Setter(global_concurrency)
+    set_global_concurrency_async = AsyncSetter(global_concurrency)
+
+    worker_concurrency = Setting[int | None]("worker_concurrency")
+    get_worker_concurrency_async = AsyncGetter(worker_concurrency)
+    set_worker_concurrency = Setter(worker_concurrency)
+    set_worker_concurrency_async = AsyncSetter(worker_concurrency)
+
+    limiter = RateSetting("limiter")
+    get_limiter_async = AsyncGetter(limiter)
+    set_limiter = Setter(limiter)
+    set_limiter_async = AsyncSetter(limiter)
+
+    partition_concurrency = Setting[int | None]("partition_concurrency")
+    get_partition_concurrency_async = AsyncGetter(partition_concurrency)
+    set_partition_concurrency = Setter(partition_concurrency)
+    set_partition_concurrency_async = AsyncSetter(partition_concurrency)
+
+    partition_worker_concurrency = Setting[int | None]("partition_worker_concurrency")
+    get_partition_worker_concurrency_async = AsyncGetter(partition_worker_concurrency)
+    set_partition_worker_concurrency = Setter(partition_worker_concurrency)
+    set_partition_worker_concurrency_async = AsyncSetter(partition_worker_concurrency)
+
+    partition_limiter = RateSetting("partition_limiter")
+    get_partition_limiter_async = AsyncGetter(partition_limiter)
+    set_partition_limiter = Setter(partition_limiter)
+    set_partition_limiter_async = AsyncSetter(partition_limiter)
+
+    polling_interval_sec = Setting[float]("polling_interval_seconds")
+    get_polling_interval_sec_async = AsyncGetter(polling_interval_sec)
+    set_polling_interval_sec = Setter(polling_interval_sec)
+    set_polling_interval_sec_async = AsyncSetter(polling_interval_sec)
+
+    priority_enabled = Setting[bool]("priority_enabled")
+    get_priority_enabled_async = AsyncGetter(priority_enabled)
+    set_priority_enabled = Setter(priority_enabled)
+    set_priority_enabled_async = AsyncSetter(priority_enabled)
+
+    partition_queue = Setting[bool]("partition_queue")
+    get_partition_queue_async = AsyncGetter(partition_queue)
+    set_partition_queue = Setter(partition_queue)
+    set_partition_queue_async = AsyncSetter(partition_queue)
+
+    # ------------------------------------------------------------ use
 
     @overload
     def enqueue(
@@ -99,19 +176,31 @@ class Queue:
         return f"Queue({self.name!r})"
 
 
-def one_concurrency(concurrency: int | None, global_concurrency: int | None) -> int | None:
-    """The limit that has two names. Raises ValueError if they say different things."""
-    if concurrency is not None and global_concurrency is not None and concurrency != global_concurrency:
-        raise ValueError(
-            f"concurrency and global_concurrency are two names of one limit: {concurrency} != {global_concurrency}"
-        )
-    return global_concurrency if concurrency is None else concurrency
-
-
-def rate_limit(what: str, given: Any) -> RateLimit | None:
-    """A rate limit as users write it. Raises ValueError for anything but a limit and a period."""
-    if given is None:
-        return None
-    if not isinstance(given, dict) or set(given) != {"limit", "period"}:
-        raise ValueError(f'{what} must look like {{"limit": 50, "period": 30}}, not {given!r}')
-    return RateLimit(given["limit"], given["period"])
+def spec_of(
+    name: str,
+    *,
+    concurrency: int | None,
+    worker_concurrency: int | None,
+    limiter: QueueRateLimit | None,
+    partition_concurrency: int | None,
+    partition_worker_concurrency: int | None,
+    partition_limiter: QueueRateLimit | None,
+    priority_enabled: bool,
+    partition_queue: bool,
+    polling_interval_sec: float,
+    application_name: str | None = None,
+) -> QueueSpec:
+    """The definition of a queue of the user's. Raises ValueError for one that cannot be."""
+    return QueueSpec(
+        name=require_unreserved(name),
+        concurrency=concurrency,
+        worker_concurrency=worker_concurrency,
+        limiter=rate_limit("limiter", limiter),
+        partition_concurrency=partition_concurrency,
+        partition_worker_concurrency=partition_worker_concurrency,
+        partition_limiter=rate_limit("partition_limiter", partition_limiter),
+        priority_enabled=priority_enabled,
+        partition_queue=partition_queue,
+        polling_interval_seconds=polling_interval_sec,
+        application_name=application_name,
+    )

@@ -1,24 +1,34 @@
-"""Queues: enqueueing by name and by options, and looking at what waits."""
+"""Queues: kept in the database, enqueued on by name and by options, and what waits in them."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, overload
 
-from dbos.api import launched, listing
-from dbos.api.enqueue_options import EnqueueOptions, require_queue_name
+from dbos.api import launched, listing, registration
+from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import enqueue_function, enqueue_function_async, enqueue_named
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.twins import awaitable, blocking
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations import delays
+from dbos.runtime.queues import require_queue_name
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 
 class QueueCalls:
-    """Enqueue, list, delay."""
+    """Register, enqueue, list, delay."""
+
+    register_queue = staticmethod(blocking(registration.register_queue))
+    register_queue_async = staticmethod(awaitable(registration.register_queue))
+    retrieve_queue = staticmethod(blocking(registration.retrieve_queue))
+    retrieve_queue_async = staticmethod(awaitable(registration.retrieve_queue))
+    list_queues = staticmethod(blocking(registration.list_queues))
+    list_queues_async = staticmethod(awaitable(registration.list_queues))
+    delete_queue = staticmethod(blocking(registration.delete_queue))
+    delete_queue_async = staticmethod(awaitable(registration.delete_queue))
 
     @overload
     @classmethod

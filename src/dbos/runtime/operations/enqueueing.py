@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
-from dbos.model.placement import Placement
 from dbos.runtime.admission import Started, Ticket, admit, new_row
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
+from dbos.runtime.queues import require_place
 from dbos.runtime.registry import Names, Target
 from dbos.runtime.requests import Requests, current_requests
 from dbos.store.records import StartWorkflow
-
-logger = logging.getLogger("dbos")
 
 
 def enqueue(
@@ -43,7 +40,7 @@ def enqueue(
     names = callee if isinstance(callee, Names) else callee.names
 
     def make_row(ticket: Ticket) -> StartWorkflow:
-        _require_place(engine, queue_name, asked.placement)
+        require_place(engine, queue_name, asked.placement)
         version = asked.placement.app_version
         if isinstance(callee, Target):
             callee.check(args, kwargs)
@@ -55,24 +52,3 @@ def enqueue(
     if admitted.row is not None:
         engine.announce_enqueued(queue_name)
     return Started(admitted.workflow_id)
-
-
-def _require_place(engine: Engine, queue_name: str, placement: Placement) -> None:
-    """Raises DBOSException for what the queue, as far as it is known here, cannot do."""
-    known = engine.known_queues.get(queue_name)  # as it stands in the database, which has the last word
-    declared = engine.declared_queue(queue_name) if known is None else None
-    placement.require_fit(queue_name, known or declared, declared_in_code=declared is not None)
-    if placement.priority is not None and declared is not None and not declared.priority_enabled:
-        _warn_of_priority(queue_name)
-
-
-_warned: set[str] = set()
-
-
-def _warn_of_priority(queue_name: str) -> None:
-    if queue_name not in _warned:
-        _warned.add(queue_name)
-        logger.warning(
-            "Queue %s was declared without priority_enabled=True; priorities on it are honoured all the same",
-            queue_name,
-        )

@@ -19,6 +19,7 @@ from dbos.model.workflow import INTERNAL_QUEUE, Status, StepRow, WorkflowRow
 from dbos.runtime.context import workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
+from dbos.runtime.queues import require_queue_name, require_unpartitioned
 from dbos.runtime.step import as_step, commit_as_step
 from dbos.store.records import UpdateAttributes
 from dbos.store.search import WorkflowFilter
@@ -158,7 +159,12 @@ def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:
 
 
 def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
-    """Run workflows on from their last completed step. Raises DBOSNonExistentWorkflowError if one does not exist."""
+    """Run workflows on from their last completed step, on a queue or the internal one.
+
+    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on.
+    """
+    if queue_name is not None:
+        require_unpartitioned(engine, require_queue_name(queue_name))
     return as_step("DBOS.resumeWorkflow", _resume(engine, require_ids(workflow_ids), queue_name))
 
 
