@@ -362,6 +362,38 @@ def test_an_unknown_workflow_cannot_be_resumed(launch: Launch) -> None:
         assert status_of("known").status == "CANCELLED"
 
 
+@pytest.mark.parametrize("in_step", [False, True])
+def test_a_workflow_cannot_resume_itself(launch: Launch, in_step: bool) -> None:
+    """It would supersede itself for ever."""
+
+    def resume_itself() -> None:
+        with pytest.raises(error.DBOSException, match="Workflow w cannot resume itself"):
+            DBOS.resume_workflow("w")
+        with pytest.raises(error.DBOSException, match="Workflow w cannot resume itself"):
+            DBOS.resume_workflows(["other", "w"])
+
+    step = DBOS.step()(resume_itself)
+
+    @DBOS.workflow()
+    def workflow() -> str:
+        (step if in_step else resume_itself)()
+        return "done"
+
+    @DBOS.workflow()
+    async def coroutine() -> str:
+        with pytest.raises(error.DBOSException, match="Workflow c cannot resume itself"):
+            await DBOS.resume_workflows_async(["other", "c"])
+        return "done"
+
+    launch()
+    with SetWorkflowID("w"):
+        assert workflow() == "done"
+    with SetWorkflowID("c"):
+        assert DBOS.start_workflow(coroutine).get_result() == "done"
+    assert [step["function_name"] for step in DBOS.list_workflow_steps("c")] == []
+    assert status_of("w").recovery_attempts == 1
+
+
 def test_several_are_resumed_at_once(launch: Launch) -> None:
     with Gate() as gate:
 

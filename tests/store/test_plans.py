@@ -21,7 +21,7 @@ ROWS = 50_000
 
 JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
 BY_KEY = [
-    "load_workflows", "standings", "lost", "ended", "children", "cancel", "cancellable",
+    "load_workflows", "standings", "lost", "ended", "children", "cancel",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
     "events_set", "event_values",

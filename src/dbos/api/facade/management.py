@@ -40,7 +40,7 @@ class ManagementCalls:
                 reopened, and the steps that recorded its failure run again. A successful one is left as it is.
             queue_name: The queue to run it on; by default the internal one.
 
-        Raises DBOSNonExistentWorkflowError.
+        Raises DBOSNonExistentWorkflowError, and DBOSException in the workflow itself.
         """
         return cls.resume_workflows([workflow_id], queue_name=queue_name, shard_key=shard_key)[0]
 

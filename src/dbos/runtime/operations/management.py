@@ -16,7 +16,7 @@ from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.model.workflow import INTERNAL_QUEUE, Status, StepRow, WorkflowRow
-from dbos.runtime.context import workflow_body
+from dbos.runtime.context import current_attempt, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
 from dbos.runtime.queues import require_queue_name, require_unpartitioned
@@ -161,11 +161,16 @@ def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:
 def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
     """Run workflows on from their last completed step, on a queue or the internal one.
 
-    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on.
+    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on, or if
+    one is the calling workflow: its successor would resume itself as well, and so on for ever.
     """
+    ids = require_ids(workflow_ids)
+    caller = current_attempt()
+    if caller is not None and caller.workflow_id in ids:
+        raise DBOSException(f"Workflow {caller.workflow_id} cannot resume itself: it is running")
     if queue_name is not None:
         require_unpartitioned(engine, require_queue_name(queue_name))
-    return as_step("DBOS.resumeWorkflow", _resume(engine, require_ids(workflow_ids), queue_name))
+    return as_step("DBOS.resumeWorkflow", _resume(engine, ids, queue_name))
 
 
 def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> Operation[None]:

@@ -76,18 +76,11 @@ where workflow_deadline_epoch_ms is not null and status in ('PENDING', 'ENQUEUED
 status = 'CANCELLED', epoch = epoch + 1, completed_at = {now_ms}, updated_at = {now_ms},
 queue_name = null, deduplication_id = null, executor_instance = null
 
--- fragment: may_be_cancelled
-(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
-
--- name: cancellable
--- What `cancel` would cancel.
-select w.workflow_uuid from {schema}.workflow_status as w where w.workflow_uuid in ({each:ids}) and {may_be_cancelled};
-
 -- name: cancel
 -- Cancel what is not finished, or was given up, and is not locked by someone else just now.
 with chosen as (
     select w.workflow_uuid as id from {schema}.workflow_status as w
-    where w.workflow_uuid in ({each:ids}) and {may_be_cancelled}
+    where w.workflow_uuid in ({each:ids}) and (w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')
     {lock_free_rows}
 )
 update {schema}.workflow_status set {cancelled} where workflow_uuid in (select id from chosen)
