@@ -319,7 +319,7 @@ def test_a_database_of_somebody_else_is_left_untouched(fresh_database_url: str) 
 
 def test_a_schema_newer_than_the_library_is_left_untouched(fresh_database_url: str) -> None:
     DBOS.migrate(fresh_database_url)
-    run_sql(fresh_database_url, "update dbos_migrations set version = 9999")
+    run_sql(fresh_database_url, "update dbos_migrations set version = 9999 where version = 1")
     before = snapshot(fresh_database_url)
     assert "9999" in refuse_launch(fresh_database_url)
     with pytest.raises(error.DBOSInitializationError, match="9999"):

@@ -50,6 +50,13 @@ class Slotted:
 Point = collections.namedtuple("Point", "x y")
 
 
+class Picky(Exception):
+    """Pickles well, and its constructor does not take back what was pickled."""
+
+    def __init__(self, what: str, number: int) -> None:
+        super().__init__(what)
+
+
 class Box:
     """Anything in an attribute."""
 
@@ -294,6 +301,43 @@ def test_an_object_that_refuses_to_pickle_is_named_itself() -> None:
     with pytest.raises(DBOSSerializationError, match="not today") as caught:
         DEFAULT.encode({"a": Moody()}, "result")
     assert caught.value.path == "result['a']"
+
+
+def test_what_does_not_come_back_is_refused() -> None:
+    """It would be recorded, and every recovery would fail on it."""
+
+    with pytest.raises(DBOSSerializationError, match=r"Picky so that it can be read back \(TypeError") as caught:
+        DEFAULT.encode({"a": [1, Picky("a", 1)]}, "result")
+    assert caught.value.path == "result['a'][1]"
+
+
+def test_a_value_that_changes_while_it_is_pickled_is_refused() -> None:
+    """Usually by another thread."""
+
+    class Meddler:
+        def __reduce__(self) -> Any:
+            value[len(value)] = None
+            return list, ()
+
+    value: dict[Any, Any] = {0: Meddler(), 1: None}
+    with pytest.raises(DBOSSerializationError, match="changed while it was being serialized") as caught:
+        DEFAULT.encode(value, "result")
+    assert caught.value.path == "result"
+
+
+@pytest.mark.parametrize("serialization", [DEFAULT, NO_PICKLE], ids=["default", "no pickle"])
+def test_a_value_that_is_not_plain_any_more_when_it_is_written_is_refused(
+    serialization: Serialization, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def look(value: Any, sharing: bool) -> bool:
+        value["late"] = threading.Lock()
+        return True
+
+    monkeypatch.setattr("dbos.model.serialization.plain._is_plain", look)
+    with pytest.raises(DBOSSerializationError, match="changed while it was being serialized"):
+        serialization.encode({}, "result")
+    with pytest.raises(DBOSSerializationError, match="changed while it was being serialized"):
+        serialization.encode_inputs((), {})
 
 
 def test_the_search_survives_hostile_classes() -> None:

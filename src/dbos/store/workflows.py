@@ -109,8 +109,8 @@ class Workflows:
     def cancel(self, ids: Sequence[str]) -> list[str]:
         """Cancel those that are not finished, or were given up; returns the ids of all that are cancelled now.
 
-        Whoever did that: it may have been us, and the reply was lost. Rows that someone has locked are skipped and tried
-        again: whoever locked them may need the ones we just took.
+        Whoever did that: it may have been us, and the reply was lost. Rows that someone has locked are skipped and
+        tried again, as that one may need the rows we just took.
         """
         remaining = ids
         pauses = growing_pauses()

@@ -13,7 +13,7 @@ from typing import Any
 
 from dbos.error import DBOSDeserializationError, DBOSSerializationError
 from dbos.model.serialization import failures
-from dbos.model.serialization.culprit import Parts, not_plain, unpicklable
+from dbos.model.serialization.culprit import Parts, changed, not_plain, unpicklable, unreadable
 from dbos.model.serialization.custom import CustomCodec
 from dbos.model.serialization.failures import PICKLE_PROTOCOL
 from dbos.model.serialization.plain import from_json, to_json
@@ -25,6 +25,8 @@ PORTABLE_JSON = "portable_json"
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024  # of one encoded value; a larger one belongs into an object store
 WARN_BYTES = 1024 * 1024  # from here on a value slows down everything that shares its database
+
+PROVED_BYTES = 64 * 1024  # what is pickled into no more is read once, to prove that it comes back
 
 _UTF8_CHAR_BYTES = 4  # at most: a text with a quarter of the limit in characters is small enough without counting
 _DEFAULT = WorkflowSerializationFormat.DEFAULT
@@ -63,7 +65,7 @@ class Serialization:
             return self._encode_as(value, where, format, lambda: _only(where, value))
         if value is None:
             return _NULL
-        text = to_json(value, sharing=not self._allow_pickle)
+        text = self._plain(value, where)
         if text is None:
             text, codec = self._pickled(value, where, lambda: _only(where, value)), PICKLE
         else:
@@ -99,7 +101,7 @@ class Serialization:
         where = "the arguments"
         if self._custom is not None or format is not _DEFAULT:
             return self._encode_as({"args": args, "kwargs": kwargs}, where, format, lambda: _named(args, kwargs))
-        text = to_json({"args": list(args), "kwargs": kwargs}, sharing=not self._allow_pickle)
+        text = self._plain({"args": list(args), "kwargs": kwargs}, where)
         if text is None:
             inputs = {"args": args, "kwargs": kwargs}
             text, codec = self._pickled(inputs, where, lambda: _named(args, kwargs)), PICKLE
@@ -164,6 +166,13 @@ class Serialization:
         self._check_size(text, where)
         return text, codec
 
+    def _plain(self, value: Any, where: str) -> str | None:
+        """The JSON text of plain data, or None if it is not plain."""
+        try:
+            return to_json(value, sharing=not self._allow_pickle)
+        except (RuntimeError, TypeError) as error:  # it was plain when we looked
+            raise changed(where, error) from error
+
     def _pickled(self, value: Any, where: str, parts: Callable[[], Parts]) -> str:
         if not self._allow_pickle:
             raise not_plain(parts(), where)
@@ -171,6 +180,11 @@ class Serialization:
             data = pickle.dumps(value, PICKLE_PROTOCOL)
         except (Exception, SystemExit) as error:  # whatever the methods of user classes raise
             raise unpicklable(parts(), where, error) from error
+        if len(data) <= PROVED_BYTES:
+            try:
+                pickle.loads(data)
+            except (Exception, SystemExit) as error:  # a constructor that does not take what was pickled, say
+                raise unreadable(parts(), where, error) from error
         return _base64(data)
 
     def _reader(self, codec: str | None) -> Callable[[str], Any]:

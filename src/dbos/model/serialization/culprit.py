@@ -22,9 +22,29 @@ def unpicklable(parts: Parts, where: str, cause: BaseException) -> DBOSSerializa
     """The error for values that pickle refused; `parts` are the values with their names."""
     if isinstance(cause, RecursionError):
         return DBOSSerializationError(where, "cannot serialize a value nested this deeply; flatten it")
+    if type(cause) is RuntimeError and str(cause).endswith("during iteration"):
+        return changed(where, cause)
     path, value = _find(parts, _can_pickle, _parts_of_object) or (where, None)
     reason = "" if value is None else f" {type_name(type(value))}"
     return DBOSSerializationError(path, f"cannot serialize{reason} ({cause}). {_hint(value)}")
+
+
+def unreadable(parts: Parts, where: str, cause: BaseException) -> DBOSSerializationError:
+    """The error for values that were pickled and do not come back."""
+    path, value = _find(parts, _comes_back, _parts_of_object) or (where, None)
+    what = "it" if value is None else type_name(type(value))
+    return DBOSSerializationError(
+        path,
+        f"cannot serialize {what} so that it can be read back ({type(cause).__name__}: {cause}). Pass plain data, or "
+        "teach the class to pickle (`__reduce__`, `__setstate__`).",
+    )
+
+
+def changed(where: str, cause: BaseException) -> DBOSSerializationError:
+    """The error for a value that did not hold still."""
+    return DBOSSerializationError(
+        where, f"it was changed while it was being serialized ({cause}). Pass a copy of what other threads go on using."
+    )
 
 
 def not_plain(parts: Parts, where: str) -> DBOSSerializationError:
@@ -62,6 +82,14 @@ def _find(
 def _can_pickle(value: Any) -> bool:
     try:
         pickle.dumps(value, pickle.HIGHEST_PROTOCOL)
+    except Exception:
+        return False
+    return True
+
+
+def _comes_back(value: Any) -> bool:
+    try:
+        pickle.loads(pickle.dumps(value, pickle.HIGHEST_PROTOCOL))
     except Exception:
         return False
     return True

@@ -143,12 +143,12 @@ def _same_value(value: Any, again: Any) -> bool:
 
 def _readable(value: Any) -> Any:
     """A value for a portable record: itself if it is plain and small, or else how it prints."""
-    text = to_json(value, sharing=True)
-    if text is not None and len(text) <= _MAX_TEXT_CHARS:
-        return value
     if isinstance(value, str):
         return clip(value)
     try:
+        text = to_json(value, sharing=True)
+        if text is not None and len(text) <= _MAX_TEXT_CHARS:
+            return value
         return reprlib.repr(value)
     except Exception:
         return f"<{type_name(type(value))}>"

@@ -216,7 +216,7 @@ def encode_attributes(attributes: Any) -> str:
         raise DBOSException(f"The workflow attribute {RESERVED_ATTRIBUTE!r} is reserved")
     try:
         text = json.dumps(attributes, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise DBOSException(f"Workflow attributes must be JSON values: {error}") from error
     if "\\u0000" in text or ("\\ud" in text.lower() and _has_lone_surrogate(attributes)):
         raise DBOSException("Workflow attributes must not contain NUL characters or lone surrogates")
