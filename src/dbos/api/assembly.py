@@ -99,6 +99,7 @@ def store_settings(settings: Settings) -> StoreSettings:
         query_timeout_seconds=settings.observability_query_timeout_sec,
         run_migrations=settings.run_migrations,
         use_listen_notify=settings.use_listen_notify,
+        coalesce_seconds=settings.notification_coalesce_sec,
         application_name=settings.name,
     )
 

@@ -160,7 +160,6 @@ _DORMANT_KEYS = frozenset(
         "enable_otlp",
         "enable_patching",
         "kafka_queue_polling_interval_sec",
-        "notification_coalesce_sec",
         "otel_attribute_format",
         "otlp_attributes",
         "otlp_log_level",

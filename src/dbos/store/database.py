@@ -63,6 +63,7 @@ class StoreSettings:
     query_timeout_seconds: float = 30.0  # for the queries of people
     run_migrations: bool = True  # False: verify only
     use_listen_notify: bool = True
+    coalesce_seconds: float = 0.01  # at least so far apart are two transactions that notify other processes
     listens: bool = True  # False: tells the others of changes, but is not told
     patient: bool = True  # waits for a database that is away; False: the loss of a connection is an error
     application_name: str = ""  # for messages

@@ -170,7 +170,7 @@ class PostgresDatabase:
         if not self._settings.use_listen_notify:
             return NoHints()
         connect = self.open if pool.may_listen and self._settings.listens else None
-        return PostgresHints(pool, channel_of(self._settings.schema), connect)
+        return PostgresHints(pool, channel_of(self._settings.schema), connect, self._settings.coalesce_seconds)
 
     def classify(self, error: BaseException) -> Verdict | None:
         if isinstance(error, psycopg.Error) and error.sqlstate in _STATEMENT_LOST_STATES:

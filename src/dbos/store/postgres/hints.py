@@ -1,7 +1,7 @@
-"""Wake-ups on Postgres: NOTIFY from a side connection, gathered for a moment; LISTEN on a connection of its own.
+"""Wake-ups on Postgres: NOTIFY from a side connection, gathered while busy; LISTEN on a connection of its own.
 
-A commit that notifies takes a lock of the whole server, so the journal never does. What is to be told gathers for about
-ten milliseconds and goes out in a transaction that does nothing else.
+A commit that notifies takes a lock of the whole server, so the journal never does. The first hint after a quiet time
+goes out at once, in a transaction that does nothing else; what comes soon after it is gathered and goes out together.
 """
 
 from __future__ import annotations
@@ -24,7 +24,6 @@ from dbos.error import DBOSException
 from dbos.store.hints import ANYTHING, Hint
 from dbos.store.pool import Pool
 
-COALESCE_SECONDS = 0.01  # gathers the hints of a burst; nobody notices it in a wake-up
 MAX_PAYLOAD_BYTES = 7_900  # the server refuses 8,000
 MAX_GATHERED_HINTS = 2_000  # beyond this, "anything may have changed" says it shorter
 RECONNECT_SECONDS = 1.0
@@ -36,10 +35,13 @@ _logger = logging.getLogger("dbos")
 class PostgresHints:
     """Both directions. `connect` opens the listening connection; without it there is only sending."""
 
-    def __init__(self, pool: Pool, channel: str, connect: Callable[[], psycopg.Connection[Any]] | None) -> None:
+    def __init__(
+        self, pool: Pool, channel: str, connect: Callable[[], psycopg.Connection[Any]] | None, coalesce_seconds: float
+    ) -> None:
+        """`coalesce_seconds`: at least so far apart are two transactions that notify."""
         self._channel = channel
         self._sender = uuid.uuid4().hex  # by which we recognise, and drop, our own echo
-        self._notifier = _Notifier(pool, channel, self._sender)
+        self._notifier = _Notifier(pool, channel, self._sender, coalesce_seconds)
         self._connect = connect
         self._connection: psycopg.Connection[Any] | None = None
         self._was_connected = False
@@ -138,7 +140,8 @@ class PostgresHints:
 class _Notifier:
     """Gathers hints and sends them from a thread of its own, started by the first one."""
 
-    def __init__(self, pool: Pool, channel: str, sender: str) -> None:
+    def __init__(self, pool: Pool, channel: str, sender: str, coalesce_seconds: float) -> None:
+        self._coalesce_seconds = coalesce_seconds
         self._pool = pool
         self._channel = channel
         self._sender = sender
@@ -163,9 +166,13 @@ class _Notifier:
 
     def _send_until_closed(self) -> None:
         closing = False
+        sent_at = float("-inf")
         while not closing:
             self._due.wait()
-            self._closing.wait(COALESCE_SECONDS)
+            rest = sent_at + self._coalesce_seconds - time.monotonic()
+            if rest > 0:
+                self._closing.wait(rest)
+            sent_at = time.monotonic()
             with self._mutex:
                 closing = self._closing.is_set()  # under the mutex, or the bell that close rings could get cleared
                 self._due.clear()
