@@ -6,7 +6,17 @@ import uuid
 from typing import Any
 
 from dbos.store.executors import Owner
-from dbos.store.records import Checkpoint, FinishWorkflow, StartWorkflow, UpdateAttributes
+from dbos.store.records import (
+    Checkpoint,
+    CheckpointSend,
+    FinishWorkflow,
+    KeepEvent,
+    ReceiveMessage,
+    SendMessage,
+    SetEvent,
+    StartWorkflow,
+    UpdateAttributes,
+)
 
 APPLICATION = "app"
 VERSION = "v1"
@@ -63,3 +73,26 @@ def attributes(
     workflow_id: str, text: str | None, merge: bool = False, guard: tuple[str, int] | tuple[None, None] = (None, None)
 ) -> UpdateAttributes:
     return UpdateAttributes(workflow_id, text, merge, *guard)
+
+
+def message(
+    destination: str,
+    text: str = '"hello"',
+    topic: str = "",
+    message_id: str | None = None,
+    guard: tuple[str, int] | tuple[None, None] = (None, None),
+) -> SendMessage:
+    return SendMessage(destination, message_id or uuid.uuid4().hex, topic, text, "json", *guard)
+
+
+def sent(workflow_id: str, step_id: int, of: SendMessage, epoch: int = 1) -> CheckpointSend:
+    return CheckpointSend(workflow_id, epoch, step_id, "DBOS.send", "null", "json", 1, 2, of.destination, of.message_id)
+
+
+def receive(workflow_id: str, step_id: int, topic: str = "", epoch: int = 1) -> ReceiveMessage:
+    return ReceiveMessage(workflow_id, epoch, step_id, "DBOS.recv", topic, 1, 2)
+
+
+def event(workflow_id: str, step_id: int, value: str, key: str = "k", epoch: int = 1) -> tuple[SetEvent, KeepEvent]:
+    fields = workflow_id, epoch, step_id, key, value, "json"
+    return SetEvent(*fields), KeepEvent(*fields)

@@ -16,7 +16,7 @@ from dbos.model.queue import QueueSpec
 from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
 from dbos.store.records import Record
 from dbos.store.store import Store
-from tests.store.records import RUNNABLE, attributes, checkpoint, finish, owner, start
+from tests.store.records import RUNNABLE, attributes, checkpoint, event, finish, message, owner, receive, sent, start
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import CutPhase, PostgresProxy
 from tests.support.waiting import eventually
@@ -32,7 +32,7 @@ def proxy(postgres_url: str) -> Iterator[PostgresProxy]:
 def store(proxy: PostgresProxy) -> Iterator[Store]:
     with Store.open(StoreSettings(url=proxy.url)) as store:
         store.journal.write([start("w"), start("x"), start("y")])
-        store.journal.write([start("z")])
+        store.journal.write([start("z"), message("y", '"first"'), message("y", '"second"')])
         yield store
 
 
@@ -41,12 +41,26 @@ BATCHES: list[Callable[[], list[Record]]] = [
     lambda: [checkpoint("w", 1)],
     lambda: [finish("w")],
     lambda: [attributes("w", '{"a": 1}', merge=True)],
+    lambda: [message("w", message_id="m")],
+    lambda: [message("w", message_id="m"), sent("x", 1, message("w", message_id="m"))],
+    lambda: [receive("y", 1)],
+    lambda: [checkpoint("w", 1), *event("w", 1, "1")],
     lambda: [checkpoint("w", 1), checkpoint("x", 1), start("new"), start("newer"), finish("y"), finish("z")],
 ]
 
 
 def is_there(store: Store, record: Record) -> bool:
     """Did this very record land? By the marks that the runtime goes by."""
+    match type(record).__name__:
+        case "SendMessage":
+            return store.messages.arrived(record[0], record[1]) == (True, True)
+        case "ReceiveMessage":
+            taken = [step.output for step in store.steps.list(record[0])]
+            return taken == ['"first"'] and store.journal.write([receive(record[0], 2)]) == [('"second"', "json")]
+        case "CheckpointSend":
+            return [step.function_name for step in store.steps.list(record[0])] == ["DBOS.send"]
+        case "SetEvent" | "KeepEvent":
+            return store.events.all(record[0]) == [("k", "1", "json")]
     row = store.workflows.load(record[0])
     assert row is not None
     match type(record).__name__:
