@@ -103,10 +103,9 @@ def send_bulk(
 
 def _letters(messages: Any) -> list[SendMessage]:
     """The messages as a list. Raises DBOSException for anything else."""
-    letters = list(messages) if isinstance(messages, Iterable) else [messages]
-    for letter in letters:
-        if not isinstance(letter, SendMessage):
-            raise DBOSException(f"DBOS.send_bulk() takes a list of SendMessage, not of {letter!r}")
+    letters: list[Any] = list(messages) if isinstance(messages, Iterable) else [None]
+    if not all(isinstance(letter, SendMessage) for letter in letters):
+        raise DBOSException(f"DBOS.send_bulk() takes a list of SendMessage, not {messages!r}")
     return letters
 
 
