@@ -84,7 +84,7 @@ class Engine:
 
     def announce_enqueued(self, queue_name: str) -> None:
         """Something new waits in a queue: whoever dispatches looks, here at once and in other processes soon."""
-        self.waiters.wake("service", "dispatcher")
+        self.queue_changed(queue_name)
         self.store.hints.publish("enqueued", (queue_name,))
 
     # ------------------------------------------------------------ what runs here: nothing

@@ -91,6 +91,7 @@ class Dispatcher(Service):
                 there.spec, there.not_before = spec, 0.0
             there.stored = queue.stored is not None
         self._served = served
+        engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
         self._announce()
         return survey
 
