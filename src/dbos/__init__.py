@@ -8,6 +8,7 @@ from dbos import error
 from dbos.api.application import DBOS
 from dbos.api.client import DBOSClient
 from dbos.api.configuration import DBOSConfig
+from dbos.api.datasources import AsyncSQLAlchemyDatasource, DatasourceOptions, SQLAlchemyDatasource
 from dbos.api.decorators import DBOSConfiguredInstance
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
@@ -32,15 +33,18 @@ from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
 
 __all__ = [
     "DBOS",
+    "AsyncSQLAlchemyDatasource",
     "DBOSClient",
     "DBOSConfig",
     "DBOSConfiguredInstance",
     "DBOSContextEnsure",
     "DBOSContextSetAuth",
+    "DatasourceOptions",
     "DuplicationPolicy",
     "EnqueueOptions",
     "Queue",
     "QueueRateLimit",
+    "SQLAlchemyDatasource",
     "SendMessage",
     "Serializer",
     "SetEnqueueOptions",

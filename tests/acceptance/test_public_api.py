@@ -19,7 +19,7 @@ NAMES = """
     Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
     SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
-    DBOSClient
+    DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     run_dbos_database_migrations
 """
 
@@ -106,6 +106,18 @@ MEMBERS = [
     (DBOS.set_authentication, "authenticated_user authenticated_roles"),
     (WorkflowHandle.get_result, "self polling_interval_sec=1.0"),
     (WorkflowHandleAsync.get_result, "self polling_interval_sec=1.0"),
+    (
+        dbos.SQLAlchemyDatasource.create,
+        "database_url engine_kwargs=None engine=None schema=None serializer=None sessionmaker=None run_migrations=True",
+    ),
+    (
+        dbos.AsyncSQLAlchemyDatasource.create,
+        "database_url engine_kwargs=None engine=None schema=None serializer=None sessionmaker=None run_migrations=True",
+    ),
+    (dbos.SQLAlchemyDatasource.transaction, "self func=None name=None isolation_level='SERIALIZABLE'"),
+    (dbos.SQLAlchemyDatasource.run_tx_step, "self ds_options func *args **kwargs"),
+    (dbos.AsyncSQLAlchemyDatasource.run_tx_step_async, "self ds_options func *args **kwargs"),
+    (dbos.SQLAlchemyDatasource.migrate, "database_url schema=None application_role=None"),
     (dbos.SetWorkflowID, "wfid workflow_id_reuse_policy=None"),
     (dbos.SetWorkflowTimeout, "workflow_timeout_sec"),
     (

@@ -80,7 +80,7 @@ class Seam:
 
     # ------------------------------------------------------------ performing
 
-    def _perform_blocking(self, engine: Engine, effect: Effect) -> Any:
+    def _perform_blocking(self, engine: Engine | None, effect: Effect) -> Any:
         here = self._enter(engine, effect, in_task=False)
         if here is When.BEFORE:
             self._die(engine)
@@ -92,7 +92,7 @@ class Seam:
             self._ensure_alive(engine)
         return answer
 
-    async def _perform_async(self, engine: Engine, effect: Effect) -> Any:
+    async def _perform_async(self, engine: Engine | None, effect: Effect) -> Any:
         here = self._enter(engine, effect, in_task=True)
         if here is not None and self._cancels:
             return await self._perform_cancelled(engine, effect, here)
@@ -111,7 +111,7 @@ class Seam:
         self._ensure_alive(engine)
         return answer
 
-    async def _perform_cancelled(self, engine: Engine, effect: Effect, here: When) -> Any:
+    async def _perform_cancelled(self, engine: Engine | None, effect: Effect, here: When) -> Any:
         """The task is cancelled before the effect, while it is awaited, or when its answer has come."""
         task = asyncio.current_task()
         assert task is not None
@@ -123,7 +123,7 @@ class Seam:
         await asyncio.sleep(0)  # here it strikes, unless the effect was suspended and has been struck already
         return answer
 
-    def _enter(self, engine: Engine, effect: Effect, in_task: bool) -> When | None:
+    def _enter(self, engine: Engine | None, effect: Effect, in_task: bool) -> When | None:
         """Count an effect. Says when to strike if it is the one."""
         with self._lock:
             if engine in self._dead:
@@ -138,7 +138,8 @@ class Seam:
 
     # ------------------------------------------------------------ dying
 
-    def _die(self, engine: Engine) -> None:
+    def _die(self, engine: Engine | None) -> None:
+        assert engine is not None, "what runs outside of any application does not die with it"
         with self._lock:
             self._dead.add(engine)
             self.struck = True
@@ -147,7 +148,7 @@ class Seam:
         engine.waiters.wake_all()
         raise Crashed
 
-    def _ensure_alive(self, engine: Engine) -> None:
+    def _ensure_alive(self, engine: Engine | None) -> None:
         if engine in self._dead:
             raise Crashed
 

@@ -57,6 +57,7 @@ class Executor(Engine):
         self._opening = threading.Lock()  # guards _user_database
         self._open_user_database = open_user_database
         self._user_database: UserDatabase | None = None
+        self.witnesses: set[UserDatabase] = set()  # datasources that workflows here have used
 
     def user_database(self) -> UserDatabase:
         """The database of `@DBOS.transaction`, opened by the first one. Raises DBOSInitializationError."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from typing import TYPE_CHECKING, Any, TypeVar
-from weakref import WeakSet
+from weakref import WeakKeyDictionary
 
 from dbos.runtime.context import refuse_in_transaction
 from dbos.runtime.hosts import standing_aside
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-def run_blocking(engine: Engine, operation: Operation[T]) -> T:
-    """Perform an operation on this thread."""
+def run_blocking(engine: Engine | None, operation: Operation[T]) -> T:
+    """Perform an operation on this thread. One that only invokes needs no engine."""
     try:
         effect = next(operation)
         while True:
@@ -36,7 +36,7 @@ def run_blocking(engine: Engine, operation: Operation[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-def _perform_blocking(engine: Engine, effect: Effect) -> Any:
+def _perform_blocking(engine: Engine | None, effect: Effect) -> Any:
     kind = type(effect)
     if kind is not Invoke:
         refuse_in_transaction("DBOS")
@@ -53,7 +53,7 @@ def _perform_blocking(engine: Engine, effect: Effect) -> Any:
         return effect.registration.wait(effect.timeout_seconds)  # type: ignore[union-attr]
 
 
-async def run_async(engine: Engine, operation: Operation[T]) -> T:
+async def run_async(engine: Engine | None, operation: Operation[T]) -> T:
     """Perform an operation as a coroutine; the event loop is never blocked by the store."""
     try:
         effect = next(operation)
@@ -68,8 +68,8 @@ async def run_async(engine: Engine, operation: Operation[T]) -> T:
         return stop.value  # type: ignore[no-any-return]
 
 
-async def _perform_async(engine: Engine, effect: Effect) -> Any:
-    if _cancelled_while_committing:
+async def _perform_async(engine: Engine | None, effect: Effect) -> Any:
+    if _cancelled_while_committing and not _is_due_first(effect):
         _cancel_now()
     kind = type(effect)
     if kind is not Invoke:
@@ -83,16 +83,18 @@ async def _perform_async(engine: Engine, effect: Effect) -> Any:
     return await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
 
 
-_cancelled_while_committing: WeakSet[asyncio.Task[Any]] = WeakSet()
+_cancelled_while_committing: WeakKeyDictionary[asyncio.Task[Any], bool] = WeakKeyDictionary()
+"""Tasks whose cancellation is still to strike. True: what was committed is still to be recorded before that."""
 
 
-async def _commit(engine: Engine, effect: Commit) -> Any:
+async def _commit(engine: Engine | None, effect: Commit) -> Any:
     """Hand records to the journal, and learn what became of them even if the task is cancelled meanwhile.
 
     What is durable must be seen: if `asyncio.wait_for` gave up on a step whose success is being recorded, a replay
     would take another branch than the live run. So the answer is delivered, and the cancellation comes before the next
     effect, if it is still wanted then. A second cancellation is obeyed at once.
     """
+    assert engine is not None
     answer = engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())
     try:
         return await asyncio.shield(answer)
@@ -100,7 +102,7 @@ async def _commit(engine: Engine, effect: Commit) -> Any:
         results = await answer
         task = asyncio.current_task()
         assert task is not None
-        _cancelled_while_committing.add(task)
+        _cancelled_while_committing[task] = False
         return results
 
 
@@ -108,9 +110,20 @@ def _cancel_now() -> None:
     """Raise the cancellation that came while this task was committing, unless it was taken back since."""
     task = asyncio.current_task()
     if task is not None and task in _cancelled_while_committing:
-        _cancelled_while_committing.discard(task)
+        del _cancelled_while_committing[task]
         if task.cancelling():
             raise asyncio.CancelledError
+
+
+def _is_due_first(effect: Effect) -> bool:
+    """Does the effect belong to a lasting one that was cancelled: its end, or the record of what came of it?"""
+    task = asyncio.current_task()
+    if task is None or not _cancelled_while_committing.get(task):
+        return False
+    if isinstance(effect, Commit):
+        _cancelled_while_committing[task] = False
+        return True
+    return isinstance(effect, Invoke) and effect.lasts
 
 
 async def _invoke(effect: Invoke) -> Outcome[Any] | None:
@@ -118,6 +131,8 @@ async def _invoke(effect: Invoke) -> Outcome[Any] | None:
     try:
         if not effect.awaited:
             return Outcome(effect.call())
+        if effect.lasts:
+            return Outcome(await _invoke_lasting(effect))
         if effect.watch is not None:
             return await _invoke_preemptible(effect, effect.watch)
         if effect.timeout_seconds is not None:
@@ -131,6 +146,18 @@ def _failure(error: Exception) -> Outcome[Any]:
     """An exception of user code, boxed; its traceback begins there, without the frame of the interpreter."""
     frames = error.__traceback__
     return Outcome(error=error.with_traceback(None if frames is None else frames.tb_next))
+
+
+async def _invoke_lasting(effect: Invoke) -> Any:
+    """Go on to the end even if the task is cancelled; a second cancellation is obeyed at once."""
+    work = asyncio.ensure_future(effect.call())
+    try:
+        return await asyncio.shield(work)
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        assert task is not None
+        _cancelled_while_committing[task] = True
+        return await work
 
 
 async def _invoke_bounded(effect: Invoke) -> Outcome[Any]:

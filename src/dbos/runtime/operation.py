@@ -67,10 +67,12 @@ class Invoke:
 
     The answer is an Outcome; only exceptions outside `Exception` are thrown into the operation. An async call
     can be bounded in time (the answer is then an Outcome with the error that `on_timeout` makes) and can be preempted:
-    it is cancelled when `watch` is woken and `preempted()` is true (the answer is then None).
+    it is cancelled when `watch` is woken and `preempted()` is true (the answer is then None). One that `lasts` commits
+    something: like a `Commit` it is performed to its end even if its task is cancelled, and what came of it is recorded
+    before the cancellation strikes.
     """
 
-    __slots__ = ("awaited", "call", "on_timeout", "preempted", "timeout_seconds", "watch")
+    __slots__ = ("awaited", "call", "lasts", "on_timeout", "preempted", "timeout_seconds", "watch")
 
     def __init__(
         self,
@@ -80,6 +82,7 @@ class Invoke:
         on_timeout: Callable[[], Exception] | None = None,
         watch: Registration | None = None,
         preempted: Callable[[], bool] = bool,
+        lasts: bool = False,
     ) -> None:
         self.call = call
         self.awaited = awaited
@@ -87,6 +90,7 @@ class Invoke:
         self.on_timeout = on_timeout
         self.watch = watch
         self.preempted = preempted
+        self.lasts = lasts
 
 
 Effect = Ask | Commit | Wait | Invoke

@@ -30,6 +30,7 @@ from dbos.userdata.testimony import Key, Testimony
 from dbos.userdata.troubles import is_away, is_clash
 
 if TYPE_CHECKING:
+    from dbos.runtime.engine import Engine
     from dbos.userdata.database import UserDatabase
 
 logger = logging.getLogger("dbos")
@@ -93,6 +94,11 @@ class Work:
     sessions: list[Any] = field(default_factory=list)  # that are open; what is left is cleared away at the end
 
     @property
+    def engine(self) -> Engine | None:
+        """That of the workflow; on its own, a transaction needs none."""
+        return None if self.attempt is None else self.attempt.engine
+
+    @property
     def key(self) -> Key:
         attempt = self.attempt
         assert attempt is not None
@@ -104,9 +110,9 @@ class Work:
         assert self.attempt is not None
         return self.database.codec or self.attempt.engine.codec
 
-    def phase(self, session: Any, work: Callable[..., Any], *arguments: Any) -> Invoke:
+    def phase(self, session: Any, work: Callable[..., Any], *arguments: Any, lasts: bool = False) -> Invoke:
         """The effect of a phase of the transaction."""
-        return Invoke(self.database.phase(session, work, *arguments), self.awaited)
+        return Invoke(self.database.phase(session, work, *arguments), self.awaited, lasts=lasts)
 
 
 def transact(work: Work) -> Operation[Outcome[Any]]:
@@ -153,7 +159,7 @@ def _in_session(work: Work, conversation: Callable[[Any], Operation[T]]) -> Oper
     session = work.database.new_session()
     work.sessions.append(session)
     answer = yield from conversation(session)
-    yield work.phase(session, work.database.close)
+    yield work.phase(session, work.database.close, lasts=True)
     work.sessions.remove(session)
     return answer
 
@@ -177,7 +183,7 @@ def _run_and_commit(work: Work, session: Any, patience: _Patience) -> Operation[
         elif not written.value:
             return None  # it is somebody else's: to be found the next time round
     if outcome.error is None:
-        committed: Outcome[None] = yield work.phase(session, database.commit)
+        committed: Outcome[None] = yield work.phase(session, database.commit, lasts=True)
         if committed.error is None:
             return outcome
         outcome = Outcome(error=committed.error)
@@ -240,7 +246,7 @@ def _testify_alone(work: Work, session: Any, testimony: Testimony) -> Operation[
         return Outcome(error=begun.error)
     written: Outcome[bool] = yield work.phase(session, database.testify, work.key, testimony)
     if written.error is None:
-        committed: Outcome[None] = yield work.phase(session, database.commit)
+        committed: Outcome[None] = yield work.phase(session, database.commit, lasts=True)
         if committed.error is not None:
             return Outcome(error=committed.error)
     return written

@@ -47,8 +47,16 @@ class AsyncUserDatabase(UserDatabase):
     def phase(self, session: Any, work: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         return partial(session.run_sync, work, *arguments)
 
-    async def prepare_async(self, run_migrations: bool) -> None:
-        """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+    async def prepare_async(self, run_migrations: bool, role: str | None = None) -> None:
+        """Create the table of witnesses and let the role use it, or only check that it is there.
+
+        Raises DBOSInitializationError.
+        """
         with explained(self._engine):
             async with self._async_engine.begin() as connection:
-                await connection.run_sync(prepare, self.witness, run_migrations)
+                await connection.run_sync(prepare, self.witness, run_migrations, role)
+
+    async def close_all_async(self) -> None:
+        """Close the connections, unless the engine is the user's."""
+        if self._disposes:
+            await self._async_engine.dispose()

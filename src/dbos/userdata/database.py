@@ -113,10 +113,13 @@ class UserDatabase:
 
     # ------------------------------------------------------------ the table and the end
 
-    def prepare(self, run_migrations: bool) -> None:
-        """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+    def prepare(self, run_migrations: bool, role: str | None = None) -> None:
+        """Create the table of witnesses and let the role use it, or only check that it is there.
+
+        Raises DBOSInitializationError.
+        """
         with explained(self._engine), self._engine.begin() as connection:
-            prepare(connection, self.witness, run_migrations)
+            prepare(connection, self.witness, run_migrations, role)
 
     def close_all(self) -> None:
         """Close the connections, unless the engine is the user's."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine
@@ -38,6 +39,9 @@ def driver_url(url: str, awaited: bool = False) -> str:
         dialect = dialect_of(url.replace("sqlite+aiosqlite://", "sqlite://", 1))
     except (ValueError, AttributeError) as error:
         raise DBOSInitializationError(f"The URL of the database cannot be used: {error}") from None
+    directory = Path(url.partition(":///")[2].partition("?")[0]).parent
+    if dialect == "sqlite" and not directory.is_dir():
+        raise DBOSInitializationError(f"The database {url} cannot be used: the directory {directory} does not exist")
     return f"{_SCHEMES[dialect][awaited]}://{url.partition('://')[2]}"
 
 
@@ -57,11 +61,16 @@ def begin_writing(connection: Connection) -> None:
         connection.exec_driver_sql("begin immediate")
 
 
-def prepare(connection: Connection, witness: Witness, run_migrations: bool) -> None:
-    """Create the table of witnesses, or only check that it is there. Raises DBOSInitializationError."""
+def prepare(connection: Connection, witness: Witness, run_migrations: bool, role: str | None) -> None:
+    """Create the table of witnesses and let the role use it, or only check that it is there.
+
+    Raises DBOSInitializationError.
+    """
     if connection.dialect.name == "sqlite" and run_migrations:
         begin_writing(connection)
     (witness.install if run_migrations else witness.verify)(connection)
+    if role is not None:
+        witness.grant(connection, role)
 
 
 @contextmanager
