@@ -142,7 +142,7 @@ def written(func: Callable[..., Any]) -> str:
 
 def test_the_public_names() -> None:
     assert set(dbos.__all__) == set(NAMES.split())
-    assert list(dbos.__all__) == sorted(dbos.__all__, key=lambda name: (name.islower(), name))
+    assert list(dbos.__all__) == sorted(dbos.__all__, key=lambda name: (name.islower(), not name.isupper(), name))
     for name in dbos.__all__:
         assert getattr(dbos, name) is not None
     assert inspect.ismodule(dbos.error)

@@ -1,0 +1,414 @@
+"""Transactions under faults: lost replies, lost connections, duplicate executions, cancellations, busy files."""
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from dbos import DBOS, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
+from dbos.api.launched import current_engine
+from dbos.userdata.database import UserDatabase
+from tests.acceptance.user_database import INSERT, create_table, notes, witnesses, write
+from tests.support.fixture_types import Launch
+from tests.support.proxy import CutPhase, PostgresProxy
+from tests.support.waiting import Gate, eventually
+
+LONG_SECONDS = 60
+
+
+@pytest.fixture
+def user_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) -> Iterator[str]:
+    """A database of the user's, of the dialect of the system database."""
+    sqlite = database_url.startswith("sqlite")
+    url = f"sqlite:///{tmp_path / 'user.sqlite'}" if sqlite else request.getfixturevalue("postgres_url")
+    create_table(url)
+    yield url
+    DBOS.destroy()
+
+
+@pytest.fixture
+def proxied(postgres_url: str) -> Iterator[PostgresProxy]:
+    """A way to the user's database that can be cut."""
+    create_table(postgres_url)
+    with PostgresProxy(postgres_url) as proxy:
+        yield proxy
+        DBOS.destroy()
+
+
+# ---------------------------------------------------------------- lost replies and lost connections
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+@pytest.mark.parametrize("kind", ["transaction", "datasource"])
+def test_a_commit_whose_reply_was_lost_is_found_out(
+    launch: Launch, proxied: PostgresProxy, postgres_url: str, phase: CutPhase, kind: str
+) -> None:
+    runs = []
+
+    def body(session: Any) -> int:
+        runs.append(1)
+        session.execute(INSERT, {"note": "once"})
+        return len(runs)
+
+    note: Callable[[], int]
+    if kind == "transaction":
+        note = DBOS.transaction(name="note")(lambda: body(DBOS.sql_session))
+    else:
+        datasource = SQLAlchemyDatasource.create(proxied.url)
+        note = datasource.transaction(lambda: body(datasource.sql_session()))
+
+    @DBOS.workflow()
+    def work() -> int:
+        return note()
+
+    launch(application_database_url=proxied.url)
+    cut = proxied.cut_at(1, phase, containing="COMMIT")
+    with SetWorkflowID("w"):
+        assert work() == (2 if phase == "before" else 1)
+    assert cut.done.is_set()
+    assert len(runs) == (2 if phase == "before" else 1)
+    assert notes(postgres_url) == ["once"]
+    assert witnesses(postgres_url, f"{kind}_outputs") == [("w", 1, False)]
+    if kind == "datasource":
+        datasource.close()
+
+
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_the_error_of_a_failed_transaction_survives_a_lost_reply(
+    launch: Launch, proxied: PostgresProxy, postgres_url: str, phase: CutPhase
+) -> None:
+    runs = []
+
+    @DBOS.transaction()
+    def fail() -> None:
+        runs.append(1)
+        write("lost")
+        raise KeyError("only once")
+
+    launch(application_database_url=proxied.url)
+    cut = proxied.cut_at(1, phase, containing="COMMIT")
+    with SetWorkflowID("w"), pytest.raises(KeyError, match="only once"):
+        fail()
+    assert cut.done.is_set()
+    assert len(runs) == 1
+    assert notes(postgres_url) == []
+    assert witnesses(postgres_url) == [("w", 1, True)]
+
+
+@pytest.mark.parametrize("statement", ["insert into ledger", "transaction_outputs"])
+@pytest.mark.parametrize("phase", ["before", "after"])
+def test_a_connection_lost_before_the_commit_costs_another_try(
+    launch: Launch, proxied: PostgresProxy, postgres_url: str, statement: str, phase: CutPhase
+) -> None:
+    @DBOS.transaction()
+    def note() -> None:
+        write("once")
+
+    launch(application_database_url=proxied.url)
+    cut = proxied.cut_at(1, phase, containing=statement)
+    with SetWorkflowID("w"):
+        note()
+    assert cut.done.is_set()
+    assert notes(postgres_url) == ["once"]
+    assert witnesses(postgres_url) == [("w", 1, False)]
+
+
+def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgres_url: str) -> None:
+    @DBOS.transaction()
+    def note() -> str:
+        write("once")
+        return "done"
+
+    launch(application_database_url=proxied.url)
+    note()
+    proxied.refuse()
+    proxied.cut_now()
+    handle = DBOS.start_workflow(note)
+    eventually(lambda: handle.get_status() is not None)
+    proxied.heal()
+    assert handle.get_result() == "done"
+    assert notes(postgres_url) == ["once"] * 2
+
+
+# ---------------------------------------------------------------- duplicate executions
+
+
+def take_over(workflow_id: str) -> WorkflowHandle[Any]:
+    """Have the workflow executed once more, as if its executor had been taken for dead."""
+    taken = [handle.workflow_id for handle in DBOS._recover_pending_workflows([DBOS.executor_id])]
+    assert workflow_id in taken
+    return WorkflowHandle(workflow_id)
+
+
+class Duplicate:
+    """A workflow of a transaction and a step, executed twice at the same time."""
+
+    def __init__(self, level: str, gates: list[Gate]) -> None:
+        self.gates = gates
+        self.runs: list[int] = []
+        self.later: list[str] = []
+        lock = threading.Lock()
+
+        @DBOS.transaction(level)
+        def note() -> int:
+            with lock:
+                number = len(self.runs)
+                self.runs.append(number)
+            write("effect")
+            self.gates[number].pass_through()
+            return number
+
+        @DBOS.step()
+        def after(number: int) -> int:
+            self.later.append(threading.current_thread().name)
+            return number
+
+        @DBOS.workflow()
+        def work() -> int:
+            return after(note())
+
+        self.work = work
+
+    def check(self, user_url: str, winner: int) -> None:
+        assert WorkflowHandle("w").get_result() == winner
+        eventually(lambda: not current_engine().active())
+        assert notes(user_url) == ["effect"]
+        assert witnesses(user_url) == [("w", 1, False)]
+        assert len(self.later) == 1, "whoever lost went on to the next step"
+        assert [step["output"] for step in DBOS.list_workflow_steps("w")] == [winner, winner]
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "SERIALIZABLE"])
+def test_a_zombie_that_commits_first_wins_its_transaction_and_stops(
+    launch: Launch, database_url: str, user_url: str, level: str
+) -> None:
+    """The owner replays what the zombie wrote and goes on; the zombie writes nothing more."""
+    zombie_gate, owner_gate = Gate(), Gate()
+    twice = Duplicate(level, [zombie_gate, owner_gate])
+    launch(application_database_url=user_url)
+    with zombie_gate, owner_gate:
+        with SetWorkflowID("w"):
+            zombie = DBOS.start_workflow(twice.work)
+        zombie_gate.wait_for_arrival()
+        take_over("w")
+        if database_url.startswith("postgres"):  # a file has one writer: there the owner waits for the zombie
+            owner_gate.wait_for_arrival()
+        zombie_gate.open()
+        eventually(lambda: witnesses(user_url))
+        owner_gate.open()
+        assert zombie.get_result() == 0
+    twice.check(user_url, winner=0)
+
+
+@pytest.mark.parametrize("level", ["READ COMMITTED", "SERIALIZABLE"])
+def test_a_zombie_that_commits_second_takes_its_writes_back_and_stops(
+    launch: Launch, postgres_url: str, level: str
+) -> None:
+    create_table(postgres_url)
+    zombie_gate, owner_gate = Gate(), Gate()
+    owner_gate.open()
+    twice = Duplicate(level, [zombie_gate, owner_gate, owner_gate])
+    launch(application_database_url=postgres_url)
+    with zombie_gate:
+        with SetWorkflowID("w"):
+            zombie = DBOS.start_workflow(twice.work)
+        zombie_gate.wait_for_arrival()
+        assert take_over("w").get_result() == 1
+        zombie_gate.open()
+        assert zombie.get_result() == 1
+    twice.check(postgres_url, winner=1)
+    assert twice.runs == [0, 1]
+    DBOS.destroy()
+
+
+def test_a_zombie_that_fails_after_the_owner_succeeded_changes_nothing(launch: Launch, postgres_url: str) -> None:
+    create_table(postgres_url)
+    gate = Gate()
+    runs: list[int] = []
+    later: list[str] = []
+
+    @DBOS.transaction("READ COMMITTED")
+    def note() -> str:
+        runs.append(1)
+        if len(runs) == 1:
+            gate.pass_through()
+            raise KeyError("too late")
+        write("effect")
+        return "noted"
+
+    @DBOS.workflow()
+    def work() -> str:
+        try:
+            return note()
+        except KeyError:
+            later.append("caught")
+            return "went on"
+
+    launch(application_database_url=postgres_url)
+    with gate:
+        with SetWorkflowID("w"):
+            zombie = DBOS.start_workflow(work)
+        gate.wait_for_arrival()
+        assert take_over("w").get_result() == "noted"
+        gate.open()
+        assert zombie.get_result() == "noted"
+    eventually(lambda: not current_engine().active())
+    assert later == []
+    assert notes(postgres_url) == ["effect"]
+    assert witnesses(postgres_url) == [("w", 1, False)]
+    DBOS.destroy()
+
+
+# ---------------------------------------------------------------- cancellations
+
+
+def test_what_was_committed_while_the_workflow_was_cancelled_is_not_done_again(
+    launch: Launch, database_url: str, user_url: str
+) -> None:
+    gate = Gate()
+    runs = []
+
+    @DBOS.transaction()
+    def note() -> str:
+        runs.append(1)
+        write("once")
+        gate.pass_through()
+        return "noted"
+
+    @DBOS.workflow()
+    def work() -> str:
+        return note()
+
+    launch(application_database_url=user_url)
+    with gate:
+        with SetWorkflowID("w"):
+            handle = DBOS.start_workflow(work)
+        gate.wait_for_arrival()
+        DBOS.cancel_workflow("w")
+        gate.open()
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            handle.get_result()
+        eventually(lambda: not current_engine().active())
+    assert DBOS.resume_workflow("w").get_result() == "noted"
+    assert runs == [1]
+    assert notes(user_url) == ["once"]
+
+
+# ---------------------------------------------------------------- busy files
+
+
+def test_a_busy_file_is_waited_for(launch: Launch, sqlite_url: str, tmp_path: Path) -> None:
+    user = tmp_path / "user.sqlite"
+    create_table(f"sqlite:///{user}")
+
+    @DBOS.transaction()
+    def note() -> None:
+        write("once")
+
+    launch(system_database_url=sqlite_url, application_database_url=f"sqlite:///{user}")
+    with closing(sqlite3.connect(user, isolation_level=None)) as other:
+        other.execute("begin immediate")
+        handle = DBOS.start_workflow(note)
+        eventually(lambda: current_engine().active())
+        assert notes(f"sqlite:///{user}") == []
+        other.execute("rollback")
+    handle.get_result()
+    assert notes(f"sqlite:///{user}") == ["once"]
+
+
+def test_a_transaction_on_the_file_of_the_system_database_starves_nobody(launch: Launch, sqlite_url: str) -> None:
+    """While it holds the file, others wait; whoever waits goes on at once when it is done; and nobody deadlocks."""
+    create_table(sqlite_url)
+    gate = Gate()
+
+    @DBOS.transaction()
+    def hold() -> None:
+        write("held")
+        gate.pass_through()
+
+    @DBOS.step()
+    def step(number: int) -> int:
+        return number
+
+    @DBOS.transaction()
+    def note(number: int) -> int:
+        write(str(number))
+        return number
+
+    @DBOS.workflow()
+    def work(number: int) -> int:
+        return step(number) + note(number)
+
+    launch(system_database_url=sqlite_url)
+    with gate:
+        holder = DBOS.start_workflow(hold)
+        gate.wait_for_arrival()
+        results: list[int] = []
+        others = [threading.Thread(target=lambda n=n: results.append(work(n))) for n in range(8)]  # type: ignore[misc]
+        for other in others:
+            other.start()
+        assert DBOS.list_workflows()  # reading goes on
+        gate.open()
+        for other in others:
+            other.join(LONG_SECONDS)
+    holder.get_result()
+    assert sorted(results) == [2 * n for n in range(8)]
+    assert sorted(notes(sqlite_url)) == sorted(["held", *map(str, range(8))])
+
+
+# ---------------------------------------------------------------- long ones
+
+
+def test_a_transaction_that_took_long_asks_before_it_commits(
+    launch: Launch, database_url: str, user_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that witnesses of finished workflows may be forgotten after a while: nobody still runs beside them."""
+    monkeypatch.setattr("dbos.runtime.transaction.LONG_SECONDS", 0.0)
+    gate = Gate()
+
+    @DBOS.transaction()
+    def note() -> None:
+        write("lost")
+        gate.pass_through()
+
+    @DBOS.workflow()
+    def work() -> None:
+        note()
+
+    launch(application_database_url=user_url)
+    with gate:
+        with SetWorkflowID("w"):
+            handle = DBOS.start_workflow(work)
+        gate.wait_for_arrival()
+        DBOS.cancel_workflow("w")
+        gate.open()
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            handle.get_result()
+        eventually(lambda: not current_engine().active())
+    assert notes(user_url) == []
+    assert witnesses(user_url) == []
+
+
+# ---------------------------------------------------------------- what has no witness
+
+
+def test_a_failure_that_cannot_be_witnessed_is_still_what_it_was(
+    launch: Launch, database_url: str, user_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @DBOS.transaction()
+    def fail() -> None:
+        raise KeyError("the cause")
+
+    def testify(*_: Any) -> bool:
+        raise PermissionError("not allowed")
+
+    launch(application_database_url=user_url)
+    monkeypatch.setattr(UserDatabase, "testify", testify)
+    with SetWorkflowID("w"), pytest.raises(KeyError, match="the cause"):
+        fail()
+    assert witnesses(user_url) == []
+    assert isinstance(DBOS.list_workflow_steps("w")[0]["error"], KeyError)
