@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import Any
 
+from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.executors import Owner
 from dbos.store.records import (
     Checkpoint,
@@ -16,6 +17,7 @@ from dbos.store.records import (
     SetEvent,
     StartWorkflow,
     UpdateAttributes,
+    WriteStream,
 )
 
 APPLICATION = "app"
@@ -96,3 +98,22 @@ def receive(workflow_id: str, step_id: int, topic: str = "", epoch: int = 1) -> 
 def event(workflow_id: str, step_id: int, value: str, key: str = "k", epoch: int = 1) -> tuple[SetEvent, KeepEvent]:
     fields = workflow_id, epoch, step_id, key, value, "json"
     return SetEvent(*fields), KeepEvent(*fields)
+
+
+def stream_value(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) -> WriteStream:
+    """Written by the body of a workflow, as its step of this number; with a token, from inside that step."""
+    plain: dict[str, Any] = {
+        "key": "s",
+        "value": f"{step_id}",
+        "serialization": "json",
+        "function_id": step_id,
+        "step_attempt": None,
+        "token": "",
+        "written_at_ms": 1_700_000_000_000,
+    }
+    return WriteStream(workflow_id, epoch, **{**plain, **fields})
+
+
+def stream_end(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) -> WriteStream:
+    end = {"value": CLOSED_TEXT, "serialization": CLOSED_SERIALIZATION}
+    return stream_value(workflow_id, step_id, epoch, **{**end, **fields})

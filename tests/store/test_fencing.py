@@ -17,7 +17,19 @@ import pytest
 from dbos.store.database import StoreSettings
 from dbos.store.records import Record
 from dbos.store.store import Store
-from tests.store.records import RUNNABLE, attributes, checkpoint, event, finish, message, owner, receive, sent, start
+from tests.store.records import (
+    RUNNABLE,
+    attributes,
+    checkpoint,
+    event,
+    finish,
+    message,
+    owner,
+    receive,
+    sent,
+    start,
+    stream_value,
+)
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
 
@@ -31,6 +43,8 @@ GUARDED: list[Callable[[str], Record]] = [
     lambda workflow_id: receive(workflow_id, 1),
     lambda workflow_id: event(workflow_id, 1, "1")[0],
     lambda workflow_id: event(workflow_id, 1, "1")[1],
+    lambda workflow_id: stream_value(workflow_id, 1),
+    lambda workflow_id: stream_value(workflow_id, 1, token=f"inside a step of {workflow_id}"),
 ]
 MAILED = [start("third"), message("third", message_id="known"), message("w"), message("other")]
 """What some of them need to be written at all."""
@@ -51,7 +65,14 @@ def test_after_a_takeover_the_stale_attempt_writes_nothing(
     assert takeover(store)
 
     def everything() -> list[object]:
-        tables = "workflow_status", "operation_outputs", "notifications", "workflow_events", "workflow_events_history"
+        tables = (
+            "workflow_status",
+            "operation_outputs",
+            "notifications",
+            "workflow_events",
+            "workflow_events_history",
+            "streams",
+        )
         return [run_sql(database_url, f"select * from {table} order by 1, 2") for table in tables]
 
     before = everything()

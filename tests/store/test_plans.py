@@ -24,11 +24,11 @@ BY_KEY = [
     "load_workflows", "standings", "lost", "ended", "children", "cancel",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
-    "events_set", "event_values",
+    "events_set", "event_values", "stream_page", "reached", "stream_end", "written",
 ]  # fmt: skip
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",
-    "workflow_events_pkey", "workflow_events_history_pkey",
+    "workflow_events_pkey", "workflow_events_history_pkey", "streams_pkey", "stream_token",
 }  # fmt: skip
 BY_STATUS = {  # statement -> the partial index it goes by
     "claim": "workflow_enqueued",
@@ -41,15 +41,17 @@ BY_STATUS = {  # statement -> the partial index it goes by
 
 @pytest.fixture(params=["never analysed", "analysed while empty", "analysed with one row"])
 def grown(request: pytest.FixtureRequest, postgres_url: str) -> str:
-    """A database that grew behind the planner's back: 50,000 running workflows with a step each."""
+    """A database that grew behind the planner's back: 50,000 running workflows with a step and a stream each."""
     Store.open(StoreSettings(url=postgres_url)).close()
-    for table in ("workflow_status", "operation_outputs", "notifications", "workflow_events"):
+    for table in ("workflow_status", "operation_outputs", "notifications", "workflow_events", "streams"):
         run_sql(postgres_url, f"alter table {table} set (autovacuum_enabled = off)")
     if request.param == "analysed with one row":
         insert_workflows(postgres_url, 0, 0)
     if request.param != "never analysed":
         with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute("vacuum analyze dbos.workflow_status, dbos.operation_outputs, dbos.notifications")
+            connection.execute(
+                "vacuum analyze dbos.workflow_status, dbos.operation_outputs, dbos.notifications, dbos.streams"
+            )
     insert_workflows(postgres_url, 1, ROWS)
     run_sql(
         postgres_url,
@@ -60,6 +62,11 @@ def grown(request: pytest.FixtureRequest, postgres_url: str) -> str:
         postgres_url,
         "insert into notifications (destination_uuid, message_uuid, topic, message, created_at_epoch_ms)"
         " select workflow_uuid, 'm', '', '', 0 from workflow_status",
+    )
+    run_sql(
+        postgres_url,
+        'insert into streams (workflow_uuid, key, "offset", value, function_id, epoch, written_at_ms)'
+        " select workflow_uuid, 's', 0, '1', 1, 1, 0 from workflow_status",
     )
     return postgres_url
 

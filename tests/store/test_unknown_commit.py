@@ -16,7 +16,19 @@ from dbos.model.queue import QueueSpec
 from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
 from dbos.store.records import Record
 from dbos.store.store import Store
-from tests.store.records import RUNNABLE, attributes, checkpoint, event, finish, message, owner, receive, sent, start
+from tests.store.records import (
+    RUNNABLE,
+    attributes,
+    checkpoint,
+    event,
+    finish,
+    message,
+    owner,
+    receive,
+    sent,
+    start,
+    stream_value,
+)
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import CutPhase, PostgresProxy
 from tests.support.waiting import eventually
@@ -45,6 +57,9 @@ BATCHES: list[Callable[[], list[Record]]] = [
     lambda: [message("w", message_id="m"), sent("x", 1, message("w", message_id="m"))],
     lambda: [receive("y", 1)],
     lambda: [checkpoint("w", 1), *event("w", 1, "1")],
+    lambda: [stream_value("w", 1)],
+    lambda: [stream_value("w", n, token=f"t{n}") for n in range(3)],
+    lambda: [checkpoint("w", 1), stream_value("w", 2), stream_value("w", 1, token="t"), finish("w")],
     lambda: [checkpoint("w", 1), checkpoint("x", 1), start("new"), start("newer"), finish("y"), finish("z")],
 ]
 
@@ -71,6 +86,10 @@ def is_there(store: Store, record: Record) -> bool:
             return step is not None and step.epoch == record[1] and step.output == record[4]
         case "FinishWorkflow":
             return (row.epoch, row.status, row.output) == (record[1], record[2], record[3])
+        case "WriteStream":
+            page = store.streams.page(record[0], record[2], 0, 10)
+            assert page is not None
+            return [value.value for value in page.values].count(str(record[3])) == 1
         case _:
             return row.attributes == '{"a": 1}'
 

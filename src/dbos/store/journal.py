@@ -29,6 +29,7 @@ from dbos.store.records import (
     SetEvent,
     StartWorkflow,
     UpdateAttributes,
+    WriteStream,
 )
 from dbos.store.reply import Reply, announce
 
@@ -229,7 +230,7 @@ def _weigh(records: Sequence[Record]) -> int:
                 payloads = (inputs, None)
             case UpdateAttributes(attributes=attributes):
                 payloads = (attributes, None)
-            case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text):
+            case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text) | WriteStream(value=text):
                 payloads = (text, None)
             case SetDelay() | CheckpointSend() | ReceiveMessage():
                 payloads = (None, None)

@@ -164,6 +164,23 @@ class KeepEvent(NamedTuple):
     serialization: str
 
 
+class WriteStream(NamedTuple):
+    """The next value of a stream and, if the body of a workflow wrote it, the step that records it: both or neither.
+
+    Result: a row if written. None if fenced, if the stream is closed, or if it was written before (ask the store which).
+    """
+
+    workflow_id: str
+    epoch: int
+    key: str
+    value: str  # the sentinel of model/stream.py closes the stream
+    serialization: str
+    function_id: int  # the step that this is, or that it happens in
+    step_attempt: int | None  # of the step it happens in, if that has retries
+    token: str  # names a write inside a step, to be known again after an unknown commit; "" when it is a step itself
+    written_at_ms: int
+
+
 Record = (
     StartWorkflow
     | Checkpoint
@@ -175,4 +192,5 @@ Record = (
     | ReceiveMessage
     | SetEvent
     | KeepEvent
+    | WriteStream
 )

@@ -16,6 +16,7 @@ from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, get_args, get_type_hints
 
+from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.records import (
     Checkpoint,
     CheckpointSend,
@@ -28,6 +29,7 @@ from dbos.store.records import (
     SetEvent,
     StartWorkflow,
     UpdateAttributes,
+    WriteStream,
 )
 
 KINDS: tuple[type[Record], ...] = (
@@ -40,11 +42,17 @@ KINDS: tuple[type[Record], ...] = (
     ReceiveMessage,
     SetEvent,
     KeepEvent,
+    WriteStream,
     FinishWorkflow,
 )
 """The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
 of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes
 before the step that sent it, and before whoever receives."""
+
+_PHRASES: Mapping[str, Callable[[str], str]] = {
+    # Does a row of `streams`, or a record of one, mark the end of its stream?
+    "closes": f"({{0}}.value = '{CLOSED_TEXT}' and {{0}}.serialization = '{CLOSED_SERIALIZATION}')".format,
+}
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")
@@ -73,11 +81,17 @@ class Vocabulary(Protocol):
         """How the driver spells a parameter; positions count from 1."""
 
     def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
-        """Ways to hand records to a statement: suffix of the statement's name -> relation with the record's columns."""
+        """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record.
+
+        One more column, `place`, numbers the records in the order of the batch.
+        """
 
 
 class Statements:
-    """Every statement of a dialect by name. Those of the journal are named after their record, plus a way of input."""
+    """Every statement of a dialect by name. Those of the journal are named after their record, plus a way of input.
+
+    `Kind_word` belongs to the record `Kind` as well: what a dialect has to say in a second statement.
+    """
 
     def __init__(self, dialect: str, vocabulary: Vocabulary) -> None:
         """Read the shared statements and the dialect's overrides."""
@@ -85,16 +99,18 @@ class Statements:
         fragments: dict[str, str] = {}
         package = files("dbos.store")
         for folder in (package / "sql", package / dialect / "sql"):
-            for kind, name, body in _read(folder):
-                (fragments if kind == "fragment" else sources)[name] = body
+            for form, name, body in _read(folder):
+                (fragments if form == "fragment" else sources)[name] = body
         self._vocabulary = vocabulary
         self._words = {**vocabulary.words, **fragments}
         self._by_name: dict[str, Statement] = {}
         kinds = {kind.__name__: columns_of(kind) for kind in KINDS}
+        self._phrases = {**_PHRASES, **vocabulary.phrases}
         for name, body in sources.items():
-            if name in kinds:
+            kind = name.partition("_")[0]
+            if kind in kinds:
                 for suffix, relation in vocabulary.inputs().items():
-                    self._by_name[name + suffix] = self.compose(name + suffix, body, input=relation(kinds[name]))
+                    self._by_name[name + suffix] = self.compose(name + suffix, body, input=relation(kinds[kind]))
             else:
                 self._by_name[name] = self.compose(name, body)
 
@@ -117,7 +133,7 @@ class Statements:
     def _fill(self, text: str, words: Mapping[str, str]) -> str:
         def word(match: re.Match[str]) -> str:
             if match[2] is not None:
-                return self._vocabulary.phrases[match[1]](match[2])
+                return self._phrases[match[1]](match[2])
             return self._fill(words[match[1]], words)
 
         return _OPEN.sub(word, text)

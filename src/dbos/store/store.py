@@ -24,6 +24,7 @@ from dbos.store.messages import Messages
 from dbos.store.pool import Pool
 from dbos.store.queues import Queues
 from dbos.store.steps import Steps
+from dbos.store.streams import Streams
 from dbos.store.versions import Versions
 from dbos.store.workflows import Workflows
 
@@ -51,6 +52,7 @@ class Store:
         self.steps = Steps(self._pool)
         self.messages = Messages(self._pool)
         self.events = Events(self._pool)
+        self.streams = Streams(self._pool)
         self.executors = Executors(self._pool)
         self.queues = Queues(self._pool)
         self.versions = Versions(self._pool)

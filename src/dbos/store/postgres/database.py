@@ -109,13 +109,14 @@ _TYPES = {str: "text", int: "bigint", bool: "boolean"}
 
 
 def _one_row(columns: Mapping[str, type]) -> str:
-    return "(select " + ", ".join(f"cast(:{name} as {_TYPES[kind]}) as {name}" for name, kind in columns.items()) + ")"
+    fields = ", ".join(f"cast(:{name} as {_TYPES[kind]}) as {name}" for name, kind in columns.items())
+    return f"(select {fields}, 1 as place)"
 
 
 def _many_rows(columns: Mapping[str, type]) -> str:
     arrays = ", ".join(f"cast(:{name} as {_TYPES[kind]}[])" for name, kind in columns.items())
-    names = ", ".join(columns)
-    return f"(select {names} from unnest({arrays}) as arrays ({names}))"
+    names = ", ".join((*columns, "place"))
+    return f"(select {names} from unnest({arrays}) with ordinality as arrays ({names}))"
 
 
 def quote(identifier: str) -> str:

@@ -29,6 +29,7 @@ TABLES = (
     "notifications",
     "workflow_events",
     "workflow_events_history",
+    "streams",
     "workflow_status",
     "executors",
     "queues",

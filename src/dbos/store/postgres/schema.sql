@@ -200,3 +200,20 @@ create table {schema}.transaction_outputs (
     created_at bigint not null,
     primary key (workflow_uuid, function_id)
 );
+
+-- The values of streams. Offsets count from 0 without a gap; the sentinel of a closed stream is its last value.
+create table {schema}.streams (
+    workflow_uuid text collate "C" not null,
+    key text collate "C" not null,
+    "offset" bigint not null,
+    value text not null,
+    serialization text, -- codec of value
+    function_id integer not null, -- the step that wrote it, or inside which it was written
+    epoch integer not null, -- the attempt that wrote it
+    step_attempt integer, -- inside a step with retries: which of its attempts, from 0
+    token text collate "C", -- names a write from inside a step, to be known again after an unknown commit
+    written_at_ms bigint not null,
+    primary key (workflow_uuid, key, "offset")
+);
+
+create unique index stream_token on {schema}.streams (token) where token is not null;

@@ -32,6 +32,7 @@ from dbos.store.records import (
     SetEvent,
     StartWorkflow,
     UpdateAttributes,
+    WriteStream,
 )
 from dbos.store.statements import KINDS, Statement, Statements, columns_of
 
@@ -51,9 +52,11 @@ _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     ReceiveMessage: (0, 1, 2),  # workflow_id, epoch, step_id
     SetEvent: (0, 3),  # workflow_id, key
     KeepEvent: (0, 3),  # workflow_id, key
+    WriteStream: (0, 1, 5, 7),  # workflow_id, epoch, function_id, token
     FinishWorkflow: (0, 1),  # workflow_id, epoch
 }
-_INSERTED_ONCE = (Checkpoint, StartWorkflow, SendMessage, CheckpointSend)  # a second one in a statement changes nothing
+# A second one in a statement changes nothing, or (a value of a stream) knows of the first.
+_INSERTED_ONCE = (Checkpoint, StartWorkflow, SendMessage, CheckpointSend, WriteStream)
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 

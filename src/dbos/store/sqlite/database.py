@@ -21,7 +21,7 @@ from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings,
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints
 from dbos.store.pool import Pool
-from dbos.store.records import ReceiveMessage, Record, StartWorkflow
+from dbos.store.records import ReceiveMessage, Record, StartWorkflow, WriteStream
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import KINDS, Statement, Statements
 
@@ -47,6 +47,9 @@ def classify(error: BaseException) -> Verdict | None:
     if code in _RETRY:
         return Verdict.RETRY
     return Verdict.RECONNECT if code in _RECONNECT else Verdict.REFUSED
+
+
+_TAKE_SEVERAL_STATEMENTS = (ReceiveMessage, WriteStream)
 
 
 class _Vocabulary:
@@ -80,7 +83,7 @@ class _Vocabulary:
 
     def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
         # Plain `?`: the fields of a record are bound in their order. One record per execution is the fastest way here.
-        return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)})"}
+        return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)}, 1 as place)"}
 
 
 class SqliteSession:
@@ -90,6 +93,7 @@ class SqliteSession:
         self._connection = connection
         self._journal = {kind: statements[kind.__name__].sql for kind in KINDS}
         self._consume, self._received = statements["consume_message"].sql, statements["received_message"].sql
+        self._stream_step = statements["WriteStream_step"].sql
         self._wal = wal
         self._wal_identity = self._identify_wal()
         self._writes = role is Role.WRITER
@@ -127,7 +131,7 @@ class SqliteSession:
         self._verify_wal()
 
     def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
-        if len(records) == 1 and type(records[0]) is not ReceiveMessage:
+        if len(records) == 1 and type(records[0]) not in _TAKE_SEVERAL_STATEMENTS:
             results = self._write(type(records[0]), records)  # a transaction of its own
             self._verify_wal()
             return results, 1
@@ -144,6 +148,8 @@ class SqliteSession:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
         if kind is ReceiveMessage:
             return [self._receive(sql, record) for record in records]
+        if kind is WriteStream:
+            return [self._write_stream(sql, record) for record in records]
         return [() if execute(sql, record).rowcount else None for record in records]
 
     def _receive(self, sql: str, record: Record) -> Row | None:
@@ -154,6 +160,12 @@ class SqliteSession:
         else:
             rows = self._connection.execute(self._received, values).fetchall()
         return rows[0] if rows else None
+
+    def _write_stream(self, sql: str, record: Record) -> Row | None:
+        if not self._connection.execute(sql, record).rowcount:
+            return None
+        self._connection.execute(self._stream_step, record)
+        return ()
 
     def _verify_wal(self) -> None:
         """Before anyone hears of a commit: does the log we wrote to still belong to the database?

@@ -197,3 +197,20 @@ create table transaction_outputs (
     created_at integer not null,
     primary key (workflow_uuid, function_id)
 ) strict, without rowid;
+
+-- The values of streams. Offsets count from 0 without a gap; the sentinel of a closed stream is its last value.
+create table streams (
+    workflow_uuid text not null,
+    key text not null,
+    "offset" integer not null,
+    value text not null,
+    serialization text, -- codec of value
+    function_id integer not null, -- the step that wrote it, or inside which it was written
+    epoch integer not null, -- the attempt that wrote it
+    step_attempt integer, -- inside a step with retries: which of its attempts, from 0
+    token text, -- names a write from inside a step, to be known again after an unknown commit
+    written_at_ms integer not null,
+    primary key (workflow_uuid, key, "offset")
+) strict, without rowid;
+
+create unique index stream_token on streams (token) where token is not null;

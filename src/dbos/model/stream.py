@@ -1,0 +1,51 @@
+"""What a stream is: its values by offset, its end, and how it and a place in it are named among those who wait."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+CLOSED = "__DBOS_STREAM_CLOSED__"
+"""The value that closes a stream. What stands in the table is its portable JSON, so that readers of any kind know it."""
+
+CLOSED_TEXT = f'"{CLOSED}"'
+CLOSED_SERIALIZATION = "portable_json"
+
+MAX_OFFSET = 2**62  # beyond what any stream reaches, and room to count on in 64 bits
+
+
+@dataclass(frozen=True, slots=True)
+class StreamValue:
+    """One row of `streams` as readers need it, its payload still encoded."""
+
+    offset: int
+    value: str
+    serialization: str | None
+
+    @property
+    def closes(self) -> bool:
+        """Is it the end of its stream?"""
+        return closes(self.value, self.serialization)
+
+
+@dataclass(frozen=True, slots=True)
+class StreamPage:
+    """Values in order, and whether the workflow had ended when they were read: then there is nothing behind them."""
+
+    values: list[StreamValue]
+    ended: bool
+
+
+def closes(value: str | None, serialization: str | None) -> bool:
+    """Does a stored value mark the end of its stream?"""
+    return value == CLOSED_TEXT and serialization == CLOSED_SERIALIZATION
+
+
+def stream_id(workflow_id: str, key: str) -> str:
+    """One text that names a stream."""
+    return json.dumps([workflow_id, key])
+
+
+def position_id(workflow_id: str, key: str, offset: int) -> str:
+    """One text that names a place in a stream."""
+    return json.dumps([workflow_id, key, offset])
