@@ -44,6 +44,7 @@ class DBOSErrorCode(Enum):
     SerializationError = 101
     DeserializationError = 102
     ConcurrentReceive = 103
+    StreamClosed = 104
 
 
 _new: Callable[..., Any] = getattr(copyreg, "__newobj__")  # noqa: B009 (typeshed does not know it)
@@ -316,6 +317,17 @@ class DBOSStreamNondeterminismError(DBOSException):
             f"Cannot deterministically read stream {key} in workflow {workflow_id}: another stream read of this "
             "workflow is still in progress. Read streams one after the other, or read them inside a step."
         )
+        self.workflow_id = workflow_id
+        self.key = key
+
+
+class DBOSStreamClosedError(DBOSException):
+    """A value was written to a stream that had been closed; it was not stored."""
+
+    dbos_error_code = DBOSErrorCode.StreamClosed.value
+
+    def __init__(self, workflow_id: str, key: str) -> None:
+        super().__init__(f"Stream {key} of workflow {workflow_id} is closed: nothing can be written to it any more")
         self.workflow_id = workflow_id
         self.key = key
 

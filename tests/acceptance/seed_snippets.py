@@ -60,8 +60,6 @@ NOT_YET = {
     "Workflow Events / Set Event": "events",
     "Workflow Events / Get Event": "events",
     "Workflow Events / Get All Events": "events",
-    "Workflow Streaming / Write to Stream": "streams",
-    "Workflow Streaming / Read from Stream": "streams",
     "Debouncing": "debouncing",
     "Debouncing / Debouncer with Timeout": "debouncing",
     "Debouncing / Async Debouncer": "debouncing",
@@ -164,6 +162,36 @@ assert [step["function_name"] for step in steps][:3] == ["insert_greeting", "raw
 assert steps[2]["output"] == "hello"
 insert_greeting("outside", "of a workflow")
 assert get_greeting("outside") == "of a workflow"
+""",
+    ),
+    "Workflow Streaming / Write to Stream": Case(
+        before="""
+@DBOS.step()
+def process_item(item):
+    return item * item
+""",
+        after="""
+handle = DBOS.start_workflow(processing_workflow, [1, 2])
+assert list(DBOS.read_stream(handle.workflow_id, "progress")) == [
+    {"item": 1, "result": 1},
+    {"item": 2, "result": 4},
+]
+assert handle.get_result() is None
+""",
+    ),
+    "Workflow Streaming / Read from Stream": Case(
+        before="""
+@DBOS.workflow()
+def processing_workflow(items):
+    for item in items:
+        DBOS.write_stream("progress", item)
+
+items = ["a", "b"]
+received = []
+print = received.append
+""",
+        after="""
+assert received == ["Received: a", "Received: b"]
 """,
     ),
     "Workflow Handles": Case(

@@ -48,6 +48,13 @@ MEMBERS = [
     (DBOS.run_step, "dbos_step_options func *args **kwargs"),
     (DBOS.reserve_step, ""),
     (DBOS.sleep, "seconds"),
+    (DBOS.write_stream, "key value serialization_type=<WorkflowSerializationFormat.DEFAULT: 'None'>"),
+    (DBOS.close_stream, "key"),
+    (
+        DBOS.read_stream,
+        "workflow_id key offset=0 polling_interval_sec=None timeout_seconds=None shard_key=None",
+    ),
+    (DBOS.read_stream_offset, "workflow_id key offset polling_interval_sec=None timeout_seconds=None"),
     (DBOS.asyncio_wait, "fs timeout=None return_when='ALL_COMPLETED'"),
     (
         DBOS.send,

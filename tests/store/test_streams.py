@@ -162,16 +162,27 @@ def test_writers_of_several_processes_leave_no_gap(open_store: OpenStore) -> Non
 def test_a_page_says_where_the_stream_stands(store: Store) -> None:
     assert store.streams.page("w", "s", 0, 10) is None
     store.journal.write([start("w")])
-    assert store.streams.page("w", "s", 0, 10) == StreamPage([], ended=False)
+    assert store.streams.page("w", "s", 0, 10) == StreamPage([], over=False)
     store.journal.write([stream_value("w", n) for n in range(10)])
     page = store.streams.page("w", "s", 3, 2)
-    assert page == StreamPage([StreamValue(3, "3", "json"), StreamValue(4, "4", "json")], ended=False)
+    assert page == StreamPage([StreamValue(3, "3", "json"), StreamValue(4, "4", "json")], over=False)
     store.journal.write([stream_end("w", 11), finish("w")])
     page = store.streams.page("w", "s", 9, 1_000)
     assert page is not None
-    assert page.ended
+    assert page.over
     assert [(value.offset, value.closes) for value in page.values] == [(9, False), (10, True)]
-    assert store.streams.page("w", "s", 11, 10) == StreamPage([], ended=True)
+    assert store.streams.page("w", "s", 11, 10) == StreamPage([], over=True)
+
+
+def test_behind_the_end_of_a_stream_it_is_over_though_the_workflow_runs(store: Store) -> None:
+    store.journal.write([start("w")])
+    store.journal.write([stream_value("w", 1), stream_end("w", 2)])
+    page = store.streams.page("w", "s", 1, 10)
+    assert page is not None
+    assert (len(page.values), page.over) == (1, False)
+    assert store.streams.page("w", "s", 2, 10) == StreamPage([], over=True)
+    assert store.streams.page("w", "s", 99, 10) == StreamPage([], over=True)
+    assert store.streams.page("w", "other", 99, 10) == StreamPage([], over=False)
 
 
 def test_readers_are_told_in_one_query_where_something_has_arrived(store: Store) -> None:

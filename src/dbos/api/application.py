@@ -20,6 +20,7 @@ from dbos.api.facade.management import ManagementCalls
 from dbos.api.facade.messages import MessageCalls
 from dbos.api.facade.queues import QueueCalls
 from dbos.api.facade.steps import StepCalls
+from dbos.api.facade.streams import StreamCalls
 from dbos.api.facade.workflows import WorkflowCalls
 from dbos.api.handles import WorkflowHandle
 from dbos.api.logger import configure_logger
@@ -34,7 +35,7 @@ from dbos.store.store import Store
 logger = logging.getLogger("dbos")
 
 
-class DBOS(WorkflowCalls, StepCalls, MessageCalls, EventCalls, QueueCalls, ManagementCalls, ContextVariables):
+class DBOS(WorkflowCalls, StepCalls, MessageCalls, EventCalls, StreamCalls, QueueCalls, ManagementCalls, ContextVariables):
     """The application in this process. There is one: constructing it again returns the same object.
 
     Args:

@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass
 
 CLOSED = "__DBOS_STREAM_CLOSED__"
-"""The value that closes a stream. What stands in the table is its portable JSON, so that readers of any kind know it."""
+"""The value that closes a stream. In the table it stands as portable JSON, so that readers of any kind know it."""
 
 CLOSED_TEXT = f'"{CLOSED}"'
 CLOSED_SERIALIZATION = "portable_json"
@@ -30,10 +30,13 @@ class StreamValue:
 
 @dataclass(frozen=True, slots=True)
 class StreamPage:
-    """Values in order, and whether the workflow had ended when they were read: then there is nothing behind them."""
+    """Values in order, and whether it was all over when they were read: then there is nothing behind them.
+
+    Over: the workflow has ended, or the stream was closed somewhere before this page.
+    """
 
     values: list[StreamValue]
-    ended: bool
+    over: bool
 
 
 def closes(value: str | None, serialization: str | None) -> bool:

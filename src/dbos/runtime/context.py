@@ -72,6 +72,7 @@ class Attempt:
         "loop",
         "name",
         "outcome",
+        "reads_stream",
         "receiving",
         "revoked",
         "slot",
@@ -104,6 +105,7 @@ class Attempt:
         self.loop: asyncio.AbstractEventLoop | None = None  # that carries it, if its body is a coroutine
         self.slot: tuple[str, str | None] | None = None  # of a limited queue, and its partition: free when this ends
         self.ended = False  # nothing runs here any more, whatever came of it
+        self.reads_stream = False  # its body waits for a value of a stream: another must not, at the same time
         self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
         self.receiving: set[str] = set()  # topics that a call waits for a message on
         self._numbers = itertools.count(1)

@@ -40,6 +40,7 @@ class Listener(Service):
             "workflow": self._ended,
             "message": engine.store.messages.with_messages,
             "event": engine.store.events.are_set,
+            "position": engine.store.streams.reached,
         }
 
     def poll(self) -> float:
@@ -51,7 +52,7 @@ class Listener(Service):
             self._probe()
             return 0
         for kind, identifier in engine.store.hints.receive(rest, self._polling_pause()):
-            if kind in self._floors:
+            if kind in self._floors or kind == "stream":  # a hint names the stream, the floor a place in it
                 engine.waiters.wake(kind, identifier)
             elif kind == "enqueued":  # the id is the name of the queue
                 engine.queue_changed(identifier)

@@ -167,7 +167,7 @@ class KeepEvent(NamedTuple):
 class WriteStream(NamedTuple):
     """The next value of a stream and, if the body of a workflow wrote it, the step that records it: both or neither.
 
-    Result: a row if written. None if fenced, if the stream is closed, or if it was written before (ask the store which).
+    Result: a row if written. None if fenced, if the stream is closed, or if it was written before: ask the store which.
     """
 
     workflow_id: str

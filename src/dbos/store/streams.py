@@ -24,7 +24,7 @@ class Streams:
         if not rows:
             return None
         values = [StreamValue(*row[1:]) for row in rows if row[1] is not None]
-        return StreamPage(values, ended=bool(rows[0][0]))
+        return StreamPage(values, over=bool(rows[0][0]))
 
     def reached(self, positions: Sequence[str]) -> list[str]:
         """Of these places (see `position_id`), those where a reader has something to read, or to learn of the end."""

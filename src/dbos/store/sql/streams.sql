@@ -50,14 +50,25 @@ workflow_uuid, key, "offset", value, serialization, function_id, epoch, step_att
 workflow_uuid, function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, epoch
 
 -- name: stream_page
--- Some values from an offset on, and whether the workflow has ended. One statement sees one moment: if it has ended, the
--- values are all that will ever be. No row at all: there is no such workflow.
-select w.completed_at is not null, s."offset", s.value, s.serialization
+-- Some values from an offset on, and whether nothing will follow them: the workflow has ended, or the stream was closed
+-- before that offset. One statement sees one moment, so if the workflow has ended, what it wrote last is there as well.
+-- No row at all: there is no such workflow.
+select
+    w.completed_at is not null or exists (
+        select 1 from {schema}.streams as last
+        where
+            last.workflow_uuid = :workflow_id and last.key = :key and last."offset" < :offset and {closes:last}
+            and last."offset" = (
+                select max(s."offset") from {schema}.streams as s
+                where s.workflow_uuid = :workflow_id and s.key = :key
+            )
+    ),
+    v."offset", v.value, v.serialization
 from {schema}.workflow_status as w
-left join {schema}.streams as s
-    on s.workflow_uuid = w.workflow_uuid and s.key = :key and s."offset" >= :offset and s."offset" < :behind
+left join {schema}.streams as v
+    on v.workflow_uuid = w.workflow_uuid and v.key = :key and v."offset" >= :offset and v."offset" < :behind
 where w.workflow_uuid = :workflow_id
-order by s."offset";
+order by v."offset";
 
 -- name: reached
 -- Of these places ([workflow id, key, offset], each a JSON text), those that hold a value, or lie behind an end.
