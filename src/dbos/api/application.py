@@ -35,7 +35,9 @@ from dbos.store.store import Store
 logger = logging.getLogger("dbos")
 
 
-class DBOS(WorkflowCalls, StepCalls, MessageCalls, EventCalls, StreamCalls, QueueCalls, ManagementCalls, ContextVariables):
+class DBOS(
+    WorkflowCalls, StepCalls, MessageCalls, EventCalls, StreamCalls, QueueCalls, ManagementCalls, ContextVariables
+):
     """The application in this process. There is one: constructing it again returns the same object.
 
     Args:
