@@ -265,7 +265,7 @@ def test_handles_belong_to_their_client(launch: Launch, connect: Connect) -> Non
 
 
 def test_a_client_never_creates_anything(fresh_database_url: str) -> None:
-    with pytest.raises(error.DBOSInitializationError, match="a client never|does not exist"):
+    with pytest.raises(error.DBOSInitializationError, match=r"a client never|does not exist"):
         DBOSClient(system_database_url=fresh_database_url)
     lazy = DBOSClient(system_database_url=fresh_database_url, lazy=True)
     for _ in range(2):

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Self, TypeVar
 
 from dbos.api import listing
 from dbos.api.client_connection import ClientConnection, read_arguments
+from dbos.api.enqueue_options import EnqueueOptions
+from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
 from dbos.model.serialization import Serializer
-from dbos.runtime.operations import management
+from dbos.runtime.operations import delays, management
 from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
 
 R = TypeVar("R")
@@ -83,6 +85,47 @@ class DBOSClient:
     check_connection = blocking_method(management.check_connection)
     check_connection_async = awaitable_method(management.check_connection)
 
+    # ------------------------------------------------------------ enqueueing
+
+    def enqueue(self, options: EnqueueOptions, *args: Any, **kwargs: Any) -> WorkflowHandle[Any]:
+        """Enqueue a workflow by its name; returns as soon as it is durable.
+
+        Args:
+            options: See EnqueueOptions. Without `app_version` the latest version of the application runs it.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+
+        Raises DBOSMissingOptionError, which is a KeyError too, DBOSConflictingWorkflowError if the id belongs to another
+        function, DBOSQueueDeduplicatedError if an unfinished workflow of the queue holds the deduplication id, and
+        DBOSException for what the queue cannot do.
+        """
+        refuse_on_loop("DBOSClient.enqueue", waits=False)
+        started = self._connection.perform(lambda engine: enqueue_named(engine, options, args, kwargs))
+        return self._handle(started.workflow_id)
+
+    async def enqueue_async(self, options: EnqueueOptions, *args: Any, **kwargs: Any) -> WorkflowHandleAsync[Any]:
+        """Enqueue a workflow by its name; see `enqueue`."""
+        started = await self._connection.perform_async(lambda engine: enqueue_named(engine, options, args, kwargs))
+        return self._handle_async(started.workflow_id)
+
+    def enqueue_bulk(self, calls: Iterable[Call]) -> list[WorkflowHandle[Any]]:
+        """Enqueue many workflows by one commit: far faster than one by one.
+
+        Args:
+            calls: For each workflow `(options, arguments)` or `(options, arguments, kwargs)`.
+
+        Raises as `enqueue` does: for bad input before anything is written, and for a workflow that is refused when all
+        the others are enqueued.
+        """
+        refuse_on_loop("DBOSClient.enqueue_bulk", waits=False)
+        started = self._connection.perform(lambda engine: enqueue_calls(engine, calls))
+        return [self._handle(each.workflow_id) for each in started]
+
+    async def enqueue_bulk_async(self, calls: Iterable[Call]) -> list[WorkflowHandleAsync[Any]]:
+        """Enqueue many workflows by one commit; see `enqueue_bulk`."""
+        started = await self._connection.perform_async(lambda engine: enqueue_calls(engine, calls))
+        return [self._handle_async(each.workflow_id) for each in started]
+
     # ------------------------------------------------------------ finding workflows, and waiting for them
 
     def retrieve_workflow(self, workflow_id: str, *, shard_key: str | None = None) -> WorkflowHandle[Any]:
@@ -140,12 +183,16 @@ class DBOSClient:
     get_workflow_status_async = awaitable_method(management.get_workflow_status)
     list_workflows = blocking_method(listing.list_workflows)
     list_workflows_async = awaitable_method(listing.list_workflows)
+    list_queued_workflows = blocking_method(listing.list_queued_workflows)
+    list_queued_workflows_async = awaitable_method(listing.list_queued_workflows)
     list_workflow_steps = blocking_method(management.list_workflow_steps)
     list_workflow_steps_async = awaitable_method(management.list_workflow_steps)
     cancel_workflow = blocking_method(management.cancel_workflow)
     cancel_workflow_async = awaitable_method(management.cancel_workflow)
     cancel_workflows = blocking_method(management.cancel_workflows)
     cancel_workflows_async = awaitable_method(management.cancel_workflows)
+    set_workflow_delay = blocking_method(delays.set_workflow_delay)
+    set_workflow_delay_async = awaitable_method(delays.set_workflow_delay)
     update_workflow_attributes = blocking_method(management.update_workflow_attributes)
     update_workflow_attributes_async = awaitable_method(management.update_workflow_attributes)
 

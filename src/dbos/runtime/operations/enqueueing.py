@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from dbos.runtime.admission import Started, Ticket, admit, new_row
+from dbos.runtime.admission import MakeRow, Started, Ticket, admit, admit_many, new_row
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
 from dbos.runtime.queues import require_place
@@ -38,6 +40,49 @@ def enqueue(
     """
     asked = asked or current_requests()
     names = callee if isinstance(callee, Names) else callee.names
+    admitted = yield from admit(
+        engine, "enqueue", names, asked, _maker(engine, queue_name, callee, args, kwargs, asked)
+    )
+    if admitted.row is not None:
+        engine.announce_enqueued(queue_name)
+    return Started(admitted.workflow_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One workflow of many to enqueue at once."""
+
+    queue_name: str
+    names: Names
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    asked: Requests
+
+
+def enqueue_many(engine: Engine, entries: Sequence[Entry]) -> Operation[list[Started]]:
+    """Make many workflows durable in their queues by one commit.
+
+    Raises as `enqueue` does: for bad input before anything is written, and for a workflow that is refused when all the
+    others are enqueued.
+    """
+    makers = [(e.asked, _maker(engine, e.queue_name, e.names, e.args, e.kwargs, e.asked)) for e in entries]
+    try:
+        admitted = yield from admit_many(engine, makers)
+    finally:
+        for queue_name in {entry.queue_name for entry in entries}:
+            engine.announce_enqueued(queue_name)
+    return [Started(each.workflow_id) for each in admitted]
+
+
+def _maker(
+    engine: Engine,
+    queue_name: str,
+    callee: Target | Names,
+    args: tuple[Any, ...],
+    kwargs: dict[str, Any],
+    asked: Requests,
+) -> MakeRow:
+    names = callee if isinstance(callee, Names) else callee.names
 
     def make_row(ticket: Ticket) -> StartWorkflow:
         require_place(engine, queue_name, asked.placement)
@@ -48,7 +93,4 @@ def enqueue(
         inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)
         return new_row(engine, ticket, names, inputs, asked, version, queue_name=queue_name)
 
-    admitted = yield from admit(engine, "enqueue", names, asked, make_row)
-    if admitted.row is not None:
-        engine.announce_enqueued(queue_name)
-    return Started(admitted.workflow_id)
+    return make_row
