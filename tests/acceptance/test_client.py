@@ -58,7 +58,8 @@ def test_a_client_sees_what_the_application_does(launch: Launch, connect: Connec
     assert handle.get_result() == client.get_result("seen") == 42
     assert handle.get_status().input == {"args": (41,), "kwargs": {}}
     status = client.get_workflow_status("seen")
-    assert status is not None and (status.status, status.output) == ("SUCCESS", 42)
+    assert status is not None
+    assert (status.status, status.output) == ("SUCCESS", 42)
     assert [each.workflow_id for each in client.list_workflows()] == ["seen"]
     assert [each["function_name"] for each in client.list_workflow_steps("seen")] == ["step"]
     client.update_workflow_attributes("seen", {"team": "a"})

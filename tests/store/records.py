@@ -9,7 +9,9 @@ from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.executors import Owner
 from dbos.store.records import (
     Checkpoint,
+    CheckpointDebounce,
     CheckpointSend,
+    Debounce,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
@@ -117,3 +119,26 @@ def stream_value(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) 
 def stream_end(workflow_id: str, step_id: int, epoch: int = 1, **fields: Any) -> WriteStream:
     end = {"value": CLOSED_TEXT, "serialization": CLOSED_SERIALIZATION}
     return stream_value(workflow_id, step_id, epoch, **{**end, **fields})
+
+
+def debounce(key: str = "key", **fields: Any) -> Debounce:
+    plain: dict[str, Any] = {
+        **dict.fromkeys(Debounce._fields),
+        "deduplication_id": key,
+        "token": uuid.uuid4().hex,
+        "workflow_id": uuid.uuid4().hex,
+        "queue_name": "queue",
+        "name": "function",
+        "inputs": '{"args": [], "kwargs": {}}',
+        "serialization": "json",
+        "period_ms": 60_000,
+        "application_name": APPLICATION,
+        "application_version": VERSION,
+        "application_id": "",
+        "priority": 0,
+    }
+    return Debounce(**{**plain, **fields})
+
+
+def checkpoint_debounce(workflow_id: str, step_id: int, token: str, epoch: int = 1) -> CheckpointDebounce:
+    return CheckpointDebounce(workflow_id, epoch, step_id, "function", token, 1_700_000_000_000, 1_700_000_000_001)

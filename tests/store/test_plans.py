@@ -28,7 +28,7 @@ BY_KEY = [
 ]  # fmt: skip
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",
-    "workflow_events_pkey", "workflow_events_history_pkey", "streams_pkey", "stream_token",
+    "workflow_events_pkey", "workflow_events_history_pkey", "streams_pkey", "stream_token", "workflow_debounced",
 }  # fmt: skip
 BY_STATUS = {  # statement -> the partial index it goes by
     "claim": "workflow_enqueued",

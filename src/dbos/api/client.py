@@ -95,9 +95,9 @@ class DBOSClient:
             args: Its arguments.
             kwargs: Its keyword arguments.
 
-        Raises DBOSMissingOptionError, which is a KeyError too, DBOSConflictingWorkflowError if the id belongs to another
-        function, DBOSQueueDeduplicatedError if an unfinished workflow of the queue holds the deduplication id, and
-        DBOSException for what the queue cannot do.
+        Raises DBOSMissingOptionError, which is a KeyError too, DBOSConflictingWorkflowError if the id belongs to
+        another function, DBOSQueueDeduplicatedError if an unfinished workflow of the queue holds the deduplication id,
+        and DBOSException for what the queue cannot do.
         """
         refuse_on_loop("DBOSClient.enqueue", waits=False)
         started = self._connection.perform(lambda engine: enqueue_named(engine, options, args, kwargs))

@@ -50,6 +50,10 @@ class ValueRefused(DBOSException):
     """The database cannot hold a value: an id or a payload with NUL characters or lone surrogates, or out of range."""
 
 
+class KeyTaken(DBOSException):
+    """Somebody else has just inserted a row of this key: what was asked before is out of date."""
+
+
 @dataclass(frozen=True, slots=True)
 class StoreSettings:
     """Where the system database is and how to treat it."""

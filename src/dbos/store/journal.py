@@ -19,7 +19,9 @@ from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, V
 from dbos.store.pool import Pool
 from dbos.store.records import (
     Checkpoint,
+    CheckpointDebounce,
     CheckpointSend,
+    Debounce,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
@@ -226,13 +228,13 @@ def _weigh(records: Sequence[Record]) -> int:
         match record:
             case Checkpoint(output=output, error=error) | FinishWorkflow(output=output, error=error):
                 payloads = (output, error)
-            case StartWorkflow(inputs=inputs):
+            case StartWorkflow(inputs=inputs) | Debounce(inputs=inputs):
                 payloads = (inputs, None)
             case UpdateAttributes(attributes=attributes):
                 payloads = (attributes, None)
             case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text) | WriteStream(value=text):
                 payloads = (text, None)
-            case SetDelay() | CheckpointSend() | ReceiveMessage():
+            case SetDelay() | CheckpointSend() | CheckpointDebounce() | ReceiveMessage():
                 payloads = (None, None)
         for payload in payloads:
             if payload is not None:

@@ -92,6 +92,58 @@ class SetDelay(NamedTuple):
     guard_epoch: int | None
 
 
+class Debounce(NamedTuple):
+    """One call of a debouncer: a new DELAYED row, or the row that is DELAYED under the key gets these inputs instead.
+
+    The start moves to `period_ms` from now, and not beyond the deadline that the first call set. Everything else in the
+    row stays as the first call asked. Result: `(workflow id, token that created it)`.
+
+    None if this very call was accepted before, the id is taken, something else holds the deduplication id, or the
+    guard no longer holds: ask the store which.
+    """
+
+    deduplication_id: str  # the key
+    token: str  # names this very call
+    workflow_id: str  # if the row is new
+    queue_name: str
+    name: str
+    class_name: str | None
+    config_name: str | None
+    inputs: str
+    serialization: str  # codec of `inputs`
+    period_ms: int
+    longest_delay_ms: int | None  # from the first call to the start
+    application_name: str | None
+    application_version: str | None
+    application_id: str | None
+    authenticated_user: str | None
+    assumed_role: str | None
+    authenticated_roles: str | None  # JSON list
+    timeout_ms: int | None
+    deadline_ms: int | None
+    priority: int
+    parent_workflow_id: str | None
+    attributes: str | None  # JSON object
+    guard_workflow_id: str | None  # the attempt that calls, when a workflow does
+    guard_epoch: int | None
+
+
+class CheckpointDebounce(NamedTuple):
+    """The step that debounced, in one commit with it: its child is the workflow that has the inputs of the call.
+
+    Result: a row if written. None if fenced or already recorded, and if the inputs are nowhere: not accepted, or
+    replaced by another call of this batch.
+    """
+
+    workflow_id: str
+    epoch: int
+    step_id: int
+    name: str
+    token: str  # of the call
+    started_at_ms: int
+    completed_at_ms: int
+
+
 class SendMessage(NamedTuple):
     """A message for a workflow. Result: a row if it was written.
 
@@ -187,6 +239,8 @@ Record = (
     | FinishWorkflow
     | UpdateAttributes
     | SetDelay
+    | Debounce
+    | CheckpointDebounce
     | SendMessage
     | CheckpointSend
     | ReceiveMessage

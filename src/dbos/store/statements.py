@@ -19,7 +19,9 @@ from typing import Protocol, get_args, get_type_hints
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.records import (
     Checkpoint,
+    CheckpointDebounce,
     CheckpointSend,
+    Debounce,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
@@ -35,6 +37,8 @@ from dbos.store.records import (
 KINDS: tuple[type[Record], ...] = (
     Checkpoint,
     StartWorkflow,
+    Debounce,
+    CheckpointDebounce,
     UpdateAttributes,
     SetDelay,
     SendMessage,

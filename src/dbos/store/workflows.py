@@ -77,6 +77,11 @@ class Workflows:
         rows = self._pool.read("deduplicated", queue_name=queue_name, deduplication_id=deduplication_id)
         return rows[0][0] if rows else None
 
+    def debounced(self, token: str) -> str | None:
+        """The workflow that has the inputs of this call of a debouncer."""
+        rows = self._pool.read("debounced", token=token)
+        return rows[0][0] if rows else None
+
     def children(self, ids: Sequence[str]) -> list[str]:
         """Everything these workflows started, directly or through others."""
         return [row[0] for row in self._pool.read("children", ids=json.dumps(ids))] if ids else []

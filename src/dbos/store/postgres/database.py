@@ -13,7 +13,7 @@ import psycopg
 from psycopg import conninfo
 
 from dbos.error import DBOSException, DBOSInitializationError
-from dbos.store.database import Role, StoreSettings, ValueRefused, Verdict
+from dbos.store.database import KeyTaken, Role, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
@@ -183,6 +183,8 @@ class PostgresDatabase:
             return ValueRefused(f"A text cannot be stored as UTF-8: {error}")
         if isinstance(error, psycopg.DataError):
             return ValueRefused(f"Postgres cannot store a value: {error}")
+        if isinstance(error, psycopg.errors.UniqueViolation):
+            return KeyTaken(f"Postgres holds such a row already: {redacted(error, self._settings)}")
         what = "fails" if isinstance(error, psycopg.OperationalError) else "refused a statement"
         return DBOSException(f"Postgres {what}: {redacted(error, self._settings)}")
 

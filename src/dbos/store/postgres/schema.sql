@@ -60,7 +60,8 @@ create table {schema}.workflow_status (
     was_forked_from boolean not null default false,
     parent_workflow_id text collate "C",
     schedule_name text,
-    attributes jsonb
+    attributes jsonb,
+    debounce_token text -- the call of a debouncer that the inputs are from
 );
 
 -- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
@@ -183,6 +184,9 @@ create table {schema}.workflow_events_history (
 
 -- Forks of a workflow, whom a message to it may reach as well.
 create index workflow_forks on {schema}.workflow_status (forked_from) where forked_from is not null;
+
+-- Calls of debouncers, to be known again after an unknown commit.
+create index workflow_debounced on {schema}.workflow_status (debounce_token) where debounce_token is not null;
 
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.

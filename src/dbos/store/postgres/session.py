@@ -22,7 +22,9 @@ from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
 from dbos.store.records import (
     Checkpoint,
+    CheckpointDebounce,
     CheckpointSend,
+    Debounce,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
@@ -45,6 +47,8 @@ _ARRAYS = {
 _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     Checkpoint: (0, 1, 2),  # workflow_id, epoch, step_id
     StartWorkflow: (1,),  # token
+    Debounce: (1,),  # token
+    CheckpointDebounce: (0, 1, 2),  # workflow_id, epoch, step_id
     UpdateAttributes: (0,),  # workflow_id
     SetDelay: (0,),  # workflow_id
     SendMessage: (0, 1),  # destination, message_id
@@ -56,7 +60,7 @@ _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     FinishWorkflow: (0, 1),  # workflow_id, epoch
 }
 # A second one in a statement changes nothing, or (a value of a stream) knows of the first.
-_INSERTED_ONCE = (Checkpoint, StartWorkflow, SendMessage, CheckpointSend, WriteStream)
+_INSERTED_ONCE = (Checkpoint, StartWorkflow, CheckpointDebounce, SendMessage, CheckpointSend, WriteStream)
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 
@@ -247,5 +251,6 @@ def _error(reply: pq.abc.PGresult) -> psycopg.Error:
 # What `returning` says beyond that, and how it reads.
 _ANSWERS: dict[type[Record], tuple[Callable[[pq.abc.PGresult, int, int], Any], ...]] = {
     StartWorkflow: (_number,),  # deadline_ms
+    Debounce: (_text, _text),  # workflow_id, owner's token
     ReceiveMessage: (_text, _text_or_none),  # message, serialization
 }

@@ -56,6 +56,66 @@ where i.guard_workflow_id is null or exists (
 on conflict do nothing
 returning owner_xid, workflow_deadline_epoch_ms;
 
+-- name: Debounce
+-- A new delayed workflow, or other inputs for the one that is delayed under the key. The lock of that row decides between
+-- this call and whoever starts the workflow: once it has left its delay, its key is free, and a new row is written. A
+-- call that was accepted before, in a commit whose reply was lost, changes nothing.
+insert into {schema}.workflow_status (
+    workflow_uuid, owner_xid, debounce_token, status, name, class_name, config_name, inputs, serialization,
+    application_name, application_version, application_id, authenticated_user, assumed_role, authenticated_roles,
+    queue_name, deduplication_id, is_debounced, delay_until_epoch_ms, debounce_deadline_epoch_ms,
+    workflow_timeout_ms, workflow_deadline_epoch_ms, priority, parent_workflow_id, attributes,
+    epoch, recovery_attempts, created_at, updated_at
+)
+select
+    i.workflow_id, i.token, i.token, 'DELAYED', i.name, i.class_name, i.config_name, i.inputs, i.serialization,
+    i.application_name, i.application_version, i.application_id, i.authenticated_user, i.assumed_role,
+    i.authenticated_roles, i.queue_name, i.deduplication_id, true,
+    {now_ms} + case when i.longest_delay_ms < i.period_ms then i.longest_delay_ms else i.period_ms end,
+    {now_ms} + i.longest_delay_ms,
+    i.timeout_ms, i.deadline_ms, i.priority, i.parent_workflow_id, cast(i.attributes as {json}),
+    0, 0, {now_ms}, {now_ms}
+from {input} as i
+where
+    (
+        i.guard_workflow_id is null or exists (
+            select 1 from {schema}.workflow_status as g
+            where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
+            {lock}
+        )
+    )
+    and not exists (select 1 from {schema}.workflow_status as w where w.debounce_token = i.token)
+    and not exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)
+on conflict (queue_name, deduplication_id) where deduplication_id is not null do update set
+    inputs = excluded.inputs, serialization = excluded.serialization, debounce_token = excluded.debounce_token,
+    delay_until_epoch_ms = case
+        when workflow_status.debounce_deadline_epoch_ms < excluded.delay_until_epoch_ms
+        then workflow_status.debounce_deadline_epoch_ms
+        else excluded.delay_until_epoch_ms
+    end,
+    updated_at = excluded.updated_at
+where
+    workflow_status.status = 'DELAYED' and workflow_status.is_debounced and workflow_status.name = excluded.name
+    and coalesce(workflow_status.class_name, '') = coalesce(excluded.class_name, '')
+    and coalesce(workflow_status.config_name, '') = coalesce(excluded.config_name, '')
+returning debounce_token, workflow_uuid, owner_xid;
+
+-- name: CheckpointDebounce
+-- The step that debounced. Written after the call itself, it finds there which workflow has the inputs.
+insert into {schema}.operation_outputs (
+    workflow_uuid, function_id, function_name, child_workflow_id, started_at_epoch_ms, completed_at_epoch_ms, epoch
+)
+select i.workflow_id, i.step_id, i.name, d.workflow_uuid, i.started_at_ms, i.completed_at_ms, i.epoch
+from {input} as i
+join {schema}.workflow_status as d on d.debounce_token = i.token
+where exists (
+    select 1 from {schema}.workflow_status as w
+    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
+    {lock}
+)
+on conflict do nothing
+{returning_key:workflow_uuid, epoch, function_id};
+
 -- name: UpdateAttributes
 -- Replace or merge the attributes of a workflow, whatever its status.
 update {schema}.workflow_status

@@ -49,6 +49,10 @@ where w.workflow_uuid is null or w.completed_at is not null;
 select workflow_uuid from {schema}.workflow_status
 where queue_name = :queue_name and deduplication_id = :deduplication_id;
 
+-- name: debounced
+-- Who has the inputs of a call of a debouncer.
+select workflow_uuid from {schema}.workflow_status where debounce_token = :token;
+
 -- name: children
 -- Everything these workflows started, directly or not.
 with recursive descendants (id) as (

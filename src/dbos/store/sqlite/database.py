@@ -21,7 +21,7 @@ from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings,
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints
 from dbos.store.pool import Pool
-from dbos.store.records import ReceiveMessage, Record, StartWorkflow, WriteStream
+from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import KINDS, Statement, Statements
 
@@ -144,7 +144,7 @@ class SqliteSession:
 
     def _write(self, kind: type[Record], records: Sequence[Record]) -> Results:
         execute, sql = self._connection.execute, self._journal[kind]
-        if kind is StartWorkflow:
+        if kind is StartWorkflow or kind is Debounce:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
         if kind is ReceiveMessage:
             return [self._receive(sql, record) for record in records]

@@ -100,8 +100,8 @@ def prepare(settings: StoreSettings) -> SqliteDatabase:
         raise DBOSInitializationError(f"The directory of the SQLite database {path} does not exist: create it first")
     if not settings.run_migrations and not path.exists():
         raise DBOSInitializationError(
-            f"The SQLite database {path} does not exist, and is not created here: a client never does that, nor does an "
-            "application with `run_migrations` off"
+            f"The SQLite database {path} does not exist, and is not created here: a client never does that, nor does "
+            "an application with `run_migrations` off"
         )
     database = SqliteDatabase(settings, path)
     deadline = time.monotonic() + LAUNCH_TIMEOUT_SECONDS

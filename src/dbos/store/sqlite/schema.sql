@@ -58,7 +58,8 @@ create table workflow_status (
     was_forked_from integer not null default 0,
     parent_workflow_id text,
     schedule_name text,
-    attributes text
+    attributes text,
+    debounce_token text -- the call of a debouncer that the inputs are from
 ) strict;
 
 -- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
@@ -180,6 +181,9 @@ create table workflow_events_history (
 
 -- Forks of a workflow, whom a message to it may reach as well.
 create index workflow_forks on workflow_status (forked_from) where forked_from is not null;
+
+-- Calls of debouncers, to be known again after an unknown commit.
+create index workflow_debounced on workflow_status (debounce_token) where debounce_token is not null;
 
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.
