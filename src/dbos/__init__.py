@@ -9,6 +9,7 @@ from dbos.api.application import DBOS
 from dbos.api.client import DBOSClient
 from dbos.api.configuration import DBOSConfig
 from dbos.api.datasources import AsyncSQLAlchemyDatasource, DatasourceOptions, SQLAlchemyDatasource
+from dbos.api.debouncer import Debouncer, DebouncerClient
 from dbos.api.decorators import DBOSConfiguredInstance
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
@@ -40,6 +41,8 @@ __all__ = [
     "DBOSContextEnsure",
     "DBOSContextSetAuth",
     "DatasourceOptions",
+    "Debouncer",
+    "DebouncerClient",
     "DuplicationPolicy",
     "EnqueueOptions",
     "Queue",

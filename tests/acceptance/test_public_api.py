@@ -20,6 +20,7 @@ NAMES = """
     SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
+    Debouncer DebouncerClient
     run_dbos_database_migrations
 """
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Required, TypedDict
 
 from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout
@@ -55,16 +56,26 @@ def read_options(options: EnqueueOptions) -> tuple[str, Names, Requests]:
 
     Raises DBOSMissingOptionError, a KeyError too, and DBOSException for unknown options and impossible values.
     """
+    _require_known(options, REQUIRED)
+    return require_queue_name(options["queue_name"]), _names(options), _requests(options)
+
+
+def read_queueless(options: EnqueueOptions) -> tuple[Names, Requests]:
+    """The same where the queue is said elsewhere."""
+    _require_known(options, REQUIRED[:1])
+    return _names(options), _requests(options)
+
+
+def _require_known(options: EnqueueOptions, required: Sequence[str]) -> None:
     if not isinstance(options, dict):
         raise DBOSException(f"Enqueue options must be a dict, not {options!r}")
-    for required in REQUIRED:
-        if options.get(required) is None:
-            raise DBOSMissingOptionError(required)
+    for name in required:
+        if options.get(name) is None:
+            raise DBOSMissingOptionError(name)
     unknown = sorted(map(str, set(options) - set(EnqueueOptions.__annotations__)))
     if unknown:
         raise DBOSException(f"Unknown enqueue options {unknown}; there are {sorted(EnqueueOptions.__annotations__)}")
     refuse_shard_key(options.get("shard_key"))
-    return require_queue_name(options["queue_name"]), _names(options), _requests(options)
 
 
 def _names(options: EnqueueOptions) -> Names:

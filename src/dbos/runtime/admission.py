@@ -29,7 +29,7 @@ from dbos.runtime.registry import Names
 from dbos.runtime.requests import Inherit, Requests
 from dbos.runtime.step import encode, record
 from dbos.store.executors import Owner
-from dbos.store.records import Checkpoint, StartWorkflow
+from dbos.store.records import Checkpoint, Debounce, StartWorkflow
 
 logger = logging.getLogger("dbos")
 
@@ -72,22 +72,30 @@ def admit(
 ) -> Operation[Admitted]:
     """Make a workflow row durable, unless its id (or its place in a queue) is taken.
 
-    `step_id` is the number of this step in the parent, if it was drawn before. A workflow of another application in
-    this process is nobody's parent here. Raises DBOSException inside a step, and the `REFUSALS`.
+    `step_id` is the number of this step in the parent, if it was drawn before. Raises DBOSException inside a step, and
+    the `REFUSALS`.
     """
-    parent = current_attempt()
-    if parent is None or parent.engine is not engine:
-        workflow_id, policy = _take_id(asked)
+    parent = asking_parent(engine, what, names)
+    if parent is None:
+        workflow_id, policy = take_id(asked)
         row = make_row(Ticket(workflow_id or engine.new_id(), engine.new_token()))
         return (yield from _write(engine, None, row, asked, policy))
+    if step_id is None:
+        step_id = parent.next_step_id()
+    return (yield from _admit_child(engine, parent, step_id, names, asked, make_row))
+
+
+def asking_parent(engine: Engine, what: str, names: Names) -> Attempt | None:
+    """The workflow in whose body this is asked, if it runs on this engine. Raises DBOSException inside a step."""
+    parent = current_attempt()
+    if parent is None or parent.engine is not engine:
+        return None
     if current_step() is not None:
         raise DBOSException(
             f"Cannot {what} workflow {names.workflow} from within a step "
             f"(of workflow {parent.name}): {what} it from the body of a workflow"
         )
-    if step_id is None:
-        step_id = parent.next_step_id()
-    return (yield from _admit_child(engine, parent, step_id, names, asked, make_row))
+    return parent
 
 
 def admit_many(engine: Engine, entries: Sequence[tuple[Requests, MakeRow]]) -> Operation[list[Admitted]]:
@@ -97,7 +105,7 @@ def admit_many(engine: Engine, entries: Sequence[tuple[Requests, MakeRow]]) -> O
     """
     rows, policies = [], []
     for asked, make_row in entries:
-        workflow_id, policy = _take_id(asked)
+        workflow_id, policy = take_id(asked)
         rows.append(make_row(Ticket(workflow_id or engine.new_id(), engine.new_token())))
         policies.append(policy)
     if not rows:
@@ -123,7 +131,7 @@ def _admit_child(
     between the two commits knows its own child.
     """
     name = names.workflow
-    workflow_id, policy = _take_id(asked)
+    workflow_id, policy = take_id(asked)
     recorded = parent.recorded(step_id, name)
     if recorded is not None:
         if recorded.error is not None:
@@ -177,7 +185,7 @@ def _attach(engine: Engine, row: StartWorkflow, asked: Requests, policy: str | N
     if there is not None:
         if there.owner_xid == row.token:
             return _own(engine, row, there)
-        _require_same(there, row)
+        require_same(there, row)
         if policy == "reject":
             raise DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
         return Admitted(row.workflow_id)
@@ -203,7 +211,7 @@ def _own(engine: Engine, row: StartWorkflow, there: WorkflowRow) -> Admitted:
     return Admitted(row.workflow_id)
 
 
-def _take_id(asked: Requests) -> tuple[str | None, str | None]:
+def take_id(asked: Requests) -> tuple[str | None, str | None]:
     """The id that was asked for, if it is still free for this start, and what to do if it exists."""
     wanted = asked.identity
     if wanted is None:
@@ -275,7 +283,7 @@ def _time_limits(asked: float | Inherit | None, parent: Attempt | None) -> tuple
     return (None if asked is None else int(asked * 1000)), None
 
 
-def _require_same(there: WorkflowRow, row: StartWorkflow) -> None:
+def require_same(there: WorkflowRow, row: StartWorkflow | Debounce) -> None:
     """Raises DBOSConflictingWorkflowError if the id belongs to another function, class or instance."""
     pairs = (
         ("function name", there.name, row.name),

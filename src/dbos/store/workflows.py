@@ -14,6 +14,7 @@ from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
 from dbos.store.executors import Owner
 from dbos.store.pool import Pool, Run, growing_pauses
+from dbos.store.records import Debounce
 from dbos.store.resume import resume
 from dbos.store.search import WorkflowFilter, query
 
@@ -81,6 +82,14 @@ class Workflows:
         """The workflow that has the inputs of this call of a debouncer."""
         rows = self._pool.read("debounced", token=token)
         return rows[0][0] if rows else None
+
+    def holder_of_key(self, call: Debounce) -> tuple[str, bool] | None:
+        """Who holds the key of such a call, and whether it waits for just such calls."""
+        values = {name: getattr(call, name) or "" for name in ("name", "class_name", "config_name")}
+        rows = self._pool.read(
+            "holder_of_key", queue_name=call.queue_name, deduplication_id=call.deduplication_id, **values
+        )
+        return (rows[0][0], bool(rows[0][1])) if rows else None
 
     def children(self, ids: Sequence[str]) -> list[str]:
         """Everything these workflows started, directly or through others."""

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
-from dbos.runtime.admission import MakeRow, Started, Ticket, admit, admit_many, new_row
+from dbos.runtime.admission import Started, admit, admit_many
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
-from dbos.runtime.queues import require_place
+from dbos.runtime.queued import names_of, queued_row
 from dbos.runtime.registry import Names, Target
 from dbos.runtime.requests import Requests, current_requests
-from dbos.store.records import StartWorkflow
 
 
 def enqueue(
@@ -39,10 +39,9 @@ def enqueue(
     and DBOSException for what the queue cannot do, before anything is written.
     """
     asked = asked or current_requests()
-    names = callee if isinstance(callee, Names) else callee.names
-    admitted = yield from admit(
-        engine, "enqueue", names, asked, _maker(engine, queue_name, callee, args, kwargs, asked)
-    )
+    names = names_of(callee)
+    make_row = partial(queued_row, engine, queue_name, callee, args, kwargs, asked)
+    admitted = yield from admit(engine, "enqueue", names, asked, make_row)
     if admitted.row is not None:
         engine.announce_enqueued(queue_name)
     return Started(admitted.workflow_id)
@@ -65,32 +64,10 @@ def enqueue_many(engine: Engine, entries: Sequence[Entry]) -> Operation[list[Sta
     Raises as `enqueue` does: for bad input before anything is written, and for a workflow that is refused when all the
     others are enqueued.
     """
-    makers = [(e.asked, _maker(engine, e.queue_name, e.names, e.args, e.kwargs, e.asked)) for e in entries]
+    makers = [(e.asked, partial(queued_row, engine, e.queue_name, e.names, e.args, e.kwargs, e.asked)) for e in entries]
     try:
         admitted = yield from admit_many(engine, makers)
     finally:
         for queue_name in {entry.queue_name for entry in entries}:
             engine.announce_enqueued(queue_name)
     return [Started(each.workflow_id) for each in admitted]
-
-
-def _maker(
-    engine: Engine,
-    queue_name: str,
-    callee: Target | Names,
-    args: tuple[Any, ...],
-    kwargs: dict[str, Any],
-    asked: Requests,
-) -> MakeRow:
-    names = callee if isinstance(callee, Names) else callee.names
-
-    def make_row(ticket: Ticket) -> StartWorkflow:
-        require_place(engine, queue_name, asked.placement)
-        version = asked.placement.app_version
-        if isinstance(callee, Target):
-            callee.check(args, kwargs)
-            version = version or engine.application_version
-        inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)
-        return new_row(engine, ticket, names, inputs, asked, version, queue_name=queue_name)
-
-    return make_row

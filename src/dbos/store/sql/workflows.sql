@@ -53,6 +53,15 @@ where queue_name = :queue_name and deduplication_id = :deduplication_id;
 -- Who has the inputs of a call of a debouncer.
 select workflow_uuid from {schema}.workflow_status where debounce_token = :token;
 
+-- name: holder_of_key
+-- Who holds the key of a debouncer, and whether it is a workflow of this function that still waits for its inputs.
+select
+    w.workflow_uuid,
+    w.status = 'DELAYED' and w.is_debounced and w.name = :name
+    and coalesce(w.class_name, '') = :class_name and coalesce(w.config_name, '') = :config_name
+from {schema}.workflow_status as w
+where w.queue_name = :queue_name and w.deduplication_id = :deduplication_id;
+
 -- name: children
 -- Everything these workflows started, directly or not.
 with recursive descendants (id) as (
