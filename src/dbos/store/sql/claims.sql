@@ -41,14 +41,18 @@ from ({each:declared}) as e
 where e.value not in (select q.name from {schema}.queues as q where {serves});
 
 -- name: promote_delayed
--- What is due leaves its delay and waits in its queue, in its old place.
+-- What is due leaves its delay and waits in its queue, in its old place. Of a debounced workflow the inputs are settled
+-- now: its key is free for the next one.
 with chosen as (
     select w.workflow_uuid as id from {schema}.workflow_status as w
     where w.status = 'DELAYED' and w.delay_until_epoch_ms <= {now_ms}
     limit :limit
     {lock_free_rows}
 )
-update {schema}.workflow_status set status = 'ENQUEUED', epoch = epoch + 1, updated_at = {now_ms}
+update {schema}.workflow_status
+set
+    status = 'ENQUEUED', epoch = epoch + 1, updated_at = {now_ms},
+    deduplication_id = case when not is_debounced then deduplication_id end
 where workflow_uuid in (select id from chosen)
 returning queue_name;
 
