@@ -8,7 +8,7 @@ from math import isfinite
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from dbos.api.client import DBOSClient
-from dbos.api.enqueue_options import EnqueueOptions, read_queueless, require_queue_name
+from dbos.api.enqueue_options import EnqueueOptions, read_queueless
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.launched import current_engine, engine_of
 from dbos.api.queue import Queue
@@ -21,6 +21,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations.debouncing import Debounced, debounce
+from dbos.runtime.queues import require_queue_name
 from dbos.runtime.registry import Names, Target, resolve
 
 P = ParamSpec("P")

@@ -161,8 +161,8 @@ def announce_cancelled(engine: Engine, workflow_ids: Sequence[str]) -> None:
 def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
     """Run workflows on from their last completed step, on a queue or the internal one.
 
-    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on, or if
-    one is the calling workflow: its successor would resume itself as well, and so on for ever.
+    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on, or
+    if one is the calling workflow: its successor would resume itself as well, and so on for ever.
     """
     ids = require_ids(workflow_ids)
     caller = current_attempt()
