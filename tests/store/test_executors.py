@@ -19,14 +19,14 @@ def instances(database_url: str) -> list[str]:
 def test_a_lease_lasts_while_it_is_renewed(store: Store) -> None:
     register(store, "a")
     assert store.executors.renew("a", 30)
-    assert store.executors.living_on("host") == [("a", 7, "boot")]
-    assert store.executors.living_on("elsewhere") == []
+    assert store.executors.look_around("host")[0] == [("a", 7, "boot")]
+    assert store.executors.look_around("elsewhere")[0] == []
     assert not store.executors.renew("nobody", 30)
 
 
 def test_a_lease_ends_by_itself_for_good(store: Store) -> None:
     register(store, "a", lease_seconds=0.05)
-    eventually(lambda: store.executors.living_on("host") == [])
+    eventually(lambda: store.executors.look_around("host")[0] == [])
     assert not store.executors.renew("a", 30)  # its workflows may be another's by now: it has to register again
     register(store, "a")
     assert store.executors.renew("a", 30)
@@ -38,7 +38,7 @@ def test_a_declared_death_and_a_graceful_end(store: Store) -> None:
     store.executors.retire("a")
     store.executors.declare_dead(["b", "nobody"])
     store.executors.declare_dead([])
-    assert [row[0] for row in store.executors.living_on("host")] == ["c"]
+    assert [row[0] for row in store.executors.look_around("host")[0]] == ["c"]
     assert not store.executors.renew("a", 30)
     assert not store.executors.renew("b", 30)
 

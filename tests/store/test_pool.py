@@ -56,7 +56,7 @@ def test_slow_listings_leave_readers_to_everybody_else(
         asked = [people.submit(store.workflows.search, WorkflowFilter()) for _ in range(MAX_READERS + 2)]
         listings.wait_for_arrival(at_once)
         assert promptly(lambda: store.workflows.standing("w")) == ("PENDING", 1)
-        assert promptly(lambda: store.executors.living_on("host")) == [("here", 1, "")]
+        assert promptly(lambda: store.executors.look_around("host")[0]) == [("here", 1, "")]
         assert promptly(lambda: store.executors.renew("here", 60))
         assert listings.passes == at_once
         listings.open()

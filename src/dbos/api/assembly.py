@@ -17,6 +17,7 @@ from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
 from dbos.services.dispatcher import Dispatcher
 from dbos.services.listener import Listener
+from dbos.services.lookout import Lookout
 from dbos.services.recovery import Recovery
 from dbos.services.service import Service
 from dbos.store.database import StoreSettings
@@ -131,7 +132,8 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         _announce_version(store, settings.name, version)
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
         dispatcher = Dispatcher(engine)
-        services = (listener, dispatcher, Deadlines(engine), recovery)
+        lookout = Lookout(engine, settings.executor_lease_sec)
+        services = (listener, dispatcher, Deadlines(engine), recovery, lookout)
     except BaseException:
         store.close()
         raise

@@ -14,9 +14,10 @@ from dataclasses import dataclass, field
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime.executor import Executor
 from dbos.runtime.openings import Opening
+from dbos.runtime.served import look_at_queues
 from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
-from dbos.store.claims import Claim, Survey, Turn
+from dbos.store.claims import Claim, Turn
 
 BATCH = 500  # workflows claimed by one statement, and of those claimed a moment ago, how many may not have ended yet
 SMALLEST_BATCH = 100  # not worth a statement before there is room for so many
@@ -60,11 +61,10 @@ class Dispatcher(Service):
     def poll(self) -> float:
         """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
         news, everywhere = self.engine.openings.take()
-        survey = self._survey()
-        if survey.next_due_ms is not None and survey.next_due_ms <= 0:
+        waiting, next_due_ms = self._look()
+        if next_due_ms is not None and next_due_ms <= 0:
             self.engine.store.hints.publish("enqueued", self.engine.store.claims.promote_delayed())
-            survey = self._survey()
-        waiting = [self._served[queue.name] for queue in survey.queues if queue.waiting and queue.name in self._served]
+            waiting, next_due_ms = self._look()
         random.shuffle(waiting)  # none is always the last
         more = False
         for queue in waiting:
@@ -73,27 +73,25 @@ class Dispatcher(Service):
             if everywhere:
                 queue.not_before = 0.0
             more |= self._serve(queue, news.get(queue.spec.name))
-        return 0.0 if more else self._rest_seconds(survey, waiting)
+        return 0.0 if more else self._rest_seconds(next_due_ms, waiting)
 
-    def _survey(self) -> Survey:
-        """See what there is, and which queues are ours to serve."""
-        engine = self.engine
-        declared = {INTERNAL.name: INTERNAL, **engine.registry.queues}
-        survey = engine.store.claims.survey(engine.owner.application_name, list(declared))
-        listened = engine.registry.listened_queues
+    def _look(self) -> tuple[list[Served], int | None]:
+        """The queues on which something waits, and in how long the next delay is over."""
+        queues, next_due_ms = look_at_queues(self.engine)
         served: dict[str, Served] = {}
-        for queue in survey.queues:
-            if listened is not None and queue.name not in listened and queue.name != INTERNAL.name:
-                continue
-            served[queue.name] = there = self._served.get(queue.name) or Served(INTERNAL)
-            spec = queue.stored or declared[queue.name]
-            if there.spec != spec:
-                there.spec, there.not_before = spec, 0.0
-            there.stored = queue.stored is not None
+        waiting: list[Served] = []
+        for queue in queues:
+            name = queue.spec.name
+            served[name] = there = self._served.get(name) or Served(queue.spec)
+            if there.spec != queue.spec:
+                there.spec, there.not_before = queue.spec, 0.0
+            there.stored = queue.stored
+            if queue.waiting:
+                waiting.append(there)
         self._served = served
         engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
         self._announce()
-        return survey
+        return waiting, next_due_ms
 
     def _announce(self) -> None:
         """Tell the others which queues are served here, when that changes."""
@@ -170,13 +168,13 @@ class Dispatcher(Service):
         room = BATCH - beginning
         return room if room >= SMALLEST_BATCH else 0
 
-    def _rest_seconds(self, survey: Survey, waiting: list[Served]) -> float:
+    def _rest_seconds(self, next_due_ms: int | None, waiting: list[Served]) -> float:
         """Until something is due by itself."""
         now = time.monotonic()
         interval = min(queue.spec.polling_interval_seconds for queue in self._served.values())
-        rest = random.uniform(0.8, 1) * interval
-        if survey.next_due_ms is not None:
-            rest = min(rest, survey.next_due_ms / 1000)
+        rest = random.uniform(0.95, 1.05) * interval
+        if next_due_ms is not None:
+            rest = min(rest, next_due_ms / 1000)
         for queue in waiting:
             due = min(queue.not_before, queue.look_at)
             rest = min(rest, due - now if due > now else ROOM_SECONDS)

@@ -86,8 +86,7 @@ class Recovery(Service):
             self._renew()
         more = False
         if self._heir:
-            self._bury_the_dead_of_this_host()
-            more = self._adopt()
+            more = self._find_the_dead() and self._adopt()
             if renew:
                 self._readopt_our_own()
                 self._report_unrunnable()
@@ -106,22 +105,24 @@ class Recovery(Service):
             self.engine.store.executors.prune()
             self._pruned_at = self._renewed_at
 
-    def _bury_the_dead_of_this_host(self) -> None:
+    def _find_the_dead(self) -> bool:
+        """Declare dead whose process is gone on this host. Did any dead executor, of wherever, leave something?"""
         executors = self.engine.store.executors
+        living, leaves_something = executors.look_around(self._host)
         dead = [
             instance
-            for instance, pid, started in executors.living_on(self._host)
+            for instance, pid, started in living
             if instance != self.engine.owner.instance and process_start(pid) not in (started, UNKNOWN_START)
         ]
-        if dead:
-            executors.declare_dead(dead)
-            self.engine.queue_changed(None)  # what they held goes back to its queues in a moment
+        executors.declare_dead(dead)
+        return leaves_something or bool(dead)
 
     def _adopt(self) -> bool:
         """Take over a batch of what dead executors left, and run it. Is there more? (Our lease comes first again.)"""
         engine = self.engine
         rows = engine.store.workflows.adopt(engine.owner, engine.registry.runnable(), BATCH)
         recovered = run_claimed(engine, rows)
+        engine.queue_changed(None)  # what came from queues went back there
         if recovered:
             logger.info("Recovering %d workflows of executors that are gone", len(recovered))
         return len(rows) >= BATCH

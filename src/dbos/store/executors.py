@@ -62,9 +62,10 @@ class Executors:
         if instances:
             self._pool.write("end_leases", instances=json.dumps(instances))
 
-    def living_on(self, host: str) -> list[tuple[str, int, str]]:
-        """(instance, pid, start of the process) of executors of a host whose lease lasts."""
-        return [(row[0], row[1], row[2]) for row in self._pool.read("living_on_host", host=host)]
+    def look_around(self, host: str) -> tuple[list[tuple[str, int, str]], bool]:
+        """(instance, pid, start of the process) of executors of a host whose lease lasts; did any dead leave work?"""
+        rows = self._pool.read("living_on_host", host=host)
+        return [(row[0], row[1], row[2]) for row in rows if row[0] is not None], bool(rows[0][3])
 
     def prune(self) -> None:
         """Forget executors that ended a day ago and that no pending workflow refers to."""

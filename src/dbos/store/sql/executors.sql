@@ -32,9 +32,19 @@ update {schema}.executors set lease_expires_at_ms = {now_ms} - 1
 where instance_id in ({each:instances}) and lease_expires_at_ms >= {now_ms};
 
 -- name: living_on_host
--- Executors of this host whose lease still lasts: their processes may be gone all the same.
-select instance_id, pid, process_started from {schema}.executors
-where host = :host and lease_expires_at_ms >= {now_ms};
+-- Executors of this host whose lease still lasts: their processes may be gone all the same. With each, and if there is
+-- none in a row of nulls: does any executor whose lease is over still own a workflow?
+select e.instance_id, e.pid, e.process_started, d.leaves_something
+from (
+    select case when exists (
+        select 1 from {schema}.executors as x
+        where x.lease_expires_at_ms < {now_ms} and (
+            select 1 from {schema}.workflow_status as w
+            where w.status = 'PENDING' and w.executor_instance = x.instance_id limit 1
+        ) = 1
+    ) then 1 else 0 end as leaves_something
+) as d
+left join {schema}.executors as e on e.host = :host and e.lease_expires_at_ms >= {now_ms};
 
 -- name: prune_executors
 -- Forget executors that ended long ago and that no pending workflow refers to.

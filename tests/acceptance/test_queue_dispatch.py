@@ -1,0 +1,424 @@
+"""Queues as they are served: limits hold while things run, slots are handed on at once, and nothing waits silently.
+
+Where a test is about a wake-up, its queue is polled once in five minutes: the floor does not help.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Callable
+
+import pytest
+
+from dbos import DBOS, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
+from dbos.api.launched import current_registry, launched_engine
+from dbos.model.queue import QueueSpec
+from dbos.runtime.executor import Executor
+from dbos.store.database import StoreSettings
+from dbos.store.store import Store
+from tests.store.records import start as start_record
+from tests.support.fixture_types import Launch
+from tests.support.raw_sql import run_sql
+from tests.support.waiting import Gate, eventually
+
+NEVER_POLLED = 300.0
+
+
+def executor() -> Executor:
+    engine = launched_engine()
+    assert isinstance(engine, Executor)
+    return engine
+
+
+def waits_on(queue_name: str) -> bool:
+    """Is anything ENQUEUED there?"""
+    queues = executor().store.claims.survey("test-app", [queue_name]).queues
+    return any(queue.waiting for queue in queues if queue.name == queue_name)
+
+
+def statuses(handles: list[WorkflowHandle]) -> list[str]:
+    return [handle.get_status().status for handle in handles]
+
+
+@pytest.fixture
+def gated() -> tuple[Gate, Callable[[int], int]]:
+    """A workflow that waits at a gate."""
+    gate = Gate()
+
+    @DBOS.workflow()
+    def work(number: int) -> int:
+        gate.pass_through()
+        return number
+
+    return gate, work
+
+
+Gated = tuple[Gate, Callable[[int], int]]
+
+# ------------------------------------------------------------ serving
+
+
+def test_many_are_drained_each_once(launch: Launch) -> None:
+    queue = Queue("q")
+    began: list[int] = []
+
+    @DBOS.workflow()
+    def work(number: int) -> int:
+        began.append(number)
+        return number
+
+    @DBOS.workflow()
+    async def work_async(number: int) -> int:
+        began.append(number)
+        return number
+
+    launch()
+    handles = [queue.enqueue(work if n % 2 else work_async, n) for n in range(60)]
+    assert [handle.get_result() for handle in handles] == list(range(60))
+    assert sorted(began) == list(range(60))
+    status = handles[0].get_status()
+    assert (status.queue_name, status.executor_id, status.recovery_attempts) == ("q", "local", 1)
+    assert status.dequeued_at is not None
+
+
+def test_order_of_what_waited_before_the_launch(launch: Launch) -> None:
+    queue = Queue("q", concurrency=1, priority_enabled=True)
+    began: list[int] = []
+
+    @DBOS.workflow()
+    def work(number: int) -> None:
+        began.append(number)
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    for number, priority in ((1, 5), (2, None), (3, 1), (4, 5), (5, None)):
+        with SetEnqueueOptions(priority=priority):
+            queue.enqueue(work, number)
+    current_registry().listened_queues = None
+    launch(application_version="1")
+    eventually(lambda: len(began) == 5)
+    assert began == [2, 5, 3, 1, 4]
+
+
+def test_only_the_queues_listened_to(launch: Launch) -> None:
+    served, other = Queue("served"), Queue("other")
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    current_registry().listened_queues = ("served",)
+    launch()
+    waiting = other.enqueue(work)
+    assert served.enqueue(work).get_result() == "done"
+    assert waiting.get_status().status == "ENQUEUED"
+    DBOS.resume_workflow(waiting.get_workflow_id())  # on the internal queue, which everybody serves
+    assert waiting.get_result() == "done"
+
+
+def test_a_queue_declared_after_the_launch_is_served(launch: Launch) -> None:
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    launch()
+    assert Queue("late").enqueue(work).get_result() == "done"
+
+
+def test_a_queue_of_the_database_is_served_and_wins_over_a_declared_one(launch: Launch, gated: Gated) -> None:
+    gate, work = gated
+    declared = Queue("q", concurrency=5)
+    launch()
+    with gate:
+        executor().store.queues.register(
+            QueueSpec("q", concurrency=1, application_name="test-app"), "always_update", ""
+        )
+        handles = [declared.enqueue(work, n) for n in range(3)]
+        eventually(lambda: gate.passes == 1)
+        assert sorted(statuses(handles)) == ["ENQUEUED", "ENQUEUED", "PENDING"]
+    assert [handle.get_result() for handle in handles] == [0, 1, 2]
+
+
+def test_a_queue_of_another_application_is_not_served(launch: Launch) -> None:
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    launch()
+    executor().store.queues.register(QueueSpec("theirs", application_name="other"), "always_update", "")
+    executor().store.queues.register(QueueSpec("nobody's"), "always_update", "")
+    waiting = DBOS.enqueue_workflow("theirs", work)
+    DBOS.enqueue_workflow("nobody's", work).get_result()
+    assert waiting.get_status().status == "ENQUEUED"
+
+
+# ------------------------------------------------------------ limits and wake-ups
+
+
+@pytest.mark.parametrize("limits", [{"concurrency": 2}, {"worker_concurrency": 2}])
+def test_a_slot_that_frees_here_is_taken_at_once(launch: Launch, gated: Gated, limits: dict[str, int]) -> None:
+    gate, work = gated
+    queue = Queue("q", polling_interval_sec=NEVER_POLLED, **limits)  # type: ignore[arg-type]
+    launch()
+    with gate:
+        handles = [queue.enqueue(work, n) for n in range(6)]
+        eventually(lambda: gate.passes == 2)
+        assert statuses(handles).count("PENDING") == 2
+    assert [handle.get_result() for handle in handles] == list(range(6))
+
+
+def test_a_slot_is_handed_on_in_its_partition(launch: Launch, gated: Gated) -> None:
+    gate, work = gated
+    queue = Queue("q", partition_queue=True, concurrency=1, polling_interval_sec=NEVER_POLLED)
+    launch()
+    handles = []
+    with gate:
+        for n in range(6):
+            with SetEnqueueOptions(queue_partition_key="ab"[n % 2]):
+                handles.append(queue.enqueue(work, n))
+        eventually(lambda: gate.passes == 2)
+        assert statuses(handles) == ["PENDING"] * 2 + ["ENQUEUED"] * 4
+    assert [handle.get_result() for handle in handles] == list(range(6))
+
+
+def test_a_cancelled_workflow_gives_up_its_slot_though_its_step_goes_on(launch: Launch, gated: Gated) -> None:
+    gate, work = gated
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def quick() -> str:
+        return "done"
+
+    launch()
+    with gate:
+        stuck = queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        behind = queue.enqueue(quick)
+        assert behind.get_status().status == "ENQUEUED"
+        DBOS.cancel_workflow(stuck.get_workflow_id())
+        assert behind.get_result() == "done"
+    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+        stuck.get_result()
+
+
+def test_a_rate_limit_lets_them_begin_as_soon_as_it_may(launch: Launch, database_url: str) -> None:
+    queue = Queue("q", limiter={"limit": 2, "period": 0.3}, polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    launch()
+    for handle in [queue.enqueue(work) for _ in range(7)]:
+        handle.get_result()
+    starts = sorted(
+        row[0]
+        for row in run_sql(database_url, "select started_at_epoch_ms from workflow_status where queue_name = 'q'")
+    )
+    assert all(later - earlier >= 300 for earlier, later in zip(starts, starts[2:], strict=False)), starts
+
+
+def test_a_delay_ends_by_itself(launch: Launch) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    launch()
+    with SetEnqueueOptions(delay_seconds=0.3):
+        handle = queue.enqueue(work)
+    assert handle.get_status().status == "DELAYED"
+    assert handle.get_result() == "done"
+    status = handle.get_status()
+    assert status.dequeued_at is not None
+    assert status.delay_until_epoch_ms is not None
+    assert 0 <= status.dequeued_at - status.delay_until_epoch_ms < 5_000
+
+
+def test_the_time_of_a_workflow_begins_with_its_claim(launch: Launch, gated: Gated) -> None:
+    gate, work = gated
+    queue = Queue("q", concurrency=1)
+    launch()
+    with gate:
+        queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        with SetWorkflowTimeout(600):
+            behind = queue.enqueue(work, 2)
+        assert behind.get_status().workflow_deadline_epoch_ms is None
+    assert behind.get_result() == 2
+    status = behind.get_status()
+    assert status.workflow_deadline_epoch_ms == (status.dequeued_at or 0) + 600_000
+
+
+def test_a_workflow_that_cannot_be_run_stops_no_other(launch: Launch, database_url: str) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    with SetWorkflowID("broken"):
+        queue.enqueue(work)
+    behind = queue.enqueue(work)
+    run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
+    current_registry().listened_queues = None
+    launch(application_version="1")
+    assert behind.get_result() == "done"
+    assert DBOS.retrieve_workflow("broken").get_status().status == "PENDING"
+
+
+def test_a_parent_that_waits_for_children_on_its_own_queue(launch: Launch) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def child(number: int) -> int:
+        return number
+
+    @DBOS.workflow()
+    def parent() -> int:
+        return sum(handle.get_result() for handle in [queue.enqueue(child, n) for n in range(10)])
+
+    launch(max_executor_threads=2)
+    assert [handle.get_result() for handle in [queue.enqueue(parent) for _ in range(4)]] == [45] * 4
+
+
+# ------------------------------------------------------------ several executors
+
+
+def test_what_waits_without_a_version_runs_on_the_latest(
+    launch: Launch, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> str | None:
+        return DBOS.workflow_id
+
+    launch(application_version="old")
+    launch(application_version="new")
+    launch(application_version="old")
+    assert "version old of the application, but the latest is new" in caplog.text
+    record = start_record("any", status="ENQUEUED", queue_name="q", name=work.__qualname__, application_name="test-app")
+    executor().store.journal.write([record])
+    queue.enqueue(work).get_result()  # served, and passed by
+    assert DBOS.retrieve_workflow("any").get_status().status == "ENQUEUED"
+    launch(application_version="new")
+    assert DBOS.retrieve_workflow("any").get_result() == "any"
+    assert DBOS.retrieve_workflow("any").get_status().app_version == "new"
+
+
+def test_another_process_wakes_the_dispatcher(launch: Launch, database_url: str) -> None:
+    """By a notification, or because it committed; all but the last lap of this test would take minutes otherwise."""
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    launch(application_version="1")
+    with Store.open(StoreSettings(url=database_url)) as other:
+        running = start_record(
+            "theirs", queue_name="q", application_version="1", application_name="test-app", executor_instance="other"
+        )
+        other.journal.write([running])  # holds the only slot
+        behind = queue.enqueue(work)
+        eventually(lambda: waits_on("q"))
+        time.sleep(0.3)  # long enough to be found full; not finding it so would only make the test easier
+        other.workflows.cancel(["theirs"])
+        other.hints.publish("enqueued", ["q"])
+        assert behind.get_result() == "done"
+
+
+# ------------------------------------------------------------ what waits in vain
+
+
+def test_a_queue_that_nobody_serves_is_reported_once(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    launch(executor_lease_sec=1)
+    handle = DBOS.enqueue_workflow("nowhere", work)
+    DBOS.enqueue_workflow("nowhere", work)
+    with caplog.at_level(logging.WARNING, logger="dbos"):
+        eventually(lambda: "queue 'nowhere', which no running process serves" in caplog.text)
+        eventually(lambda: caplog.text.count("nowhere") == 1)
+    assert (handle.get_status().status, handle.get_status().queue_name) == ("ENQUEUED", "nowhere")
+
+
+def test_what_only_another_version_can_run_is_reported(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    launch(executor_lease_sec=1, application_version="new")
+    with SetEnqueueOptions(app_version="old"):
+        queue.enqueue(work)
+    with caplog.at_level(logging.WARNING, logger="dbos"):
+        eventually(lambda: "on queue 'q' need version old" in caplog.text)
+
+
+def test_an_unknown_function_is_reported_and_left_to_others(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+    Queue("q")
+    launch(executor_lease_sec=1, application_version="1")
+    record = start_record(
+        "w", status="ENQUEUED", queue_name="q", name="unknown", application_name="test-app", application_version="1"
+    )
+    executor().store.journal.write([record])
+    with caplog.at_level(logging.WARNING, logger="dbos"):
+        eventually(lambda: "their function 'unknown' is not registered" in caplog.text)
+    assert executor().store.workflows.standing("w") == ("ENQUEUED", 0)
+
+
+def test_everybody_tells_which_queues_he_serves(launch: Launch, database_url: str) -> None:
+    Queue("b")
+    Queue("a")
+    launch()
+
+    def told() -> list[str]:
+        ((queues,),) = run_sql(database_url, "select queues from executors order by started_at_ms desc limit 1")
+        return json.loads(queues) if queues else []
+
+    eventually(lambda: told() == ["_dbos_internal_queue", "a", "b"])
+
+
+# ------------------------------------------------------------ what it costs
+
+
+def test_idle_queues_cost_next_to_nothing(launch: Launch) -> None:
+    """Fifty of them, and everything else that an idle process does: under five statements a second."""
+    for number in range(50):
+        Queue(f"q{number}", concurrency=1)
+    launch()
+    eventually(lambda: executor().serves_queues)
+    counters = executor().store.journal.counters
+    before, began = counters.queries, time.monotonic()
+    time.sleep(3)  # what is measured is what happens in it, not how long it takes
+    assert (counters.queries - before) / (time.monotonic() - began) < 5
+
+
+def test_draining_takes_few_statements(launch: Launch) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    handles = [queue.enqueue(work) for _ in range(300)]
+    current_registry().listened_queues = None
+    launch(application_version="1")
+    counters = executor().store.journal.counters
+    eventually(lambda: not waits_on("q"))
+    for handle in handles:
+        handle.get_result()
+    assert counters.records >= 300
+    assert counters.commits < 300
