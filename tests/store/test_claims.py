@@ -152,6 +152,17 @@ def test_global_concurrency(store: Store) -> None:
     assert ids_of(claim(store, queue, owner("two"))) == ["d"]
 
 
+@pytest.mark.parametrize("queue", [QueueSpec("q", concurrency=2), QueueSpec("q", worker_concurrency=2)])
+def test_a_queue_is_full_when_its_limit_is_reached_and_not_before(store: Store, queue: QueueSpec) -> None:
+    enqueue(store, "a")
+    assert not attempt(store, queue).full
+    enqueue(store, "b")
+    assert attempt(store, queue).full
+    store.journal.write([finish("a")])
+    assert not attempt(store, queue).full
+    assert not attempt(store, QueueSpec("q", partition_concurrency=1)).full  # some partition may have room
+
+
 def test_lowering_a_limit_stops_nothing_that_runs(store: Store) -> None:
     enqueue(store, "a", "b", "c", "d")
     assert len(claim(store, QueueSpec("q", concurrency=3))) == 3

@@ -55,7 +55,7 @@ class Claim:
 
     rows: list[WorkflowRow] = field(default_factory=list)  # ours now, in order
     contended: bool = False  # somebody else was claiming by the same limits
-    full: bool = False  # a limit left no room
+    full: bool = False  # a limit of the queue leaves no more room
     opens_in_ms: int | None = None  # when a rate limit may let more start
 
 
@@ -111,11 +111,11 @@ class Claims:
         values = candidates(owner, runnable, limit) | {"queue_name": queue.name}
         whole = queue.as_a_whole
         if not queue.partitioned and not whole.shared:
+            room = limit
             if whole.worker_concurrency is not None:  # this executor claims one after the other: nobody else counts
-                values["limit"] = min(limit, whole.free(_usage(self._pool.read, whole, values)))
-            if not values["limit"]:
-                return Claim(full=True)
-            return Claim(in_order(self._pool.write("claim", **values, rate_limited=False)))
+                room = min(limit, whole.free(_usage(self._pool.read, whole, values)))
+            rows = self._pool.write("claim", **{**values, "limit": room}, rate_limited=False) if room else []
+            return Claim(in_order(rows), full=len(rows) == room < limit)
 
         def work(run: Run) -> Claim:
             if not run("try_lock_claims", queue_name=queue.name):
@@ -157,7 +157,7 @@ def _claim(
         _record_starts(run, queue, rates, [""] * len(rows))
     claimed = in_order(rows)
     opens = _opens_in_ms(run, queue, rates) if len(claimed) < limit else None
-    return Claim(claimed, full=len(claimed) < limit, opens_in_ms=opens)
+    return Claim(claimed, full=len(claimed) == room < limit, opens_in_ms=opens)
 
 
 def _claim_from_partitions(
