@@ -89,7 +89,6 @@ class Dispatcher(Service):
             if queue.waiting:
                 waiting.append(there)
         self._served = served
-        engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
         self._announce()
         return waiting, next_due_ms
 

@@ -46,7 +46,7 @@ class Lookout(Service):
     def _unserved(self) -> list[str]:
         engine = self.engine
         return [
-            f"Workflows wait on queue {name!r}, which no running process serves: declare or register it, or listen to it"
+            f"Workflows wait on queue {name!r}, which no running process serves: declare, register or listen to it"
             for name in engine.store.claims.unserved_queues(engine.owner.application_name)
         ]
 
