@@ -37,11 +37,16 @@ def snippets() -> dict[str, str]:
 
 @dataclass(frozen=True)
 class Case:
-    """How a snippet is run. `launch`: DBOS is launched before it. `later`: its lines of later work -> their topic."""
+    """How a snippet is run.
+
+    `launch`: DBOS is launched before it. `inside`: the head of a function whose body it becomes, for what can only stand
+    there. `later`: its lines of later work -> their topic.
+    """
 
     before: str = ""
     after: str = ""
     launch: bool = True
+    inside: str = ""
     later: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,11 +60,6 @@ NOT_YET = {
     "Queues / Priority": "queues",
     "Queues / Queue Timeouts": "queues",
     "Scheduled Workflows": "schedules",
-    "Workflow Communication / Send/Receive Messages": "messages",
-    "Workflow Communication / Webhook Pattern": "messages",
-    "Workflow Events / Set Event": "events",
-    "Workflow Events / Get Event": "events",
-    "Workflow Events / Get All Events": "events",
     "Debouncing": "debouncing",
     "Debouncing / Debouncer with Timeout": "debouncing",
     "Debouncing / Async Debouncer": "debouncing",
@@ -88,11 +88,125 @@ threading.Thread(target=probe, daemon=True).start()
 """
 
 CASES = {
+    "Workflow Communication / Send/Receive Messages": Case(
+        before="""
+from dbos import SetWorkflowID
+
+paid = []
+
+@DBOS.step()
+def process_payment():
+    paid.append(DBOS.workflow_id)
+
+@DBOS.workflow()
+def placeholder():
+    pass
+
+workflow_id = "early"  # a message may be sent to any workflow there is, also to one that never receives it
+with SetWorkflowID(workflow_id):
+    placeholder()
+""",
+        after="""
+handle = DBOS.start_workflow(payment_workflow)
+DBOS.send(handle.workflow_id, {"status": "approved"}, "payment-topic")
+handle.get_result()
+assert paid == [handle.workflow_id]
+steps = [step["function_name"] for step in DBOS.list_workflow_steps(handle.workflow_id)]
+assert steps == ["DBOS.recv", "DBOS.sleep", "process_payment"]
+""",
+    ),
+    "Workflow Communication / Webhook Pattern": Case(
+        before="""
+from fastapi import FastAPI
+
+app = FastAPI()
+submitted = []
+
+@DBOS.step()
+def submit_order(order_id):
+    submitted.append(order_id)
+
+@DBOS.step()
+def handle_timeout(order_id):
+    raise AssertionError("nobody confirmed")
+""",
+        after="""
+import httpx
+
+handle = DBOS.start_workflow(order_workflow, "order-1")
+
+import asyncio
+
+async def call():
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://test") as client:
+        return await client.post(f"/webhook/order-confirmed/{handle.workflow_id}/confirmed")
+
+assert asyncio.run(call()).status_code == 200
+assert handle.get_result() == "confirmed" and submitted == ["order-1"]
+""",
+    ),
+    "Workflow Events / Set Event": Case(
+        before="""
+@DBOS.step()
+def get_payment_url(order_id):
+    return f"https://pay.example.com/{order_id}"
+""",
+        after="""
+handle = DBOS.start_workflow(checkout_workflow, "order-1")
+assert DBOS.get_event(handle.workflow_id, "payment-url") == "https://pay.example.com/order-1"
+DBOS.send(handle.workflow_id, True, "payment-complete")
+handle.get_result()
+steps = [step["function_name"] for step in DBOS.list_workflow_steps(handle.workflow_id)]
+assert steps == ["get_payment_url", "DBOS.setEvent", "DBOS.recv", "DBOS.sleep"]
+""",
+    ),
+    "Workflow Events / Get Event": Case(
+        before="""
+order_id = "order-1"
+redirected = []
+
+class RedirectResponse:  # of a web framework that is not there
+    def __init__(self, url):
+        redirected.append(url)
+
+@DBOS.workflow()
+def checkout_workflow(order_id):
+    DBOS.set_event("payment-url", f"https://pay.example.com/{order_id}")
+""",
+        inside="def endpoint():",
+        after="""
+assert isinstance(endpoint(), RedirectResponse)
+assert redirected == ["https://pay.example.com/order-1"]
+""",
+    ),
+    "Workflow Events / Get All Events": Case(
+        before="""
+from dbos import SetWorkflowID
+
+@DBOS.workflow()
+def publish():
+    DBOS.set_event("status", "begun")
+    DBOS.set_event("total", 3)
+    DBOS.set_event("status", "done")
+
+workflow_id = "published"
+with SetWorkflowID(workflow_id):
+    publish()
+""",
+        after="""
+assert events == {"status": "done", "total": 3}
+assert DBOS.get_all_events("nobody") == {}
+""",
+    ),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server)": Case(launch=False, before=PROBE),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server) (2)": Case(launch=False, before=PROBE),
     "Async Workflows": Case(
         before="""
-import sys, types
+import asyncio, sys, types
+from dbos import SetWorkflowID
+
+workflow_id, topic, timeout_seconds, key, value = "talk", "topic", 30, "key", "published"
+message = {"said": "hello"}
 
 class Response:  # of a web server that is not there
     async def __aenter__(self):
@@ -113,8 +227,14 @@ sys.modules["aiohttp"] = types.SimpleNamespace(ClientSession=ClientSession)
 def sync_transaction(body):
     return len(body)
 """,
+        inside="@DBOS.workflow()\nasync def talk():\n    global handle, message, value",
         after="""
 from dbos.api.launched import current_engine
+
+with SetWorkflowID(workflow_id):
+    await talk()
+assert (message, value) == ({"said": "hello"}, "published")
+assert await DBOS.get_all_events_async(workflow_id) == {"key": "published"}
 
 while "DBOS.sleep" not in [step["function_name"] for step in await DBOS.list_workflow_steps_async(handle.workflow_id)]:
     await asyncio.sleep(0.01)
@@ -126,14 +246,9 @@ engine.waiters.wake("attempt", handle.workflow_id)
 
 assert await handle.get_result() == len("<html>")
 steps = await DBOS.list_workflow_steps_async(handle.workflow_id)
-assert [step["function_name"] for step in steps] == ["DBOS.sleep", "fetch_url", "sync_transaction"]
+names = [step["function_name"].rpartition(".")[2] for step in steps]
+assert names == ["sleep", "fetch_url", "sync_transaction"]
 """,
-        later={
-            "await DBOS.send_async(workflow_id, message, topic)": "messages",
-            "message = await DBOS.recv_async(topic, timeout_seconds)": "messages",
-            "await DBOS.set_event_async(key, value)": "events",
-            "value = await DBOS.get_event_async(workflow_id, key, timeout_seconds)": "events",
-        },
     ),
     "Transactions": Case(
         before="""

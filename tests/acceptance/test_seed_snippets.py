@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,8 @@ def test_runs_verbatim(title: str, database_url: str, tmp_path: Path) -> None:
     lines = SNIPPETS[title].splitlines()
     assert set(case.later) <= set(lines), "a line that was left for later is not in the snippet"
     snippet = "\n".join(line for line in lines if line not in case.later) + "\n"
+    if case.inside:
+        snippet = f"{case.inside}\n{textwrap.indent(snippet, '    ')}"
     job, answer = tmp_path / "job.json", tmp_path / "answer.json"
     job.write_text(json.dumps({"launch": case.launch, "blocks": [case.before, snippet, case.after]}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
