@@ -19,7 +19,7 @@ OUTPUTS = {
     "from office@example.com to Grace: please come\n"
     "stored as class Mailbox, instance work; also Mailbox\n",
 }
-OTHERWISE_TESTED = {"demo.py", "order_service.py"}
+OTHERWISE_TESTED = {"demo.py", "order_service.py", "webhook_payment.py"}
 
 JUDGE = """
 import pathlib, sys
