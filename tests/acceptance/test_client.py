@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, DBOSClient, SetWorkflowID, WorkflowHandle, error
+from dbos import DBOS, DBOSClient, EnqueueOptions, Queue, SendMessage, SetWorkflowID, WorkflowHandle, error
 from dbos.api.launched import launched_engine
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
@@ -192,6 +192,153 @@ def test_listings_show_the_applications_own(launch: Launch, connect: Connect) ->
     other = connect(application_name="another-app")
     assert other.list_workflows() == []
     assert len(other.list_workflows(application_name="test-app")) == 1
+
+
+# ---------------------------------------------------------------- enqueueing
+
+
+def test_a_client_enqueues_by_name(launch: Launch, connect: Connect) -> None:
+    @DBOS.workflow(name="add")
+    def add(one: int, *, other: int) -> int:
+        return one + other
+
+    queue = Queue("sums")
+    launch()
+    client = connect()
+    options: EnqueueOptions = {"workflow_name": "add", "queue_name": queue.name, "workflow_id": "sum"}
+    handle = client.enqueue(options, 1, other=2)
+    assert (handle.workflow_id, handle.get_result()) == ("sum", 3)
+    assert client.enqueue(options, 5, other=5).get_result() == 3  # the id is there already
+    status = handle.get_status()
+    assert (status.queue_name, status.app_version) == ("sums", DBOS.application_version)
+    with pytest.raises(error.DBOSConflictingWorkflowError):
+        client.enqueue({**options, "workflow_name": "subtract"}, 1)
+    with pytest.raises(KeyError):
+        client.enqueue({"workflow_name": "add"})  # type: ignore[typeddict-item]
+
+    async def main() -> int:
+        with SetWorkflowID("another"):
+            started = await client.enqueue_async({"workflow_name": "add", "queue_name": "sums"}, 3, other=4)
+        assert started.workflow_id == "another"
+        result: int = await started.get_result()
+        return result
+
+    assert asyncio.run(main()) == 7
+
+
+def test_many_are_enqueued_by_one_commit(launch: Launch, connect: Connect) -> None:
+    @DBOS.workflow(name="echo")
+    def echo(value: object, *, loud: bool = False) -> object:
+        return str(value).upper() if loud else value
+
+    Queue("many")
+    launch()
+    client = connect()
+    options: EnqueueOptions = {"workflow_name": "echo", "queue_name": "many"}
+    counters = client._connection.open().store.journal.counters
+    before = counters.commits, counters.queries
+    handles = client.enqueue_bulk([(options, (number,)) for number in range(100)])
+    assert (counters.commits, counters.queries) == (before[0] + 1, before[1])
+    assert [handle.get_result() for handle in handles] == list(range(100))
+    (loud,) = client.enqueue_bulk([(options, ["a"], {"loud": True})])
+    assert loud.get_result() == "A"
+    assert client.enqueue_bulk([]) == []
+
+    async def main() -> list[object]:
+        started = await client.enqueue_bulk_async([(options, ("x",)), (options, ("y",))])
+        return [await each.get_result() for each in started]
+
+    assert asyncio.run(main()) == ["x", "y"]
+
+
+def test_of_many_the_refused_one_is_told_when_the_others_are_in(launch: Launch, connect: Connect) -> None:
+    launch()
+    client = connect()
+    one: EnqueueOptions = {"workflow_name": "later", "queue_name": "elsewhere", "deduplication_id": "d"}
+    two: EnqueueOptions = {"workflow_name": "later", "queue_name": "elsewhere", "workflow_id": "two"}
+    with pytest.raises(error.DBOSQueueDeduplicatedError):
+        client.enqueue_bulk([(one, ()), (one, ()), (two, ())])
+    assert len(client.list_queued_workflows()) == 2
+    assert client.retrieve_workflow("two").get_status().status == "ENQUEUED"
+    before = len(client.list_workflows())
+    for bad in ([(two,)], [(two, "ab")], [two], [({**two, "priority": 0}, ())], [({**two, "nonsense": 1}, ())]):
+        with pytest.raises(error.DBOSException):
+            client.enqueue_bulk([(one, ()), *bad])  # type: ignore[list-item]
+    assert len(client.list_workflows()) == before
+
+
+def test_delays_are_changed_from_outside(launch: Launch, connect: Connect) -> None:
+    @DBOS.workflow(name="late")
+    def late() -> str:
+        return "ran"
+
+    Queue("delayed")
+    launch()
+    client = connect()
+    handle = client.enqueue({"workflow_name": "late", "queue_name": "delayed", "delay_seconds": 3600})
+    assert handle.get_status().status == "DELAYED"
+    client.set_workflow_delay(handle.workflow_id, delay_seconds=0)
+    assert handle.get_result() == "ran"
+
+
+def test_queues_are_defined_from_outside(launch: Launch, connect: Connect) -> None:
+    @DBOS.workflow(name="work")
+    def work() -> str:
+        return "done"
+
+    launch()
+    client = connect(application_name="test-app")
+    queue = client.register_queue("defined", global_concurrency=2)
+    assert [each.name for each in client.list_queues()] == ["defined"]
+    assert client.enqueue({"workflow_name": "work", "queue_name": "defined"}).get_result() == "done"
+    queue.set_concurrency(3)
+    found = client.retrieve_queue("defined")
+    assert found is not None
+    assert found.concurrency == 3
+    assert client.register_queue("defined", global_concurrency=9, on_conflict="never_update").concurrency == 3
+    with pytest.raises(error.DBOSException, match="no application version"):
+        client.register_queue("defined", on_conflict="update_if_latest_version")
+    client.delete_queue("defined")
+    assert client.retrieve_queue("defined") is None
+
+
+# ---------------------------------------------------------------- messages, events, streams
+
+
+def test_a_client_talks_with_workflows(launch: Launch, connect: Connect) -> None:
+    @DBOS.workflow(name="talks")
+    def talks() -> list[object]:
+        DBOS.set_event("progress", 1)
+        heard = [DBOS.recv("greeting", 20), DBOS.recv(timeout_seconds=20), DBOS.recv(timeout_seconds=0)]
+        for value in heard:
+            DBOS.write_stream("heard", value)
+        DBOS.close_stream("heard")
+        return heard
+
+    launch()
+    client = connect(use_listen_notify=True)
+    handle = DBOS.start_workflow(talks)
+    workflow_id = handle.workflow_id
+    assert client.get_event(workflow_id, "progress", timeout_seconds=20) == 1
+    for _ in range(2):
+        client.send(workflow_id, "hello", "greeting", "key")  # the fourth is the idempotency key
+    client.send_bulk([SendMessage(workflow_id, "bulk")])
+    assert list(client.read_stream(workflow_id, "heard")) == ["hello", "bulk", None]
+    assert client.read_stream_offset(workflow_id, "heard", 1) == "bulk"
+    assert client.get_all_events(workflow_id) == {"progress": 1}
+
+    async def main() -> list[object]:
+        assert await client.get_event_async(workflow_id, "progress") == 1
+        await client.send_async(workflow_id, "too late")
+        assert await client.read_stream_offset_async(workflow_id, "heard", 0) == "hello"
+        return [value async for value in client.read_stream_async(workflow_id, "heard", offset=1)]
+
+    assert asyncio.run(main()) == ["bulk", None]
+    assert handle.get_result() == ["hello", "bulk", None]
+    with pytest.raises(error.DBOSNonExistentWorkflowError):
+        client.send("nobody", "hello")
+    with pytest.raises(error.DBOSException):
+        client.read_stream("", "key")
 
 
 # ---------------------------------------------------------------- beside an application in the same process
@@ -442,11 +589,14 @@ def test_every_operation_has_both_faces() -> None:
         if not name.endswith("_async"):
             one, other = getattr(DBOSClient, name), getattr(DBOSClient, f"{name}_async")
             assert parameters(one) == parameters(other)
-            assert inspect.iscoroutinefunction(other)
+            assert inspect.iscoroutinefunction(other) or name == "read_stream"
             assert not inspect.iscoroutinefunction(one)
             assert other.__name__ == f"{name}_async"
 
 
-@pytest.mark.parametrize("name", [each for each in operations() if hasattr(DBOS, each)])
+DIFFERENT = {"send", "send_async", "register_queue", "register_queue_async"}
+
+
+@pytest.mark.parametrize("name", [each for each in operations() if hasattr(DBOS, each) and each not in DIFFERENT])
 def test_shared_operations_have_one_signature(name: str) -> None:
     assert parameters(getattr(DBOSClient, name)) == parameters(getattr(DBOS, name))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
 from typing import Any, Self, TypeVar
 
-from dbos.api import listing
+from dbos.api import client_calls, listing, registration
 from dbos.api.client_connection import ClientConnection, read_arguments
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
@@ -14,7 +14,8 @@ from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
 from dbos.model.serialization import Serializer
-from dbos.runtime.operations import delays, management
+from dbos.runtime.operations import delays, events, management, messages, streams
+from dbos.runtime.operations.streams import END, StreamReader
 from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
 
 R = TypeVar("R")
@@ -125,6 +126,73 @@ class DBOSClient:
         """Enqueue many workflows by one commit; see `enqueue_bulk`."""
         started = await self._connection.perform_async(lambda engine: enqueue_calls(engine, calls))
         return [self._handle_async(each.workflow_id) for each in started]
+
+    # ------------------------------------------------------------ queues
+
+    register_queue = blocking_method(client_calls.register_queue)
+    register_queue_async = awaitable_method(client_calls.register_queue)
+    retrieve_queue = blocking_method(registration.retrieve_queue)
+    retrieve_queue_async = awaitable_method(registration.retrieve_queue)
+    list_queues = blocking_method(registration.list_queues)
+    list_queues_async = awaitable_method(registration.list_queues)
+    delete_queue = blocking_method(registration.delete_queue)
+    delete_queue_async = awaitable_method(registration.delete_queue)
+
+    # ------------------------------------------------------------ messages, events and streams
+
+    send = blocking_method(client_calls.send)
+    send_async = awaitable_method(client_calls.send)
+    send_bulk = blocking_method(messages.send_bulk)
+    send_bulk_async = awaitable_method(messages.send_bulk)
+    get_event = blocking_method(events.get_event, waits=True)
+    get_event_async = awaitable_method(events.get_event)
+    get_all_events = blocking_method(events.get_all_events)
+    get_all_events_async = awaitable_method(events.get_all_events)
+    read_stream_offset = blocking_method(streams.read_stream_offset, waits=True)
+    read_stream_offset_async = awaitable_method(streams.read_stream_offset)
+
+    def read_stream(
+        self,
+        workflow_id: str,
+        key: str,
+        *,
+        offset: int = 0,
+        polling_interval_sec: float | None = None,
+        timeout_seconds: float | None = None,
+        shard_key: str | None = None,
+    ) -> Generator[Any, None, None]:
+        """Follow a stream; see `DBOS.read_stream`."""
+        refuse_on_loop("DBOSClient.read_stream", waits=True)
+        refuse_shard_key(shard_key)
+        engine = self._connection.open()
+        reader = StreamReader(engine, workflow_id, key, offset, polling_interval_sec, timeout_seconds)
+
+        def values() -> Generator[Any, None, None]:
+            while (value := self._connection.perform(lambda _: reader.next())) is not END:
+                yield value
+
+        return values()
+
+    def read_stream_async(
+        self,
+        workflow_id: str,
+        key: str,
+        *,
+        offset: int = 0,
+        polling_interval_sec: float | None = None,
+        timeout_seconds: float | None = None,
+        shard_key: str | None = None,
+    ) -> AsyncGenerator[Any, None]:
+        """Follow a stream with `async for`; see `DBOS.read_stream`."""
+        refuse_shard_key(shard_key)
+        engine = self._connection.open()
+        reader = StreamReader(engine, workflow_id, key, offset, polling_interval_sec, timeout_seconds)
+
+        async def values() -> AsyncGenerator[Any, None]:
+            while (value := await self._connection.perform_async(lambda _: reader.next())) is not END:
+                yield value
+
+        return values()
 
     # ------------------------------------------------------------ finding workflows, and waiting for them
 

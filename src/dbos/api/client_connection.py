@@ -13,13 +13,11 @@ from typing import Any, TypeVar
 from dbos.api.assembly import Connected, connect
 from dbos.api.config_rules import RULES, Rule
 from dbos.api.launched import new_instance_id
-from dbos.api.performers import Make
+from dbos.api.performers import Make, OneEngine
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import redact_url
 from dbos.model.serialization import Serializer
-from dbos.runtime.context import outside
 from dbos.runtime.engine import Engine
-from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.store.database import StoreSettings
 
 R = TypeVar("R")
@@ -128,12 +126,9 @@ class ClientConnection:
             connected.stop()
 
     def perform(self, make: Make[R]) -> R:
-        engine = self.open()
-        with outside():
-            return run_blocking(engine, make(engine))
+        return OneEngine(self.open()).perform(make)
 
     async def perform_async(self, make: Make[R]) -> R:
         connected = self._connected
         engine = connected.engine if connected is not None else await asyncio.to_thread(self.open)
-        with outside():
-            return await run_async(engine, make(engine))
+        return await OneEngine(engine).perform_async(make)

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from dbos.api.launched import current_engine
+from dbos.runtime.context import outside
 from dbos.runtime.engine import Engine
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
@@ -42,16 +43,18 @@ class Application:
 
 
 class OneEngine:
-    """Performs on one engine, whoever asks."""
+    """Performs on the engine of a client, outside of whatever workflow asks."""
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
 
     def perform(self, make: Make[R]) -> R:
-        return run_blocking(self._engine, make(self._engine))
+        with outside():
+            return run_blocking(self._engine, make(self._engine))
 
     async def perform_async(self, make: Make[R]) -> R:
-        return await run_async(self._engine, make(self._engine))
+        with outside():
+            return await run_async(self._engine, make(self._engine))
 
 
 APPLICATION = Application()

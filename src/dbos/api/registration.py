@@ -6,6 +6,7 @@ from dbos.api.listing import OneOrMany, applications
 from dbos.api.performers import APPLICATION, OneEngine, Performer
 from dbos.api.queue import Queue, spec_of
 from dbos.api.queue_settings import QueueRateLimit, one_concurrency
+from dbos.model.queue import QueueSpec
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Operation
@@ -63,6 +64,11 @@ def register_queue(
         polling_interval_sec=polling_interval_sec,
         application_name=engine.application_name,
     )
+    return keep(engine, spec, on_conflict)
+
+
+def keep(engine: Engine, spec: QueueSpec, on_conflict: OnConflict) -> Operation[Queue]:
+    """Define a queue in the database."""
     holds = yield from queues.register_queue(engine, spec, on_conflict)
     return Queue._kept(holds, _performer(engine))
 

@@ -85,9 +85,11 @@ class Workflows:
 
     def holder_of_key(self, call: Debounce) -> tuple[str, bool] | None:
         """Who holds the key of such a call, and whether it waits for just such calls."""
-        values = {name: getattr(call, name) or "" for name in ("name", "class_name", "config_name")}
         rows = self._pool.read(
-            "holder_of_key", queue_name=call.queue_name, deduplication_id=call.deduplication_id, **values
+            "holder_of_key",
+            queue_name=call.queue_name,
+            deduplication_id=call.deduplication_id,
+            function=UNIT_SEPARATOR.join((call.name, call.class_name or "", call.config_name or "")),
         )
         return (rows[0][0], bool(rows[0][1])) if rows else None
 

@@ -57,8 +57,7 @@ select workflow_uuid from {schema}.workflow_status where debounce_token = :token
 -- Who holds the key of a debouncer, and whether it is a workflow of this function that still waits for its inputs.
 select
     w.workflow_uuid,
-    w.status = 'DELAYED' and w.is_debounced and w.name = :name
-    and coalesce(w.class_name, '') = :class_name and coalesce(w.config_name, '') = :config_name
+    w.status = 'DELAYED' and w.is_debounced and {function_of} = :function
 from {schema}.workflow_status as w
 where w.queue_name = :queue_name and w.deduplication_id = :deduplication_id;
 
@@ -123,10 +122,13 @@ returning workflow_uuid;
 -- May executors of this application and version run it?
 {of_our_application} and {of_our_version}
 
+-- fragment: function_of
+-- How a function is named where functions are compared.
+w.name || {unit_separator} || coalesce(w.class_name, '') || {unit_separator} || coalesce(w.config_name, '')
+
 -- fragment: registered_here
 -- Is its function among those that the executor knows?
-w.name || {unit_separator} || coalesce(w.class_name, '') || {unit_separator} || coalesce(w.config_name, '')
-in ({each:runnable})
+{function_of} in ({each:runnable})
 
 -- fragment: runs_directly
 -- Not on a queue of the user's: it may be run without asking anyone.
