@@ -97,13 +97,14 @@ async def _commit(engine: Engine | None, effect: Commit) -> Any:
     assert engine is not None
     answer = engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())
     try:
-        return await asyncio.shield(answer)
+        return await answer  # patiently: see PatientFuture
     except asyncio.CancelledError:
-        results = await answer
+        if answer.cancelled() or not answer.done():
+            raise
         task = asyncio.current_task()
         assert task is not None
         _cancelled_while_committing[task] = False
-        return results
+        return answer.result()
 
 
 def _cancel_now() -> None:

@@ -49,7 +49,7 @@ class _Entry(Reply[Results]):
     __slots__ = ("records", "weight")
 
     def __init__(self, records: Sequence[Record], weight: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__(loop)
+        super().__init__(loop, patient=True)
         self.records = records
         self.weight = weight  # characters of payload
 

@@ -10,12 +10,27 @@ from typing import Any, Generic, TypeVar
 T = TypeVar("T")
 
 
+class PatientFuture(asyncio.Future[T]):
+    """Lets a first cancellation of the task that awaits it come after its result; a second one is obeyed at once.
+
+    Says no to the first: so the task keeps it in mind and raises it when it wakes up.
+    """
+
+    _spared = False
+
+    def cancel(self, msg: Any = None) -> bool:
+        if not self._spared:
+            self._spared = True
+            return False
+        return super().cancel(msg)
+
+
 class Reply(Generic[T]):
     """What one caller waits for. Set `value` or `error`, then `announce` it."""
 
     __slots__ = ("error", "future", "gate", "loop", "value")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, patient: bool = False) -> None:
         """`loop`: its thread calls this, for a coroutine that awaits `future`. Else a thread will call `wait`."""
         self.value: T
         self.error: BaseException | None = None
@@ -24,7 +39,7 @@ class Reply(Generic[T]):
             self.gate = threading.Lock()
             self.gate.acquire()
         else:
-            self.future: asyncio.Future[T] = loop.create_future()
+            self.future: asyncio.Future[T] = PatientFuture(loop=loop) if patient else loop.create_future()
 
     def wait(self) -> T:
         """Block this thread until the reply is there."""
