@@ -2,6 +2,7 @@
 
 A commit that notifies takes a lock of the whole server, so the journal never does. The first hint after a quiet time
 goes out at once, in a transaction that does nothing else; what comes soon after it is gathered and goes out together.
+Where sending takes long, because the machine is busy, more is gathered: it may take a small part of the time only.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from dbos.error import DBOSException
 from dbos.store.hints import ANYTHING, Hint
 from dbos.store.pool import Pool
 
+SENDING_SHARE = 0.1  # of the time, at most: after a sending that took long, the next one gathers for longer
+LONGEST_GATHERING_SECONDS = 0.05  # though no longer than this
 MAX_PAYLOAD_BYTES = 7_900  # the server refuses 8,000
 MAX_GATHERED_HINTS = 2_000  # beyond this, "anything may have changed" says it shorter
 RECONNECT_SECONDS = 1.0
@@ -40,8 +43,9 @@ class PostgresHints:
     ) -> None:
         """`coalesce_seconds`: at least so far apart are two transactions that notify."""
         self._channel = channel
-        self._sender = uuid.uuid4().hex  # by which we recognise, and drop, our own echo
-        self._notifier = _Notifier(pool, channel, self._sender, coalesce_seconds)
+        sender = uuid.uuid4().hex
+        self._echo = json.dumps([sender])[:-1].encode()  # how all that we send begins: it is dropped when it comes back
+        self._notifier = _Notifier(pool, channel, sender, coalesce_seconds)
         self._connect = connect
         self._connection: psycopg.Connection[Any] | None = None
         self._was_connected = False
@@ -93,8 +97,10 @@ class PostgresHints:
         if self._connection is None:
             return
         while (notification := self._connection.pgconn.notifies()) is not None:
+            if notification.extra.startswith(self._echo):
+                continue
             match _parsed(notification.extra):
-                case [str(sender), str(kind), list(ids)] if sender != self._sender:
+                case [str(), str(kind), list(ids)]:
                     yield from ((kind, identifier) for identifier in ids if isinstance(identifier, str))
 
     def _sleep(self, seconds: float) -> bool:
@@ -166,13 +172,13 @@ class _Notifier:
 
     def _send_until_closed(self) -> None:
         closing = False
-        sent_at = float("-inf")
+        due_at = float("-inf")  # when the next sending may begin
         while not closing:
             self._due.wait()
-            rest = sent_at + self._coalesce_seconds - time.monotonic()
+            rest = due_at - time.monotonic()
             if rest > 0:
                 self._closing.wait(rest)
-            sent_at = time.monotonic()
+            begun_at = time.monotonic()
             with self._mutex:
                 closing = self._closing.is_set()  # under the mutex, or the bell that close rings could get cleared
                 self._due.clear()
@@ -182,6 +188,8 @@ class _Notifier:
                     self._pool.read("notify", channel=self._channel, payload=payload)
             except DBOSException as error:
                 _logger.debug("Hints for other processes were lost; they will look for themselves: %s", error)
+            took = time.monotonic() - begun_at
+            due_at = begun_at + max(self._coalesce_seconds, min(took / SENDING_SHARE, LONGEST_GATHERING_SECONDS))
 
     def close(self) -> None:
         with self._mutex:
