@@ -22,6 +22,7 @@ from dbos import (
     SQLAlchemyDatasource,
     error,
 )
+from dbos.userdata.database import UserDatabase
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
@@ -448,3 +449,43 @@ def test_a_database_that_cannot_be_used_is_said_when_it_is_created(tmp_path: Pat
             asyncio.run(AsyncSQLAlchemyDatasource.create(url))
     with pytest.raises(error.DBOSException, match="needs a database_url"):
         SQLAlchemyDatasource.create(None)
+
+
+# ---------------------------------------------------------------- cancellation
+
+
+def test_what_was_committed_is_recorded_before_a_cancellation_strikes(
+    launch: Launch, user_url: str, database_url: str, replay: Replay, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A task that is cancelled while it commits: the workflow sees what a replay will see."""
+    datasource = asyncio.run(AsyncSQLAlchemyDatasource.create(user_url))
+    running: list[asyncio.Task[Any]] = []
+    commit = UserDatabase.commit
+
+    def commit_while_cancelled(database: UserDatabase, session: Any) -> None:
+        if running:
+            running.pop().cancel()
+        commit(database, session)
+
+    @datasource.transaction
+    async def note() -> str:
+        await datasource.sql_session().execute(INSERT, {"note": "once"})
+        return "noted"
+
+    @DBOS.workflow()
+    async def work() -> str:
+        task = asyncio.ensure_future(note())
+        running.append(task)
+        try:
+            return await task
+        except asyncio.CancelledError:
+            return "cancelled"
+
+    launch()
+    monkeypatch.setattr(UserDatabase, "commit", commit_while_cancelled)
+    with SetWorkflowID("w"):
+        live = asyncio.run(work())  # type: ignore[arg-type]
+    assert running == []
+    assert notes(user_url) == ["once"]
+    assert len(DBOS.list_workflow_steps("w")) == 1
+    assert replay("w").get_result() == live == "noted"

@@ -15,6 +15,7 @@ from dbos.userdata.database import UserDatabase
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses, write
 from tests.support.fixture_types import Launch
 from tests.support.proxy import CutPhase, PostgresProxy
+from tests.support.raw_sql import run_sql
 from tests.support.waiting import Gate, eventually
 
 LONG_SECONDS = 60
@@ -260,6 +261,60 @@ def test_a_zombie_that_fails_after_the_owner_succeeded_changes_nothing(launch: L
     assert later == []
     assert notes(postgres_url) == ["effect"]
     assert witnesses(postgres_url) == [("w", 1, False)]
+    DBOS.destroy()
+
+
+def test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction(
+    launch: Launch, database_url: str, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process took the workflow and did the transaction, and nobody told this one: the witness does."""
+    monkeypatch.setattr("dbos.runtime.context.FRESH_SECONDS", float(LONG_SECONDS))
+    create_table(postgres_url)
+    gate = Gate()
+    later: list[str] = []
+
+    @DBOS.transaction("READ COMMITTED", name="note")
+    def note() -> str:
+        write("taken back")
+        gate.pass_through()
+        return "ours"
+
+    @DBOS.step()
+    def after(word: str) -> None:
+        later.append(word)
+
+    @DBOS.workflow()
+    def work() -> str:
+        word = note()
+        after(word)
+        return word
+
+    launch(application_database_url=postgres_url, notification_listener_polling_interval_sec=LONG_SECONDS)
+    monkeypatch.setattr("dbos.services.listener.Listener._probe", lambda listener: None)
+    with gate:
+        with SetWorkflowID("w"):
+            handle = DBOS.start_workflow(work)
+        gate.wait_for_arrival()
+        ((life,),) = run_sql(database_url, "select owner_xid from workflow_status")
+        run_sql(database_url, "update workflow_status set epoch = epoch + 1, executor_instance = 'elsewhere'")
+        run_sql(
+            postgres_url,
+            "insert into transaction_outputs"
+            " (workflow_uuid, function_id, function_name, output, serialization, life, txn_snapshot, created_at)"
+            " values ('w', 1, 'note', '\"theirs\"', 'json', ?, '', 0)",
+            life,
+        )
+        run_sql(
+            database_url,
+            "insert into operation_outputs (workflow_uuid, function_id, function_name, output, serialization, epoch)"
+            " values ('w', 1, 'note', '\"theirs\"', 'json', 2)",
+        )
+        gate.open()
+        eventually(lambda: not current_engine().active())
+    assert later == []
+    assert notes(postgres_url) == []
+    run_sql(database_url, "update workflow_status set status = 'SUCCESS', output = '1', completed_at = 1")
+    assert handle.get_status().output is not None
     DBOS.destroy()
 
 

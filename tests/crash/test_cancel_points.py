@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash import coroutines, messages, operations  # noqa: F401 (they fill the list of scenarios)
+from tests.crash import coroutines, messages, operations, transactions  # noqa: F401 (they fill the list)
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import spread, trial
 from tests.support.crashing import Point, Seam, When

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash import blocking, coroutines, messages, operations  # noqa: F401 (they fill the list of scenarios)
+from tests.crash import blocking, coroutines, messages, operations, transactions  # noqa: F401 (they fill the list)
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import trial
 from tests.support.crashing import Seam

@@ -14,6 +14,8 @@ CANCEL_POINTS = (
 LOST_REPLIES = "tests/crash/test_lost_replies.py::test_a_record_written_twice_counts_once[sqlite-{}]"
 PROMISES = "tests/crash/test_promises.py::{}[sqlite]"
 CANCELLATION = "tests/crash/test_cancellation.py::{}[sqlite]"
+TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
+FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -222,5 +224,81 @@ MUTANTS = (
         "other is not None and other.epoch > attempt.epoch",
         "False",
         TAKEOVER.format("test_a_workflow_taken_over_before_it_began_is_run_by_the_newer_attempt"),
+    ),
+    # ------------------------------------------------------------ transactions
+    Mutant(
+        "transactions: the witness is in a transaction of its own",
+        "userdata/database.py",
+        "        return self.witness.testify(session, key, testimony)\n",
+        "        with self._engine.begin() as other:\n"
+        "            return self.witness.testify(Session(other), key, testimony)\n",
+        FAULTS.format("test_a_commit_whose_reply_was_lost_is_found_out", "postgres-transaction-before"),
+    ),
+    Mutant(
+        "transactions: a replay does not look for the witness",
+        "runtime/transaction.py",
+        "    looks = work.attempt is not None and work.attempt.epoch > 1 ",
+        "    looks = False ",
+        TRANSACTIONS.format("test_a_crash_between_the_two_commits_is_repaired_on_replay", "-False"),
+    ),
+    Mutant(
+        "transactions: whoever commits second keeps his writes",
+        "runtime/transaction.py",
+        "        elif not written.value:\n            return None",
+        "        elif not written.value and work.attempt.revoked is None:\n            return None",
+        FAULTS.format("test_a_zombie_that_commits_second_takes_its_writes_back_and_stops", "sqlite-READ COMMITTED"),
+    ),
+    Mutant(
+        "transactions: whoever lost goes on",
+        "runtime/step.py",
+        "        yield from attempt.verify()\n"
+        "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"
+        "        if row is not None and row.epoch == attempt.epoch:\n",
+        "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"
+        "        if row is not None:\n",
+        FAULTS.format("test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction", "sqlite"),
+    ),
+    Mutant(
+        "transactions: every error is worth another try",
+        "userdata/troubles.py",
+        "    return any(_state(each) in _CLASHES or _code(each) in _BUSY for each in _causes(error))\n",
+        "    return True\n",
+        "tests/userdata/test_troubles.py",
+    ),
+    Mutant(
+        "transactions: clashes are answers",
+        "userdata/troubles.py",
+        '_CLASHES = {"40001", "40P01"}',
+        '_CLASHES = {"00000"}',
+        "tests/acceptance/test_transactions.py::test_a_deadlock_is_overcome[sqlite]",
+    ),
+    Mutant(
+        "transactions: the function may commit",
+        "userdata/database.py",
+        "    if not session.info.get(_MAY_COMMIT) and not session.in_nested_transaction():\n",
+        "    if session.info.get(_MAY_COMMIT) is None and session.in_nested_transaction() is None:\n",
+        TRANSACTIONS.format("test_only_the_library_commits", ""),
+    ),
+    Mutant(
+        "transactions: a witness of an older life counts",
+        "runtime/operations/starting.py",
+        "    life = admitted.row.token\n",
+        "    life = ''\n",
+        TRANSACTIONS.format("test_a_reused_id_sees_no_witness_of_an_older_life", ""),
+    ),
+    Mutant(
+        "transactions: a lost connection is an answer",
+        "runtime/transaction.py",
+        "is_clash(error) or (lost and self._work.attempt is not None)",
+        "is_clash(error)",
+        FAULTS.format("test_a_commit_whose_reply_was_lost_is_found_out", "sqlite-transaction-before"),
+    ),
+    Mutant(
+        "transactions: a cancellation comes before the record",
+        "runtime/transaction.py",
+        "        owed = work == self.database.commit\n",
+        "        owed = False\n",
+        "tests/acceptance/test_datasources.py"
+        "::test_what_was_committed_is_recorded_before_a_cancellation_strikes[sqlite]",
     ),
 )

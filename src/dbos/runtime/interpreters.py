@@ -117,7 +117,7 @@ def _cancel_now() -> None:
 
 
 def _is_due_first(effect: Effect) -> bool:
-    """Does the effect belong to a lasting one that was cancelled: its end, or the record of what came of it?"""
+    """Does the effect belong to one that was cancelled and is owed: its end, or the record of what came of it?"""
     task = asyncio.current_task()
     if task is None or not _cancelled_while_committing.get(task):
         return False
@@ -157,7 +157,7 @@ async def _invoke_lasting(effect: Invoke) -> Any:
     except asyncio.CancelledError:
         task = asyncio.current_task()
         assert task is not None
-        _cancelled_while_committing[task] = True
+        _cancelled_while_committing[task] = effect.owed or _cancelled_while_committing.get(task, False)
         return await work
 
 

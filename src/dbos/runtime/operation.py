@@ -67,12 +67,12 @@ class Invoke:
 
     The answer is an Outcome; only exceptions outside `Exception` are thrown into the operation. An async call
     can be bounded in time (the answer is then an Outcome with the error that `on_timeout` makes) and can be preempted:
-    it is cancelled when `watch` is woken and `preempted()` is true (the answer is then None). One that `lasts` commits
-    something: like a `Commit` it is performed to its end even if its task is cancelled, and what came of it is recorded
+    it is cancelled when `watch` is woken and `preempted()` is true (the answer is then None). One that `lasts` is
+    performed to its end even if its task is cancelled, like a `Commit`; what came of one that is `owed` is recorded
     before the cancellation strikes.
     """
 
-    __slots__ = ("awaited", "call", "lasts", "on_timeout", "preempted", "timeout_seconds", "watch")
+    __slots__ = ("awaited", "call", "lasts", "on_timeout", "owed", "preempted", "timeout_seconds", "watch")
 
     def __init__(
         self,
@@ -83,6 +83,7 @@ class Invoke:
         watch: Registration | None = None,
         preempted: Callable[[], bool] = bool,
         lasts: bool = False,
+        owed: bool = False,
     ) -> None:
         self.call = call
         self.awaited = awaited
@@ -91,6 +92,7 @@ class Invoke:
         self.watch = watch
         self.preempted = preempted
         self.lasts = lasts
+        self.owed = owed
 
 
 Effect = Ask | Commit | Wait | Invoke

@@ -110,9 +110,10 @@ class Work:
         assert self.attempt is not None
         return self.database.codec or self.attempt.engine.codec
 
-    def phase(self, session: Any, work: Callable[..., Any], *arguments: Any, lasts: bool = False) -> Invoke:
-        """The effect of a phase of the transaction."""
-        return Invoke(self.database.phase(session, work, *arguments), self.awaited, lasts=lasts)
+    def phase(self, session: Any, work: Callable[..., Any], *arguments: Any) -> Invoke:
+        """The effect of a phase of the transaction. No driver likes to be cut short in the middle of a call."""
+        owed = work == self.database.commit
+        return Invoke(self.database.phase(session, work, *arguments), self.awaited, lasts=True, owed=owed)
 
 
 def transact(work: Work) -> Operation[Outcome[Any]]:
@@ -159,7 +160,7 @@ def _in_session(work: Work, conversation: Callable[[Any], Operation[T]]) -> Oper
     session = work.database.new_session()
     work.sessions.append(session)
     answer = yield from conversation(session)
-    yield work.phase(session, work.database.close, lasts=True)
+    yield work.phase(session, work.database.close)
     work.sessions.remove(session)
     return answer
 
@@ -183,7 +184,7 @@ def _run_and_commit(work: Work, session: Any, patience: _Patience) -> Operation[
         elif not written.value:
             return None  # it is somebody else's: to be found the next time round
     if outcome.error is None:
-        committed: Outcome[None] = yield work.phase(session, database.commit, lasts=True)
+        committed: Outcome[None] = yield work.phase(session, database.commit)
         if committed.error is None:
             return outcome
         outcome = Outcome(error=committed.error)
@@ -246,7 +247,7 @@ def _testify_alone(work: Work, session: Any, testimony: Testimony) -> Operation[
         return Outcome(error=begun.error)
     written: Outcome[bool] = yield work.phase(session, database.testify, work.key, testimony)
     if written.error is None:
-        committed: Outcome[None] = yield work.phase(session, database.commit, lasts=True)
+        committed: Outcome[None] = yield work.phase(session, database.commit)
         if committed.error is not None:
             return Outcome(error=committed.error)
     return written
