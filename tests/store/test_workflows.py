@@ -280,6 +280,18 @@ def test_taking_over_by_configured_id(store: Store) -> None:
     assert store.workflows.take_over(owner(), [], RUNNABLE, 10) == []
 
 
+def test_what_goes_back_to_its_queue_is_told(store: Store) -> None:
+    told: list[int] = []
+    store.workflows.on_requeued = lambda: told.append(1)
+    store.executors.register(owner("alive", "worker-1"), "host", 1, "then", lease_seconds=30)
+    store.journal.write([start("running", executor_instance="alive", executor_id="worker-1")])
+    assert ids_of(store.workflows.take_over(owner(), ["worker-1"], RUNNABLE, 10)) == ["running"]
+    assert told == []
+    store.journal.write([start("queued", executor_instance="alive", executor_id="worker-1", queue_name="q")])
+    assert store.workflows.take_over(owner(), ["worker-1"], RUNNABLE, 10) == []
+    assert told == [1]
+
+
 def test_taking_over_takes_each_once_though_they_keep_the_id(store: Store) -> None:
     """The usual case: everybody is called "local", and what was taken still matches the question."""
     ids = [f"w{n}" for n in range(7)]

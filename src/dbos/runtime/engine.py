@@ -53,6 +53,7 @@ class Engine:
         self.application_version: str | None = None  # what runs here; nothing does
         self.application_id = ""
         self.known_queues: dict[str, QueueSpec] = {}  # of the database, as this process saw them last
+        self.queue_changes = 0  # made here: whoever asked before one knows less than `known_queues`
         self._starts = itertools.count(1)
         # Ids grow, so that inserting into a large table stays cheap. Seeded by the system, once: asking it costs 10 us.
         self.new_id = Uuid7Sequence(wall_ms, random.Random(os.urandom(32)).getrandbits, threading.Lock()).next
@@ -82,10 +83,10 @@ class Engine:
         self._readers.submit(work)
         return reply.future
 
-    def announce_enqueued(self, queue_name: str) -> None:
-        """Something new waits in a queue: whoever dispatches looks, here at once and in other processes soon."""
+    def announce_enqueued(self, queue_name: str | None) -> None:
+        """Something new waits in a queue (None: in whichever): who dispatches looks, here at once, elsewhere soon."""
         self.queue_changed(queue_name)
-        self.store.hints.publish("enqueued", (queue_name,))
+        self.store.hints.publish("enqueued", (queue_name or "",))
 
     # ------------------------------------------------------------ what runs here: nothing
 

@@ -50,6 +50,7 @@ class Executor(Engine):
         self.loop = LoopHost()
         self.set_aside: set[str] = set()  # claimed here, but not runnable: its row waits for a fix, no sweep retries it
         self.openings = Openings()
+        store.workflows.on_requeued = lambda: self.announce_enqueued(None)
         self.nearest_deadline_ms: int | None = None  # of the workflows that run here
         self._lock = threading.Lock()  # guards _active
         self._active: dict[str, Attempt] = {}

@@ -25,8 +25,10 @@ def look_at_queues(engine: Executor) -> tuple[list[ServedQueue], int | None]:
     """
     registry = engine.registry
     declared = {**registry.queues, INTERNAL.name: INTERNAL}
+    changes = engine.queue_changes
     survey = engine.store.claims.survey(engine.owner.application_name, list(declared))
-    engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
+    if engine.queue_changes == changes:
+        engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
     listened = registry.listened_queues
     queues = [
         ServedQueue(queue.stored or declared[queue.name], queue.stored is not None, queue.waiting)

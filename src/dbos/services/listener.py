@@ -55,7 +55,7 @@ class Listener(Service):
             if kind in self._floors or kind == "stream":  # a hint names the stream, the floor a place in it
                 engine.waiters.wake(kind, identifier)
             elif kind == "enqueued":  # the id is the name of the queue
-                engine.queue_changed(identifier)
+                engine.queue_changed(identifier or None)
             else:
                 self._probe_due = True
             if (kind, identifier) == ANYTHING:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
@@ -33,6 +33,7 @@ class Workflows:
     def __init__(self, pool: Pool, query_timeout_seconds: float) -> None:
         self._pool = pool
         self._query_timeout_seconds = query_timeout_seconds
+        self.on_requeued: Callable[[], None] = lambda: None  # told when taking over gave workflows back to their queues
 
     # ------------------------------------------------------------ questions
 
@@ -196,7 +197,10 @@ class Workflows:
             rows = run("take", **{**values, "ids": json.dumps(ours)}) if ours else []
             return locked, in_order(rows)
 
-        return self._pool.transact(work)
+        locked, rows = self._pool.transact(work)
+        if not all(runs_directly for _, runs_directly in locked):
+            self.on_requeued()
+        return locked, rows
 
 
 def candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[str, object]:

@@ -32,7 +32,7 @@ def set_workflow_delay(
     else:
         change = SetDelay(workflow_id, delay_ms, delay_until_epoch_ms, attempt.workflow_id, attempt.epoch)
         yield from commit_as_step(attempt, "DBOS.setWorkflowDelay", change)
-    engine.announce_enqueued("")  # whatever its queue is: the next time that something is due may have changed
+    engine.announce_enqueued(None)  # the next time that something is due may have changed
 
 
 def _relative_ms(delay_seconds: float | None, until_ms: int | None) -> int | None:

@@ -75,6 +75,7 @@ def _changed(engine: Engine, name: str, spec: QueueSpec | None) -> None:
 
 
 def _remember(engine: Engine, name: str, spec: QueueSpec | None) -> None:
+    engine.queue_changes += 1
     if spec is None:
         engine.known_queues.pop(name, None)
     else:
