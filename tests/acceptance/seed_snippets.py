@@ -51,19 +51,10 @@ class Case:
 
 
 NOT_YET = {
-    "Queues / Basic Queue Usage": "queues",
-    "Queues / Queue with Concurrency Limits": "queues",
-    "Queues / Rate Limiting": "queues",
-    "Queues / Parallel Task Processing with Queues": "queues",
-    "Queues / Queue Partitioning": "queues",
-    "Queues / Deduplication": "queues",
-    "Queues / Priority": "queues",
-    "Queues / Queue Timeouts": "queues",
     "Scheduled Workflows": "schedules",
     "Debouncing": "debouncing",
     "Debouncing / Debouncer with Timeout": "debouncing",
     "Debouncing / Async Debouncer": "debouncing",
-    "Workflow Management / List Queued Workflows": "queues",
     "Workflow Management / Fork Workflow": "forking",
     "External Client": "client",
 }
@@ -198,6 +189,142 @@ assert events == {"status": "done", "total": 3}
 assert DBOS.get_all_events("nobody") == {}
 """,
     ),
+    "Queues / Basic Queue Usage": Case(
+        before="task = 'sort'",
+        after="""
+assert result is None
+assert (handle.get_status().status, handle.get_status().queue_name) == ("SUCCESS", "example_queue")
+""",
+    ),
+    "Queues / Queue with Concurrency Limits": Case(
+        launch=False,
+        before="""
+import dbos
+from dbos.api import launched
+
+declared = []
+
+def Queue(name, **limits):
+    launched.forget_registry()  # the snippet shows alternatives, two of them under one name
+    declared.append(dbos.Queue(name, **limits))
+    return declared[-1]
+""",
+        after="""
+limits = [(each.name, each.concurrency, each.worker_concurrency) for each in declared]
+assert limits == [("example_queue", None, 5), ("example_queue", 10, None), ("serial_queue", 1, None)]
+""",
+    ),
+    "Queues / Rate Limiting": Case(
+        before="from dbos import Queue",
+        after="""
+assert queue.limiter == {"limit": 50, "period": 30}
+
+@DBOS.workflow()
+def task():
+    return "done"
+
+assert queue.enqueue(task).get_result() == "done"
+""",
+    ),
+    "Queues / Parallel Task Processing with Queues": Case(
+        before="from dbos import Queue",
+        after="""
+handle = queue.enqueue(parallel_processor, ["a", "b", "c"])
+assert handle.get_result() == [None, None, None]
+names = [step["function_name"] for step in DBOS.list_workflow_steps(handle.workflow_id)]
+assert names == ["process_task"] * 3 + ["DBOS.getResult"] * 3
+""",
+    ),
+    "Queues / Queue Partitioning": Case(
+        before="""
+from dbos import Queue
+
+@DBOS.workflow()
+def task_workflow(task):
+    return task
+""",
+        after="""
+on_user_task("ada", "sort")
+on_user_task("bob", "search")
+first, second = (DBOS.retrieve_workflow(each.workflow_id) for each in DBOS.list_workflows())
+assert (first.get_result(), second.get_result()) == ("sort", "search")
+assert [each.get_status().queue_partition_key for each in (first, second)] == ["ada", "bob"]
+""",
+    ),
+    "Queues / Deduplication": Case(
+        before="""
+import threading
+from dbos import Queue
+
+user_id, task = "ada", "sort"
+queue = Queue("deduplicated")
+gate = threading.Event()
+
+@DBOS.workflow()
+def task_workflow(task):
+    assert gate.wait(30)
+    return task
+""",
+        after="""
+with SetEnqueueOptions(deduplication_id="user-ada"):
+    try:
+        queue.enqueue(task_workflow, task)
+    except dboserror.DBOSQueueDeduplicatedError as refusal:
+        assert (refusal.queue_name, refusal.deduplication_id) == ("deduplicated", "user-ada")
+    else:
+        raise AssertionError("two workflows have one deduplication id")
+gate.set()
+assert handle.get_result() == "sort"
+with SetEnqueueOptions(deduplication_id="user-ada"):
+    assert queue.enqueue(task_workflow, task).get_result() == "sort"
+""",
+    ),
+    "Queues / Priority": Case(
+        before="""
+from dbos import Queue, SetEnqueueOptions
+
+urgent_task, normal_task = "urgent", "normal"
+
+@DBOS.workflow()
+def task_workflow(task):
+    return task
+""",
+        after="""
+first, second = DBOS.list_workflows()
+assert (first.priority, second.priority) == (1, 100)
+assert [DBOS.get_result(each.workflow_id) for each in (first, second)] == ["urgent", "normal"]
+""",
+    ),
+    "Queues / Queue Timeouts": Case(
+        before="""
+from dbos import Queue
+
+queue, task = Queue("bounded"), "sort"
+
+@DBOS.workflow()
+def task_workflow(task):
+    return task
+""",
+        after="""
+(workflow,) = DBOS.list_workflows()
+assert DBOS.get_result(workflow.workflow_id) == "sort"
+assert workflow.workflow_timeout_ms == 60_000
+""",
+    ),
+    "Workflow Management / List Queued Workflows": Case(
+        before="""
+@DBOS.workflow()
+def pay(amount):
+    return amount
+
+waiting = DBOS.enqueue_workflow("payment_queue", pay, 5)  # nobody serves it
+DBOS.enqueue_workflow("another_queue", pay, 6)
+""",
+        after="""
+assert [workflow.workflow_id for workflow in queued] == [waiting.workflow_id]
+assert queued[0].input == {"args": (5,), "kwargs": {}}
+""",
+    ),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server)": Case(launch=False, before=PROBE),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server) (2)": Case(launch=False, before=PROBE),
     "Async Workflows": Case(
@@ -316,13 +443,15 @@ def my_workflow(first, second):
     return first + second
 
 arg1, arg2 = 20, 22
+
+from dbos import Queue
+queue = Queue("handles")
 """,
         after="""
 assert handle.get_result() == handle.get_result() == 42
 assert handle.get_status().workflow_id == handle.get_workflow_id() == handle.workflow_id
 assert handle.get_status().status == "SUCCESS"
 """,
-        later={"handle = queue.enqueue(my_workflow, arg1, arg2)": "queues"},
     ),
     "Workflow Handles / WorkflowStatus": Case(
         before="""

@@ -12,7 +12,12 @@ from dbos import (
     DBOS,
     DBOSConfig,
     DBOSConfiguredInstance,
+    DuplicationPolicy,
+    EnqueueOptions,
+    Queue,
+    QueueRateLimit,
     Serializer,
+    SetEnqueueOptions,
     SetWorkflowID,
     SetWorkflowTimeout,
     StepInfo,
@@ -123,6 +128,49 @@ def synchronous() -> None:
     assert_type(DBOS.step_id, int | None)
     assert_type(DBOS.application_version, str)
     assert_type(DBOS(config=config), DBOS)
+
+
+limiter: QueueRateLimit = {"limit": 50, "period": 30}
+policy: DuplicationPolicy = "return-existing"
+queue = Queue("typed", concurrency=3, limiter=limiter, partition_limiter={"limit": 1, "period": 0.5})
+Queue("wrong", concurrency="3")  # type: ignore[arg-type]
+options: EnqueueOptions = {"workflow_name": "plain", "queue_name": "typed", "priority": 1, "delay_seconds": 0.5}
+nameless: EnqueueOptions = {"queue_name": "typed"}  # type: ignore[typeddict-item]
+
+
+def queues() -> None:
+    with SetEnqueueOptions(deduplication_id="d", duplication_policy=policy, priority=1, delay_seconds=1):
+        assert_type(queue.enqueue(plain, 1, factor=2.0), WorkflowHandle[str])
+    assert_type(queue.enqueue(slow, 1), WorkflowHandle[bytes])
+    assert_type(queue.enqueue(plain_step, 1), WorkflowHandle[str])
+    queue.enqueue(plain, "1")  # type: ignore[call-overload]
+    SetEnqueueOptions(duplication_policy="replace")  # type: ignore[arg-type]
+    assert_type(DBOS.enqueue_workflow("typed", plain, 1), WorkflowHandle[str])
+    DBOS.enqueue_workflow("typed", plain, 1, 2)  # type: ignore[call-overload]
+    assert_type(DBOS.enqueue_workflow_with_options(options, 1), WorkflowHandle[Any])
+    assert_type(queue.name, str)
+    assert_type(queue.concurrency, int | None)
+    assert_type(queue.limiter, QueueRateLimit | None)
+    assert_type(queue.polling_interval_sec, float)
+    assert_type(DBOS.register_queue("kept", global_concurrency=3, on_conflict="never_update"), Queue)
+    assert_type(DBOS.retrieve_queue("kept"), Queue | None)
+    assert_type(DBOS.list_queues(), list[Queue])
+    queue.set_worker_concurrency(3)
+    queue.set_limiter({"limit": 1, "period": 2.0})
+    queue.set_concurrency("3")  # type: ignore[arg-type]
+    DBOS.listen_queues([queue, "kept"])
+    assert_type(DBOS.list_queued_workflows(queue_name=["typed"]), list[WorkflowStatus])
+    DBOS.set_workflow_delay("one", delay_seconds=1.5)
+
+
+async def queues_async() -> None:
+    assert_type(await queue.enqueue_async(slow, 1), WorkflowHandleAsync[bytes])
+    assert_type(await DBOS.enqueue_workflow_async("typed", plain, 1), WorkflowHandleAsync[str])
+    assert_type(await DBOS.enqueue_workflow_with_options_async(options), WorkflowHandleAsync[Any])
+    assert_type(await queue.get_partition_limiter_async(), QueueRateLimit | None)
+    await queue.set_partition_concurrency_async(None)
+    assert_type(await DBOS.retrieve_queue_async("kept"), Queue | None)
+    await queue.enqueue_async(slow, "1")  # type: ignore[call-overload]
 
 
 async def asynchronous() -> None:

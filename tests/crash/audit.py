@@ -6,6 +6,8 @@ checkpoint that changed. `violations` reads the log against the rules of the sta
 
 from __future__ import annotations
 
+from collections import Counter
+
 from tests.support.raw_sql import run_sql
 
 TRANSITIONS = {
@@ -103,6 +105,15 @@ def _judge(
     if old_outcome != new_outcome and not (old == "PENDING" and new in FINISHED) and new_outcome != "-/-":
         found.append(f"{change}: the outcome was written outside of finishing")
     return found
+
+
+def claims(database_url: str, run_id: str) -> Counter[str]:
+    """How often each workflow of a run was started or taken up by an executor."""
+    statement = (
+        "select workflow_uuid from audit where workflow_uuid like ? and new_status = 'PENDING'"
+        " and (old_epoch is null or old_epoch <> new_epoch)"
+    )
+    return Counter(workflow_id for (workflow_id,) in run_sql(database_url, statement, f"{run_id}%"))
 
 
 def unfinished(database_url: str) -> int:

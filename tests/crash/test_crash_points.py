@@ -12,7 +12,14 @@ from itertools import product
 
 import pytest
 
-from tests.crash import blocking, coroutines, messages, operations, transactions  # noqa: F401 (they fill the list)
+from tests.crash import (  # noqa: F401 (they fill the list of scenarios)
+    blocking,
+    coroutines,
+    messages,
+    operations,
+    queues,
+    transactions,
+)
 from tests.crash.scenario import SCENARIOS
 from tests.crash.trial import Trial
 from tests.support.crashing import Point, Seam, When

@@ -8,7 +8,14 @@ from typing import Any
 
 import pytest
 
-from tests.crash import blocking, coroutines, messages, operations, transactions  # noqa: F401 (they fill the list)
+from tests.crash import (  # noqa: F401 (they fill the list of scenarios)
+    blocking,
+    coroutines,
+    messages,
+    operations,
+    queues,
+    transactions,
+)
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import trial
 from tests.support.crashing import Seam

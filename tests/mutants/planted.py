@@ -16,6 +16,8 @@ PROMISES = "tests/crash/test_promises.py::{}[sqlite]"
 CANCELLATION = "tests/crash/test_cancellation.py::{}[sqlite]"
 TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
 FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
+QUEUES = "tests/acceptance/test_queues.py::{}[sqlite]"
+ENQUEUEING = "tests/acceptance/test_enqueueing.py::{}[sqlite]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -159,6 +161,42 @@ MUTANTS = (
         "    yield from record(attempt, encode(attempt, step_id, spec.name, outcome, started_at_ms))\n",
         "",
         POINTS.format("blocking-sequence"),
+    ),
+    # ------------------------------------------------------------ enqueueing
+    Mutant(
+        "a deduplication id is never free again",
+        "store/sql/journal.sql",
+        "    completed_at = {now_ms}, updated_at = {now_ms}, deduplication_id = null\n",
+        "    completed_at = {now_ms}, updated_at = {now_ms}\n",
+        QUEUES.format("test_a_deduplication_id_is_free_again_at_the_end"),
+    ),
+    Mutant(
+        "a child that was enqueued is enqueued again",
+        "runtime/admission.py",
+        "        workflow_id or child_id(parent.workflow_id, step_id), f",
+        "        workflow_id or engine.new_id(), f",
+        POINTS.format("queues-deduplicated_children"),
+    ),
+    Mutant(
+        "a refusal is not recorded",
+        "runtime/admission.py",
+        "        yield from record(parent, encode(parent, step_id, name, Outcome(error=refusal), now_ms))\n",
+        "",
+        ENQUEUEING.format("test_a_recorded_refusal_is_raised_again"),
+    ),
+    Mutant(
+        "the time of a workflow runs while it waits",
+        "store/sql/journal.sql",
+        "    case when i.deadline_ms is null and i.status = 'PENDING' then",
+        "    case when i.deadline_ms is null then",
+        QUEUES.format("test_the_time_of_an_enqueued_workflow_runs_from_its_start"),
+    ),
+    Mutant(
+        "what is given back to its queue waits for the next poll",
+        "store/workflows.py",
+        "            self.on_requeued()\n",
+        "            pass\n",
+        "tests/store/test_workflows.py::test_what_goes_back_to_its_queue_is_told[sqlite]",
     ),
     # ------------------------------------------------------------ the journal
     Mutant(
