@@ -60,6 +60,8 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("concurrent_async", "{count:,} async workflows x 10 steps, 100 at a time", "steps/s", 300, 150),
     Workload("burst_async", "{count:,} async workflows x 10 steps, all at once", "steps/s", 1000, 200),
     Workload("started_sync", "{count:,} sync workflows x 10 steps, `start_workflow`", "steps/s", 300, 100),
+    Workload("enqueue_client", "enqueue {count:,} no-op workflows from a client, one by one", "workflows/s", 2000, 300),
+    Workload("enqueue_client_async", "the same {count:,} from 100 coroutines at once", "workflows/s", 2000, 300),
     Workload("recovery", "{count:,} pending workflows left by SIGKILL, until all are done", "workflows/s", 1000, 200),
     _start_up("import_time", "`import dbos`", "ms", touches_database=False),
     _start_up("launch_time", "launch on an empty database", "ms"),

@@ -65,6 +65,8 @@ TARGETS: Mapping[str, Mapping[DatabaseKind, Target]] = {
     "concurrent_async": {"postgres": AtLeast(60, 30), "sqlite": AtLeast(80, 30)},
     "burst_async": {"postgres": AtLeast(100, 50), "sqlite": AtLeast(150, 50)},
     "started_sync": {"postgres": AtLeast(18, 10), "sqlite": AtLeast(30, 10)},
+    "enqueue_client": {"postgres": AtLeast(3, 2.5), "sqlite": AtLeast(5, 2.5)},
+    "enqueue_client_async": {"postgres": AtLeast(30, 15), "sqlite": AtLeast(50, 15)},
     "recovery": {"postgres": AtLeast(20, 10), "sqlite": AtLeast(25, 10)},
     "import_time": {"sqlite": AtMost(60, 100)},
     "launch_time": {"sqlite": AtMost(30, 30)},

@@ -18,8 +18,17 @@ OUTPUTS = {
     "from me@example.com to Alan: please come\n"
     "from office@example.com to Grace: please come\n"
     "stored as class Mailbox, instance work; also Mailbox\n",
+    "fan_in_by_queue.py": "210 words on 20 pages, the first counted by workflow survey-1\n",
+    "rate_limited_calls.py": "12 calls, from regal to drawer; within 0.5 s never more than 5\n",
+    "user_partitions.py": "ada begins sea, ada ends sea, ada begins hill, ada ends hill\n"
+    "bob begins sea, bob ends sea, bob begins hill, bob ends hill\n",
 }
-OTHERWISE_TESTED = {"demo.py", "order_service.py", "webhook_payment.py"}
+OTHERWISE_TESTED = {"demo.py", "order_service.py", "webhook_payment.py", "worker_fleet.py"}
+FLEET = (
+    "40 parcels, from parcel 0 to parcel 39\n"
+    "never more than 4 at a time\n"
+    "one worker was killed, with status -9; the other one carried on\n"
+)
 
 JUDGE = """
 import pathlib, sys
@@ -49,6 +58,11 @@ def test_example(name: str, tmp_path: Path) -> None:
 
 def test_every_example_is_run() -> None:
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == OUTPUTS.keys() | OTHERWISE_TESTED
+
+
+def test_worker_fleet(database_url: str, tmp_path: Path) -> None:
+    process = run(tmp_path, str(ROOT / "examples" / "worker_fleet.py"), database_url)
+    assert (process.returncode, process.stdout) == (0, FLEET), process.stderr
 
 
 def test_demo(tmp_path: Path) -> None:
