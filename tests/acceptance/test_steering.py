@@ -729,11 +729,11 @@ def test_a_local_cancellation_is_seen_at_once(launch: Launch) -> None:
     async def workflow() -> None:
         await DBOS.sleep_async(1000)
 
-    launch()
+    launch(notification_listener_polling_interval_sec=600)  # nobody looks by himself
     handle = DBOS.start_workflow(workflow)
     eventually(lambda: DBOS.list_workflow_steps(handle.workflow_id))
     begun = time.monotonic()
     DBOS.cancel_workflow(handle.workflow_id)
     with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
         handle.get_result()
-    assert time.monotonic() - begun < 1.0
+    assert time.monotonic() - begun < 20

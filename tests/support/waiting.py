@@ -38,6 +38,15 @@ async def eventually_async(condition: Callable[[], T], timeout_seconds: float = 
     return value
 
 
+def at_best(measure: Callable[[], float], bound: float, tries: int = 5) -> float:
+    """The least that `measure()` answers, tried until that is within the bound. A busy machine can only add to it."""
+    least = measure()
+    while least > bound and tries > 1:
+        tries -= 1
+        least = min(least, measure())
+    return least
+
+
 class Gate:
     """A point where code under test waits until the test opens it; leaving the `with` block opens it for good.
 
