@@ -52,6 +52,10 @@ def _start_up(name: str, title: str, unit: str, *, touches_database: bool = True
     )
 
 
+def _latency(name: str, title: str) -> Workload:
+    return Workload(name, title, "ms", 20, 10, less_is_better=True, on_history=False)
+
+
 WORKLOADS: tuple[Workload, ...] = (
     Workload("sequential_steps", "one workflow, {count:,} sequential steps, sync", "steps/s", 1000, 300),
     Workload("sequential_steps_async", "one workflow, {count:,} sequential steps, async", "steps/s", 1000, 300),
@@ -63,6 +67,10 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("enqueue_client", "enqueue {count:,} no-op workflows from a client, one by one", "workflows/s", 2000, 300),
     Workload("enqueue_client_async", "the same {count:,} from 100 coroutines at once", "workflows/s", 2000, 300),
     Workload("recovery", "{count:,} pending workflows left by SIGKILL, until all are done", "workflows/s", 1000, 200),
+    _latency("send_to_recv", "`send` until `recv` returns, same process, median of {count}"),
+    _latency("send_to_recv_elsewhere", "`send` until `recv` returns, another process, median of {count}"),
+    _latency("set_event_to_get_event", "`set_event` until `get_event` returns, median of {count}"),
+    Workload("messages_to_all", "{count:,} workflows in `recv_async`, all sent to at once", "messages/s", 1000, 200),
     _start_up("import_time", "`import dbos`", "ms", touches_database=False),
     _start_up("launch_time", "launch on an empty database", "ms"),
     _start_up("first_result", "`import dbos` to the first workflow's result", "ms"),

@@ -18,6 +18,7 @@ from dbos import DBOS
 
 STEPS_PER_WORKFLOW = 10
 WARM_UP_WORKFLOWS = 20
+SETTLING_SECONDS = 0.05  # until a call that waits is surely waiting
 ENOUGH_SECONDS = 1.0  # a fast release repeats its workload until then; a slow one does it once
 
 
@@ -29,10 +30,14 @@ class Session:
         parser.add_argument("--database-url", required=True)
         parser.add_argument("--count", type=int, default=0, help="how many of whatever the workload counts")
         parser.add_argument("--abandon", metavar="PREFIX", help="recovery only: leave workflows with such ids behind")
+        parser.add_argument(
+            "--peer", metavar="ID", help="messages only: be the other process, and send to this workflow"
+        )
         arguments = parser.parse_args()
         self.database_url: str = arguments.database_url
         self.count: int = arguments.count
         self.abandon: str | None = arguments.abandon
+        self.peer: str | None = arguments.peer
         self.seconds = 0.0
         self.repeated = 0
 

@@ -11,6 +11,9 @@ import pytest
 
 from dbos import DBOS, SendMessage, SetWorkflowID, WorkflowHandle, WorkflowSerializationFormat, error
 from dbos.api.launched import current_engine
+from dbos.runtime.operations.messages import announce_messages
+from dbos.store import records
+from dbos.store.pool import Pool
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows, run_sql
 from tests.support.waiting import Gate, eventually
@@ -524,6 +527,32 @@ def test_in_the_same_process_nothing_but_the_commit_wakes(launch: Launch, receiv
         DBOS.send("w", number)
     assert handle.get_result() == list(range(50))
     assert time.monotonic() - begun < 20
+
+
+def test_a_message_between_the_check_and_the_wait_is_not_slept_through(
+    launch: Launch, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is sent when the store has just answered that there is none, and nothing but its commit wakes anybody."""
+    launch(use_listen_notify=False, notification_listener_polling_interval_sec=FOREVER)
+    engine = current_engine()
+    look = Pool._perform
+    sent: list[bool] = []
+
+    def look_and_send(self: Pool, lender: Any, work: Any, closing: Any = None) -> Any:
+        answer = look(self, lender, work, closing)
+        checked = isinstance(answer, list) and len(answer) == 2 and answer == [(), None]
+        if checked and not sent:
+            sent.append(True)
+            message = records.SendMessage("w", "m", "", '"hello"', "json", None, None)
+            assert look(self, engine.store.journal._pool._turns, lambda session: session.write_batch([message])[0])
+            announce_messages(engine, [message])
+        return answer
+
+    monkeypatch.setattr(Pool, "_perform", look_and_send)
+    started(receiver, 1)
+    eventually(lambda: DBOS.retrieve_workflow("w").get_status().status == "SUCCESS")
+    assert sent
+    assert DBOS.get_result("w") == ["hello"]
 
 
 def test_a_message_written_past_the_library_is_found_by_polling(

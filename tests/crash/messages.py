@@ -38,9 +38,9 @@ def conversation(ledger: Ledger) -> Drive:
     @DBOS.workflow()
     def child(parent_id: str) -> None:
         DBOS.set_event("mood", "busy")
-        for seen in range(4):
+        for _ in range(4):
             DBOS.send(parent_id, DBOS.recv(timeout_seconds=PATIENCE_SECONDS).upper(), "answers")
-        count(seen + 1)
+        count(4)
         DBOS.recv("go on", PATIENCE_SECONDS)
         DBOS.set_event("mood", "done")
 
@@ -91,10 +91,10 @@ def async_conversation(ledger: Ledger) -> Drive:
     @DBOS.workflow()
     async def child(parent_id: str) -> None:
         await DBOS.set_event_async("mood", "busy")
-        for seen in range(4):
+        for _ in range(4):
             message = await DBOS.recv_async(timeout_seconds=PATIENCE_SECONDS)
             await DBOS.send_async(parent_id, message.upper(), "answers")
-        await count(seen + 1)
+        await count(4)
         await DBOS.recv_async("go on", PATIENCE_SECONDS)
         await DBOS.set_event_async("mood", "done")
 

@@ -53,5 +53,12 @@ def test_everything_works_by_polling(pair: tuple[Worker, Worker], ledger: Ledger
         heard.result(30)
     assert time.monotonic() - cancelled_at < POLLING_SECONDS + SLACK_SECONDS
 
+    for name in ("collect", "collect_async"):
+        runner.call("start", name, name, 1)
+        waiting = other.begin("event_at", name, "got 0")
+        sent_at = other.call("send", name, "hello")
+        assert runner.call("result", name) == ["hello"]
+        assert waiting.result(30) - sent_at < 2 * (POLLING_SECONDS + SLACK_SECONDS)  # heard there, and heard of here
+
     other.call("resume", "doze")  # whoever runs it next, it sleeps on: nobody is waiting for an hour
     other.call("cancel", "doze")

@@ -71,6 +71,7 @@ def test_a_batch_keeps_its_order(mailbox: Store) -> None:
 
 
 def test_the_step_of_a_send_is_recorded_only_with_its_message(mailbox: Store) -> None:
+    mailbox.journal.write([message("w"), message("other")])
     lost, found = message("nobody"), message("w")
     assert mailbox.journal.write([lost, sent("other", 1, lost)]) == [None, None]
     assert mailbox.journal.write([sent("other", 1, found), found]) == [(), ()]

@@ -72,6 +72,16 @@ class Commands:
         DBOS.cancel_workflow(workflow_id)
         return time.monotonic()
 
+    def send(self, workflow_id: str, message: Any, topic: str | None = None, key: str | None = None) -> float:
+        """Send; when that was accepted (monotonic clock)."""
+        DBOS.send(workflow_id, message, topic, idempotency_key=key)
+        return time.monotonic()
+
+    def event_at(self, workflow_id: str, key: str) -> float:
+        """When this process heard of an event (monotonic clock)."""
+        assert DBOS.get_event(workflow_id, key) is not None
+        return time.monotonic()
+
     def resume(self, workflow_id: str) -> None:
         DBOS.resume_workflow(workflow_id)
 

@@ -173,7 +173,27 @@ def doze(seconds: float) -> int:
     return os.getpid()
 
 
+@DBOS.workflow()
+def collect(count: int, topic: str | None = None) -> list[Any]:
+    """Receive so many messages, and publish each."""
+    found = []
+    for number in range(count):
+        found.append(DBOS.recv(topic, 120))
+        DBOS.set_event(f"got {number}", found[-1])
+    return found
+
+
+@DBOS.workflow()
+async def collect_async(count: int, topic: str | None = None) -> list[Any]:
+    """The same as a coroutine."""
+    found = []
+    for number in range(count):
+        found.append(await DBOS.recv_async(topic, 120))
+        await DBOS.set_event_async(f"got {number}", found[-1])
+    return found
+
+
 WORKFLOWS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (parcel, doomed, order, order_async, gated, linger, walk, walk_async, doze)
+    for function in (parcel, doomed, order, order_async, gated, linger, walk, walk_async, doze, collect, collect_async)
 }
