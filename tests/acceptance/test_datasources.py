@@ -22,6 +22,8 @@ from dbos import (
     SQLAlchemyDatasource,
     error,
 )
+from dbos.api.launched import current_engine
+from dbos.services.forgetting import Forgetting
 from dbos.userdata.database import UserDatabase
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses
 from tests.support.fixture_types import Launch, Replay
@@ -489,3 +491,38 @@ def test_what_was_committed_is_recorded_before_a_cancellation_strikes(
     assert notes(user_url) == ["once"]
     assert len(DBOS.list_workflow_steps("w")) == 1
     assert replay("w").get_result() == live == "noted"
+
+
+# ---------------------------------------------------------------- forgetting
+
+
+def test_old_witnesses_go_once_nobody_can_ask_for_them(
+    launch: Launch, both: Both, user_url: str, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not before: one that is young, or of a step that is not recorded, of a running or of an unknown workflow."""
+
+    def work(write: Callable[[str], Any]) -> None:
+        write("noted")
+
+    workflow = both.step(both.datasource.transaction(both.body(work)))
+    launch()
+    for workflow_id in ("ended", "running", "unrecorded", "unknown"):
+        with SetWorkflowID(workflow_id):
+            both.run(workflow, 2)
+    run_sql(
+        database_url,
+        "update workflow_status set status = 'PENDING', completed_at = null where workflow_uuid = 'running'",
+    )
+    run_sql(database_url, "delete from operation_outputs where workflow_uuid = 'unrecorded' and function_id = 2")
+    run_sql(database_url, "delete from workflow_status where workflow_uuid = 'unknown'")
+    before = witnesses(user_url, TABLE)
+    assert len(before) == 8
+    service = Forgetting(current_engine())
+    assert service.poll() is not None
+    assert witnesses(user_url, TABLE) == before
+    monkeypatch.setattr("dbos.services.forgetting.KEPT_SECONDS", -3600.0)
+    monkeypatch.setattr("dbos.services.forgetting.PAGE", 1)
+    service.poll()
+    gone = set(before) - set(witnesses(user_url, TABLE))
+    assert gone == {("ended", 1, False), ("ended", 2, False), ("unrecorded", 1, False)}
+    assert notes(user_url) == ["noted"] * 8

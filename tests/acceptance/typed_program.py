@@ -6,10 +6,12 @@ An ignored line is a mistake that the checker must find: an unused `type: ignore
 from typing import Any, assert_type
 
 from sqlalchemy import text
+from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
 from dbos import (
     DBOS,
+    AsyncSQLAlchemyDatasource,
     DBOSConfig,
     DBOSConfiguredInstance,
     DuplicationPolicy,
@@ -20,6 +22,7 @@ from dbos import (
     SetEnqueueOptions,
     SetWorkflowID,
     SetWorkflowTimeout,
+    SQLAlchemyDatasource,
     StepInfo,
     StepOptions,
     StepReservation,
@@ -58,6 +61,41 @@ def wrong_step() -> None: ...
 def insert(note: str) -> int:
     assert_type(DBOS.sql_session, Session)
     return len(DBOS.sql_session.execute(text("select :note"), {"note": note}).all())
+
+
+datasource = SQLAlchemyDatasource.create("sqlite:///typed.sqlite", {"echo": True})
+
+
+@datasource.transaction
+def bare(number: int) -> str:
+    assert_type(datasource.sql_session(), Session)
+    return str(number)
+
+
+@datasource.transaction(name="count", isolation_level="REPEATABLE READ")
+def count(number: int) -> bytes:
+    return bytes(number)
+
+
+@datasource.transaction(isolation_level="CHAOS")  # type: ignore[call-overload, untyped-decorator]
+def chaos() -> None: ...
+
+
+async def awaited(number: int) -> float:
+    asynchronous = await AsyncSQLAlchemyDatasource.create("sqlite:///typed.sqlite")
+    assert_type(asynchronous, AsyncSQLAlchemyDatasource)
+    assert_type(asynchronous.sql_session(), AsyncSession)
+    decorated = asynchronous.transaction(awaited)
+    assert_type(await decorated(1), float)
+    await decorated("1")  # type: ignore[arg-type]
+    return await asynchronous.run_tx_step_async({"name": "n"}, awaited, number)
+
+
+def datasources() -> None:
+    assert_type(bare(1), str)
+    assert_type(count(1), bytes)
+    bare("1")  # type: ignore[arg-type]
+    assert_type(datasource.run_tx_step({"isolation_level": "SERIALIZABLE"}, count, 1), bytes)
 
 
 @DBOS.workflow(name="plain", max_recovery_attempts=None)

@@ -16,6 +16,7 @@ from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
 from dbos.services.dispatcher import Dispatcher
+from dbos.services.forgetting import Forgetting
 from dbos.services.listener import Listener
 from dbos.services.lookout import Lookout
 from dbos.services.recovery import Recovery
@@ -133,7 +134,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
         dispatcher = Dispatcher(engine)
         lookout = Lookout(engine, settings.executor_lease_sec)
-        services = (listener, dispatcher, Deadlines(engine), recovery, lookout)
+        services = (listener, dispatcher, Deadlines(engine), recovery, lookout, Forgetting(engine))
     except BaseException:
         store.close()
         raise

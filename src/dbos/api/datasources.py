@@ -67,7 +67,7 @@ class _Datasource:
         attempt = workflow_body()
         step_id = 0
         if attempt is not None:
-            attempt.engine.witnesses.add(self._database)
+            attempt.engine.expect_witnesses(self._database)
             step_id = attempt.next_step_id()
         return Work(self._database, spec, call, self._database.awaited, attempt, step_id, owner=self)
 

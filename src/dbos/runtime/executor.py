@@ -58,7 +58,7 @@ class Executor(Engine):
         self._opening = threading.Lock()  # guards _user_database
         self._open_user_database = open_user_database
         self._user_database: UserDatabase | None = None
-        self.witnesses: set[UserDatabase] = set()  # datasources that workflows here have used
+        self.witnesses: set[UserDatabase] = set()  # of datasources that workflows here have used
 
     def user_database(self) -> UserDatabase:
         """The database of `@DBOS.transaction`, opened by the first one. Raises DBOSInitializationError."""
@@ -67,6 +67,12 @@ class Executor(Engine):
                 assert self._open_user_database is not None
                 self._user_database = self._open_user_database()
             return self._user_database
+
+    def expect_witnesses(self, database: UserDatabase) -> None:
+        """A workflow here has used a datasource; the service that forgets old witnesses begins to look after it."""
+        if database not in self.witnesses:
+            self.witnesses.add(database)
+            self.waiters.wake("service", "forgetting")
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""

@@ -42,7 +42,8 @@ FIRST_PAUSE_SECONDS = 0.001, 0.005  # between two tries; growing, because whoeve
 LONGEST_PAUSE_SECONDS = 2.0
 LONGEST_BUSY_PAUSE_SECONDS = 0.02  # for a file: its one lock goes to whoever looks at the right moment
 NESTED_PATIENCE_SECONDS = 5.0  # inside another transaction, which may itself hold what is waited for
-LONG_SECONDS = 60.0  # a transaction that took longer asks whether the workflow is still its own, before it commits
+LONG_SECONDS = 60.0  # a transaction that took longer asks, before it commits, whether the workflow is still its own:
+# so that a witness which is much older than that can be forgotten (services/forgetting.py)
 
 
 def check_isolation_level(level: object) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
@@ -46,6 +47,17 @@ class AsyncUserDatabase(UserDatabase):
 
     def phase(self, session: Any, work: Callable[..., Any], *arguments: Any) -> Callable[[], Any]:
         return partial(session.run_sync, work, *arguments)
+
+    @property
+    def forgets(self) -> bool:
+        return self._disposes and isinstance(self._engine.pool, NullPool)  # else its connections belong to a loop
+
+    def _within(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        async def within() -> Any:
+            async with self._async_engine.begin() as connection:
+                return await connection.run_sync(work, *arguments)
+
+        return asyncio.run(within())
 
     async def prepare_async(self, run_migrations: bool, role: str | None = None) -> None:
         """Create the table of witnesses and let the role use it, or only check that it is there.

@@ -7,7 +7,7 @@ phases is written once, for both (runtime/transaction.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -110,6 +110,27 @@ class UserDatabase:
     def close(self, session: Session) -> None:
         """Take back what was not committed, and give the connection back."""
         session.close()
+
+    # ------------------------------------------------------------ what is forgotten
+
+    @property
+    def forgets(self) -> bool:
+        """Can old witnesses be taken away from a thread of ours?"""
+        return True
+
+    def aged(self, age_seconds: float, after: str, limit: int) -> list[str]:
+        """Workflows with witnesses older than that, in order of their ids, from behind `after`."""
+        aged: list[str] = self._within(self.witness.aged, round(age_seconds * 1000), after, limit)
+        return aged
+
+    def forget(self, steps: Sequence[tuple[str, int]], age_seconds: float) -> None:
+        """Drop the witnesses of these steps, as far as they are older than that."""
+        self._within(self.witness.forget, steps, round(age_seconds * 1000))
+
+    def _within(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        """Do a piece of work in a transaction of its own."""
+        with self._engine.begin() as connection:
+            return work(connection, *arguments)
 
     # ------------------------------------------------------------ the table and the end
 
