@@ -16,6 +16,7 @@ from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.migration import run_dbos_database_migrations
 from dbos.api.queue import Queue
 from dbos.api.queue_settings import QueueRateLimit
+from dbos.api.scheduling import ClientScheduleInput, ScheduleInput
 from dbos.api.scopes import (
     DBOSContextEnsure,
     DBOSContextSetAuth,
@@ -26,6 +27,7 @@ from dbos.api.scopes import (
     SetWorkflowTimeout,
 )
 from dbos.model.placement import DuplicationPolicy
+from dbos.model.schedule import WorkflowSchedule
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
 from dbos.runtime.operations.messages import SendMessage
@@ -35,6 +37,7 @@ from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
 __all__ = [
     "DBOS",
     "AsyncSQLAlchemyDatasource",
+    "ClientScheduleInput",
     "DBOSClient",
     "DBOSConfig",
     "DBOSConfiguredInstance",
@@ -48,6 +51,7 @@ __all__ = [
     "Queue",
     "QueueRateLimit",
     "SQLAlchemyDatasource",
+    "ScheduleInput",
     "SendMessage",
     "Serializer",
     "SetEnqueueOptions",
@@ -61,6 +65,7 @@ __all__ = [
     "WorkflowHandle",
     "WorkflowHandleAsync",
     "WorkflowIDReusePolicy",
+    "WorkflowSchedule",
     "WorkflowSerializationFormat",
     "WorkflowStatus",
     "WorkflowStatusString",

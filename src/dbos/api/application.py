@@ -19,6 +19,7 @@ from dbos.api.facade.events import EventCalls
 from dbos.api.facade.management import ManagementCalls
 from dbos.api.facade.messages import MessageCalls
 from dbos.api.facade.queues import QueueCalls
+from dbos.api.facade.schedules import ScheduleCalls
 from dbos.api.facade.steps import StepCalls
 from dbos.api.facade.streams import StreamCalls
 from dbos.api.facade.workflows import WorkflowCalls
@@ -36,7 +37,15 @@ logger = logging.getLogger("dbos")
 
 
 class DBOS(
-    WorkflowCalls, StepCalls, MessageCalls, EventCalls, StreamCalls, QueueCalls, ManagementCalls, ContextVariables
+    WorkflowCalls,
+    StepCalls,
+    MessageCalls,
+    EventCalls,
+    StreamCalls,
+    QueueCalls,
+    ScheduleCalls,
+    ManagementCalls,
+    ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.
 

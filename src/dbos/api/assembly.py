@@ -20,6 +20,7 @@ from dbos.services.forgetting import Forgetting
 from dbos.services.listener import Listener
 from dbos.services.lookout import Lookout
 from dbos.services.recovery import Recovery
+from dbos.services.scheduler import Scheduler
 from dbos.services.service import Service
 from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
@@ -42,6 +43,7 @@ class Running:
     services: tuple[Service, ...]
     recovery: Recovery
     dispatcher: Dispatcher
+    scheduler: Scheduler
 
     def start(self) -> None:
         """Start the services."""
@@ -53,6 +55,7 @@ class Running:
 
         That takes a bounded time even if the database is away: closing the engine ends every wait for it.
         """
+        self.scheduler.dismiss()
         self.dispatcher.dismiss()
         self.recovery.stop_adopting()
         if completion_timeout_seconds > 0:
@@ -134,11 +137,12 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
         dispatcher = Dispatcher(engine)
         lookout = Lookout(engine, settings.executor_lease_sec)
-        services = (listener, dispatcher, Deadlines(engine), recovery, lookout, Forgetting(engine))
+        scheduler = Scheduler(engine, settings.scheduler_polling_interval_sec)
+        services = (listener, dispatcher, scheduler, Deadlines(engine), recovery, lookout, Forgetting(engine))
     except BaseException:
         store.close()
         raise
-    return Running(engine, services, recovery, dispatcher)
+    return Running(engine, services, recovery, dispatcher, scheduler)
 
 
 def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 
 from dbos.api import client_calls, listing, registration
 from dbos.api.client_connection import ClientConnection, read_arguments
+from dbos.api.client_schedules import ClientScheduleCalls
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
@@ -21,7 +22,7 @@ from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
 R = TypeVar("R")
 
 
-class DBOSClient:
+class DBOSClient(ClientScheduleCalls):
     """Enqueues, looks and steers from outside the application, through nothing but its system database.
 
     Args:

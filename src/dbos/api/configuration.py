@@ -166,7 +166,6 @@ _DORMANT_KEYS = frozenset(
         "otlp_logs_endpoints",
         "otlp_traces_endpoints",
         "run_admin_server",
-        "scheduler_polling_interval_sec",
         "sharding",
         "sys_db_polling_concurrency",
         "transact_enterprise_key",

@@ -38,6 +38,7 @@ def list_workflows(
     load_output: bool = True,
     executor_id: OneOrMany = None,
     queues_only: bool = False,
+    schedule_name: OneOrMany = None,
     application_name: OneOrMany = None,
 ) -> Operation[list[WorkflowStatus]]:
     """List workflows, oldest first.
@@ -61,6 +62,7 @@ def list_workflows(
         load_output: Load their results and errors.
         executor_id: Only those of these executors.
         queues_only: Only those on a queue.
+        schedule_name: Only runs of these schedules.
         application_name: Only those of these applications; by default of this one, and those nobody owns.
 
     Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
@@ -86,6 +88,7 @@ def list_workflows(
         queue_name=queue_name,
         workflow_id_prefix=workflow_id_prefix,
         executor_id=executor_id,
+        schedule_name=schedule_name,
     )
 
 

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
+from dbos.model.cron import Cron
 from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
@@ -148,6 +149,7 @@ class Registry:
     instances: dict[tuple[str, str], Any] = field(default_factory=dict)
     queues: dict[str, QueueSpec] = field(default_factory=dict)  # declared in this process
     listened_queues: tuple[str, ...] | None = None  # None: all
+    scheduled: dict[str, tuple[Function, tuple[Cron, ...]]] = field(default_factory=dict)  # by name of the workflow
     alert_handler: Callable[[str, str, dict[str, str]], None] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # guards all of the above and _runnable
     _runnable: list[Runnable] | None = None
@@ -206,6 +208,17 @@ class Registry:
             if queue.name in self.queues:
                 raise DBOSException(f"Queue {queue.name} has already been declared")
             self.queues[queue.name] = queue
+
+    def add_schedule(self, function: Function, cron: Cron) -> None:
+        """Run a function by the clock, beside what it was scheduled for before."""
+        with self._lock:
+            before, crons = self.scheduled.get(function.workflow_name, (function, ()))
+            self.scheduled[function.workflow_name] = function, (*(crons if before is function else ()), cron)
+
+    def scheduled_functions(self) -> list[tuple[Function, Cron]]:
+        """Every decorated function with every time table of it."""
+        with self._lock:
+            return [(function, cron) for function, crons in self.scheduled.values() for cron in crons]
 
     def find(self, name: str, class_name: str | None, config_name: str | None) -> Target:
         """The target of a stored workflow. Raises DBOSWorkflowFunctionNotFoundError."""

@@ -21,14 +21,18 @@ from dbos.store.records import (
     Checkpoint,
     CheckpointDebounce,
     CheckpointSend,
+    CreateSchedule,
     Debounce,
+    DeleteSchedule,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
     Record,
+    ScheduleFired,
     SendMessage,
     SetDelay,
     SetEvent,
+    SetScheduleState,
     StartWorkflow,
     UpdateAttributes,
     WriteStream,
@@ -234,6 +238,10 @@ def _weigh(records: Sequence[Record]) -> int:
                 payloads = (attributes, None)
             case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text) | WriteStream(value=text):
                 payloads = (text, None)
+            case CreateSchedule(context=text):
+                payloads = (text, None)
+            case SetScheduleState() | DeleteSchedule() | ScheduleFired():
+                payloads = (None, None)
             case SetDelay() | CheckpointSend() | CheckpointDebounce() | ReceiveMessage():
                 payloads = (None, None)
         for payload in payloads:

@@ -44,6 +44,7 @@ class StartWorkflow(NamedTuple):
     attributes: str | None  # JSON object
     guard_workflow_id: str | None  # the attempt that starts it, when a workflow does
     guard_epoch: int | None
+    schedule_name: str | None = None  # of the schedule that it is a run of
 
 
 class Checkpoint(NamedTuple):
@@ -233,6 +234,51 @@ class WriteStream(NamedTuple):
     written_at_ms: int
 
 
+class CreateSchedule(NamedTuple):
+    """A new schedule. Result: a row if written, None if the name is taken or the guard does not hold."""
+
+    schedule_id: str
+    schedule_name: str
+    workflow_name: str
+    workflow_class_name: str | None
+    schedule: str
+    context: str
+    context_serialization: str
+    automatic_backfill: bool
+    cron_timezone: str | None
+    queue_name: str | None
+    application_name: str | None
+    guard_workflow_id: str | None
+    guard_epoch: int | None
+
+
+class SetScheduleState(NamedTuple):
+    """Pause or resume a schedule of an application. Result: a row if that changes it and the guard holds."""
+
+    schedule_name: str
+    status: str
+    application_name: str | None  # None: of any
+    guard_workflow_id: str | None
+    guard_epoch: int | None
+
+
+class DeleteSchedule(NamedTuple):
+    """Forget a schedule of an application; its runs stay. Result: a row if it existed and the guard holds."""
+
+    schedule_name: str
+    application_name: str | None  # None: of any
+    guard_workflow_id: str | None
+    guard_epoch: int | None
+
+
+class ScheduleFired(NamedTuple):
+    """Up to which tick a schedule has fired; never taken back. Result: a row if that is news."""
+
+    schedule_id: str
+    fired_at: str
+    fired_at_ms: int
+
+
 Record = (
     StartWorkflow
     | Checkpoint
@@ -247,4 +293,8 @@ Record = (
     | SetEvent
     | KeepEvent
     | WriteStream
+    | CreateSchedule
+    | SetScheduleState
+    | DeleteSchedule
+    | ScheduleFired
 )

@@ -27,6 +27,7 @@ class WorkflowFilter:
     parent_workflow_id: tuple[str, ...] | None = None
     queue_name: tuple[str, ...] | None = None
     executor_id: tuple[str, ...] | None = None
+    schedule_name: tuple[str, ...] | None = None
     queues_only: bool = False
     workflow_id_prefix: tuple[str, ...] | None = None
     application_name: tuple[str | None, ...] | None = None  # None in it: those that no application owns
@@ -47,6 +48,7 @@ _ONE_OF = {  # field of the filter -> column that equals one of its values
     "parent_workflow_id": "parent_workflow_id",
     "queue_name": "queue_name",
     "executor_id": "executor_id",
+    "schedule_name": "schedule_name",
 }
 
 

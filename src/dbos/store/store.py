@@ -23,6 +23,7 @@ from dbos.store.journal import Journal
 from dbos.store.messages import Messages
 from dbos.store.pool import Pool
 from dbos.store.queues import Queues
+from dbos.store.schedules import Schedules
 from dbos.store.steps import Steps
 from dbos.store.streams import Streams
 from dbos.store.versions import Versions
@@ -57,6 +58,7 @@ class Store:
         self.queues = Queues(self._pool)
         self.versions = Versions(self._pool)
         self.claims = Claims(self._pool)
+        self.schedules = Schedules(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
         _open_stores.add(self)

@@ -24,14 +24,18 @@ from dbos.store.records import (
     Checkpoint,
     CheckpointDebounce,
     CheckpointSend,
+    CreateSchedule,
     Debounce,
+    DeleteSchedule,
     FinishWorkflow,
     KeepEvent,
     ReceiveMessage,
     Record,
+    ScheduleFired,
     SendMessage,
     SetDelay,
     SetEvent,
+    SetScheduleState,
     StartWorkflow,
     UpdateAttributes,
     WriteStream,
@@ -57,10 +61,22 @@ _IDENTITY: dict[type[Record], tuple[int, ...]] = {
     SetEvent: (0, 3),  # workflow_id, key
     KeepEvent: (0, 3),  # workflow_id, key
     WriteStream: (0, 1, 5, 7),  # workflow_id, epoch, function_id, token
+    CreateSchedule: (0,),  # schedule_id
+    SetScheduleState: (0,),  # schedule_name
+    DeleteSchedule: (0,),  # schedule_name
+    ScheduleFired: (0,),  # schedule_id
     FinishWorkflow: (0, 1),  # workflow_id, epoch
 }
 # A second one in a statement changes nothing, or (a value of a stream) knows of the first.
-_INSERTED_ONCE = (Checkpoint, StartWorkflow, CheckpointDebounce, SendMessage, CheckpointSend, WriteStream)
+_INSERTED_ONCE = (
+    Checkpoint,
+    StartWorkflow,
+    CheckpointDebounce,
+    SendMessage,
+    CheckpointSend,
+    WriteStream,
+    CreateSchedule,
+)
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 

@@ -34,7 +34,7 @@ insert into {schema}.workflow_status (
     authenticated_user, assumed_role, authenticated_roles, queue_name, workflow_timeout_ms,
     workflow_deadline_epoch_ms,
     delay_until_epoch_ms, deduplication_id, priority, queue_partition_key, parent_workflow_id, attributes,
-    epoch, recovery_attempts, started_at_epoch_ms, created_at, updated_at
+    schedule_name, epoch, recovery_attempts, started_at_epoch_ms, created_at, updated_at
 )
 select
     i.workflow_id, i.token, i.status, i.name, i.class_name, i.config_name, i.inputs, i.serialization,
@@ -42,7 +42,7 @@ select
     i.authenticated_user, i.assumed_role, i.authenticated_roles, i.queue_name, i.timeout_ms,
     case when i.deadline_ms is null and i.status = 'PENDING' then {now_ms} + i.timeout_ms else i.deadline_ms end,
     {now_ms} + i.delay_ms, i.deduplication_id, i.priority, i.queue_partition_key, i.parent_workflow_id,
-    cast(i.attributes as {json}),
+    cast(i.attributes as {json}), i.schedule_name,
     case when i.status = 'PENDING' then 1 else 0 end,
     case when i.status = 'PENDING' then 1 else 0 end,
     case when i.status = 'PENDING' then {now_ms} end,

@@ -29,6 +29,7 @@ TABLES = (
     "queues",
     "queue_starts",
     "application_versions",
+    "workflow_schedules",
 )
 """Everything that `truncate` empties."""
 

@@ -218,3 +218,23 @@ create table streams (
 ) strict, without rowid;
 
 create unique index stream_token on streams (token) where token is not null;
+
+-- A row changes with every tick of its schedule.
+create table workflow_schedules (
+    schedule_name text primary key, -- the first half of the ids of its runs
+    schedule_id text not null unique, -- tells a schedule from a later one of its name
+    workflow_name text not null,
+    workflow_class_name text,
+    schedule text not null, -- the cron expression
+    status text not null, -- ACTIVE or PAUSED
+    context text not null,
+    context_serialization text not null, -- codec of context
+    automatic_backfill integer not null default 0,
+    cron_timezone text, -- of the IANA database; null is UTC
+    queue_name text, -- of its runs; null is the internal one
+    application_name text,
+    last_fired_at text, -- the last tick, ISO 8601 in its zone
+    last_fired_at_ms integer, -- the same, to compare
+    created_at integer not null,
+    active_since integer not null -- defined so, or resumed: ticks before that are none of its own
+) strict, without rowid;

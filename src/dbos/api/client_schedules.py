@@ -1,0 +1,132 @@
+"""Schedules as clients define and steer them: by the names of workflows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from dbos.api import scheduling
+from dbos.api.client_connection import ClientConnection
+from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
+from dbos.api.scheduling import ClientScheduleInput
+from dbos.api.scopes import refuse_shard_key
+from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
+from dbos.runtime.engine import Engine
+from dbos.runtime.operation import Operation
+from dbos.runtime.operations import schedules as operations
+from dbos.runtime.operations.schedules import Definition
+
+
+def create_schedule(
+    engine: Engine,
+    *,
+    schedule_name: str,
+    workflow_name: str,
+    schedule: str,
+    workflow_class_name: str | None = None,
+    context: Any = None,
+    automatic_backfill: bool = False,
+    cron_timezone: str | None = None,
+    queue_name: str | None = None,
+    application_name: str | None = None,
+) -> Operation[None]:
+    """Run a workflow by the clock, from now on; see `DBOS.create_schedule`.
+
+    Args:
+        schedule_name: Its name, which no other schedule has.
+        workflow_name: The name of a workflow that takes the time it is run for and the context.
+        schedule: A cron expression of five fields, or of six with seconds first.
+        workflow_class_name: The class of the workflow, if it is a class method.
+        context: Handed to every run, as it is stored now.
+        automatic_backfill: Make up for ticks that were missed while nothing ran, or while the schedule was paused.
+        cron_timezone: The zone of the IANA database whose wall clock the expression goes by; by default UTC.
+        queue_name: The queue of its runs, registered in the database; by default the internal one.
+        application_name: Whose processes run it; by default those of the client's application.
+
+    Raises DBOSException if the name is taken, and for an expression, a zone or a queue that cannot work.
+    """
+    wanted = Definition(
+        schedule_name=schedule_name,
+        workflow_name=workflow_name,
+        workflow_class_name=workflow_class_name,
+        schedule=schedule,
+        context=context,
+        automatic_backfill=automatic_backfill,
+        cron_timezone=cron_timezone,
+        queue_name=queue_name,
+        application_name=application_name,
+    )
+    return operations.create_schedule(engine, wanted)
+
+
+def apply_schedules(engine: Engine, schedules: Sequence[ClientScheduleInput]) -> Operation[None]:
+    """Create schedules, or define anew those that exist and keep their status; all of them or none.
+
+    Args:
+        schedules: Dicts with the arguments of `create_schedule`.
+
+    Raises DBOSException as `create_schedule` does, and for an entry without a required key.
+    """
+    wanted = [Definition(**entry) for entry in scheduling.entries(schedules, ClientScheduleInput)]
+    return operations.apply_schedules(engine, wanted)
+
+
+class ClientScheduleCalls:
+    """Define, look at, steer, and run out of turn."""
+
+    _connection: ClientConnection
+
+    create_schedule_async = awaitable_method(create_schedule)  # first: from the next line on the name is the method's
+    create_schedule = blocking_method(create_schedule)
+    apply_schedules_async = awaitable_method(apply_schedules)
+    apply_schedules = blocking_method(apply_schedules)
+    list_schedules = blocking_method(scheduling.list_schedules)
+    list_schedules_async = awaitable_method(scheduling.list_schedules)
+    get_schedule = blocking_method(operations.get_schedule)
+    get_schedule_async = awaitable_method(operations.get_schedule)
+    delete_schedule = blocking_method(operations.delete_schedule)
+    delete_schedule_async = awaitable_method(operations.delete_schedule)
+    pause_schedule = blocking_method(operations.pause_schedule)
+    pause_schedule_async = awaitable_method(operations.pause_schedule)
+    resume_schedule = blocking_method(operations.resume_schedule)
+    resume_schedule_async = awaitable_method(operations.resume_schedule)
+
+    def trigger_schedule(self, schedule_name: str, *, shard_key: str | None = None) -> WorkflowHandle[None]:
+        """Run the workflow of a schedule now, whether it is paused or not.
+
+        Raises DBOSException if there is no schedule of that name.
+        """
+        refuse_on_loop("DBOSClient.trigger_schedule", waits=False)
+        refuse_shard_key(shard_key)
+        workflow_id = self._connection.perform(lambda engine: operations.trigger_schedule(engine, schedule_name))
+        return WorkflowHandle(workflow_id, performer=self._connection)
+
+    async def trigger_schedule_async(
+        self, schedule_name: str, *, shard_key: str | None = None
+    ) -> WorkflowHandleAsync[None]:
+        """Run the workflow of a schedule now, whether it is paused or not; see `trigger_schedule`."""
+        refuse_shard_key(shard_key)
+        workflow_id = await self._connection.perform_async(
+            lambda engine: operations.trigger_schedule(engine, schedule_name)
+        )
+        return WorkflowHandleAsync(workflow_id, performer=self._connection)
+
+    def backfill_schedule(
+        self, schedule_name: str, start: datetime, end: datetime, *, shard_key: str | None = None
+    ) -> list[WorkflowHandle[None]]:
+        """Run the workflow of a schedule for every tick between two moments; see `DBOS.backfill_schedule`."""
+        refuse_on_loop("DBOSClient.backfill_schedule", waits=False)
+        refuse_shard_key(shard_key)
+        ids = self._connection.perform(lambda engine: operations.backfill_schedule(engine, schedule_name, start, end))
+        return [WorkflowHandle(workflow_id, performer=self._connection) for workflow_id in ids]
+
+    async def backfill_schedule_async(
+        self, schedule_name: str, start: datetime, end: datetime, *, shard_key: str | None = None
+    ) -> list[WorkflowHandleAsync[None]]:
+        """Run the workflow of a schedule for every tick between two moments; see `DBOS.backfill_schedule`."""
+        refuse_shard_key(shard_key)
+        ids = await self._connection.perform_async(
+            lambda engine: operations.backfill_schedule(engine, schedule_name, start, end)
+        )
+        return [WorkflowHandleAsync(workflow_id, performer=self._connection) for workflow_id in ids]
