@@ -51,7 +51,6 @@ class Case:
 
 
 NOT_YET = {
-    "Scheduled Workflows": "schedules",
     "Debouncing": "debouncing",
     "Debouncing / Debouncer with Timeout": "debouncing",
     "Debouncing / Async Debouncer": "debouncing",
@@ -327,6 +326,31 @@ assert queued[0].input == {"args": (5,), "kwargs": {}}
     ),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server)": Case(launch=False, before=PROBE),
     "Scheduled Workflows / Scheduled-Only App (No HTTP Server) (2)": Case(launch=False, before=PROBE),
+    "Scheduled Workflows": Case(
+        before="""
+import datetime, time
+from dbos.api.launched import current_engine
+
+cleaned = []
+
+def perform_cleanup():
+    cleaned.append(DBOS.workflow_id)
+""",
+        after="""
+engine = current_engine()  # the day passes: from here on the database's clock stands two seconds before midnight
+day_ms = 86_400_000
+now_ms = engine.clock.now_ms()
+ahead_ms = day_ms - now_ms % day_ms - 2_000
+read_ms = engine.clock._read_ms
+engine.clock._read_ms = lambda: read_ms() + ahead_ms
+engine.clock.synchronise()
+engine.waiters.wake("service", "scheduler")
+while not cleaned:
+    time.sleep(0.01)
+midnight = datetime.datetime.fromtimestamp((now_ms // day_ms + 1) * 86_400, datetime.UTC)
+assert cleaned == [f"sched-daily_cleanup-{midnight.isoformat()}"]
+""",
+    ),
     "Async Workflows": Case(
         before="""
 import asyncio, sys, types

@@ -22,6 +22,7 @@ NAMES = """
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     Debouncer DebouncerClient
     run_dbos_database_migrations
+    ClientScheduleInput ScheduleInput WorkflowSchedule
 """
 
 MEMBERS = [
@@ -77,8 +78,24 @@ MEMBERS = [
         "workflow_ids=None status=None start_time=None end_time=None name=None app_version=None forked_from=None "
         "user=None parent_workflow_id=None queue_name=None limit=None offset=None sort_desc=False "
         "workflow_id_prefix=None load_input=True load_output=True executor_id=None queues_only=False "
-        "application_name=None",
+        "schedule_name=None application_name=None",
     ),
+    (DBOS.scheduled, "cron"),
+    (
+        DBOS.create_schedule,
+        "schedule_name workflow_fn schedule context=None automatic_backfill=False cron_timezone=None queue_name=None",
+    ),
+    (DBOS.apply_schedules, "schedules"),
+    (
+        DBOS.list_schedules,
+        "status=None workflow_name=None schedule_name_prefix=None application_name=None",
+    ),
+    (DBOS.get_schedule, "name"),
+    (DBOS.delete_schedule, "name"),
+    (DBOS.pause_schedule, "name"),
+    (DBOS.resume_schedule, "name"),
+    (DBOS.backfill_schedule, "schedule_name start end shard_key=None"),
+    (DBOS.trigger_schedule, "schedule_name shard_key=None"),
     (DBOS.list_workflow_steps, "workflow_id load_output=True limit=None offset=None"),
     (DBOS.cancel_workflow, "workflow_id cancel_children=False"),
     (DBOS.cancel_workflows, "workflow_ids cancel_children=False"),

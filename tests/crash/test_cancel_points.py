@@ -8,7 +8,13 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash import coroutines, messages, operations, transactions  # noqa: F401 (they fill the list)
+from tests.crash import (  # noqa: F401 (they fill the list)
+    coroutines,
+    messages,
+    operations,
+    schedules,
+    transactions,
+)
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import spread, trial
 from tests.support.crashing import Point, Seam, When

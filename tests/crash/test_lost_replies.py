@@ -14,6 +14,7 @@ from tests.crash import (  # noqa: F401 (they fill the list of scenarios)
     messages,
     operations,
     queues,
+    schedules,
     transactions,
 )
 from tests.crash.scenario import SCENARIOS

@@ -10,6 +10,9 @@ import pytest
 from tests.docs.markdown import ROOT
 
 OUTPUTS = {
+    "scheduled_app.py": "report of 28 March 2025, 07:30 GMT for Ada and Alan\n"
+    "report of 31 March 2025, 07:30 BST for Ada and Alan\n"
+    "2 readings, 1 second apart\n",
     "fan_out.py": "20 pages, 13100 words; the fastest mirror is near\n",
     "retries.py": "answer of attempt 2, and no teapot at once\n"
     "failed after 2 attempts: the service is down\n"

@@ -18,6 +18,8 @@ TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
 FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
 QUEUES = "tests/acceptance/test_queues.py::{}[sqlite]"
 ENQUEUEING = "tests/acceptance/test_enqueueing.py::{}[sqlite]"
+SCHEDULES = "tests/acceptance/test_schedules.py::{}"
+CRON = "tests/model/test_schedule.py::{}"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -261,6 +263,77 @@ MUTANTS = (
         "            self.on_requeued()\n",
         "            pass\n",
         "tests/store/test_workflows.py::test_what_goes_back_to_its_queue_is_told[sqlite]",
+    ),
+    # ------------------------------------------------------------ schedules
+    Mutant(
+        "all ticks of a schedule are one run",
+        "model/schedule.py",
+        'return f"sched-{schedule_name}-{tick.isoformat()}"',
+        'return f"sched-{schedule_name}-"',
+        SCHEDULES.format("test_a_schedule_fires[sqlite]"),
+    ),
+    Mutant(
+        "every process runs a tick of its own",
+        "services/scheduler.py",
+        "workflow_id = run_id(row.schedule_name, tick)\n",
+        "workflow_id = run_id(row.schedule_name, tick.replace(microsecond=hash(engine.instance) % 1_000_000))\n",
+        "tests/processes/test_schedulers.py::test_no_tick_is_lost_or_doubled_when_a_scheduler_is_killed[sqlite]",
+    ),
+    Mutant(
+        "what was missed is not made up for",
+        "services/scheduler.py",
+        "        if not row.automatic_backfill:\n",
+        "        if True:\n",
+        SCHEDULES.format("test_after_a_restart[sqlite-True]"),
+    ),
+    Mutant(
+        "what was missed runs unasked",
+        "services/scheduler.py",
+        "        if not row.automatic_backfill:\n",
+        "        if False:\n",
+        SCHEDULES.format("test_after_a_restart[sqlite-False]"),
+    ),
+    Mutant(
+        "a paused schedule fires",
+        "services/scheduler.py",
+        "                if row is None or row.status != ScheduleState.ACTIVE:\n",
+        "                if row is None:\n",
+        SCHEDULES.format("test_a_paused_schedule_that_is_due_does_not_fire[sqlite]"),
+    ),
+    Mutant(
+        "a clock that is set forward runs what it left out",
+        "services/scheduler.py",
+        "JUMP_MS = 60_000",
+        "JUMP_MS = 60_000_000_000",
+        SCHEDULES.format("test_a_clock_that_is_set_forward_leaves_ticks_out[sqlite]"),
+    ),
+    Mutant(
+        "the zone of a schedule is ignored",
+        "services/scheduler.py",
+        "parse(row.schedule, row.cron_timezone)",
+        "parse(row.schedule)",
+        SCHEDULES.format("test_a_schedule_fires[sqlite]"),
+    ),
+    Mutant(
+        "a time that the clock shows twice runs twice",
+        "model/cron.py",
+        "self._in_real_time(start) if self.every_hour else self._by_the_wall_clock(start)",
+        "self._in_real_time(start)",
+        CRON.format("test_a_daily_job_runs_once_a_day"),
+    ),
+    Mutant(
+        "a range of one is everything",
+        "model/cron.py",
+        'return _RANGE_OF_ONE.sub(r"\\1", expression)',
+        "return expression",
+        CRON.format("test_notations"),
+    ),
+    Mutant(
+        "a workflow creates its schedule twice",
+        "runtime/operations/schedules.py",
+        "if there is None or there.schedule_id != creation.schedule_id:",
+        "if True:",
+        POINTS.format("schedules-kept_by_a_workflow"),
     ),
     # ------------------------------------------------------------ the journal
     Mutant(

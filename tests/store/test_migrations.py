@@ -222,7 +222,7 @@ def test_both_dialects_have_the_same_steps_tables_and_columns(sqlite_url: str, p
     ]
     for url in (sqlite_url, postgres_url):
         Store.open(StoreSettings(url=url)).close()
-    tables = ("dbos_migrations", "workflow_status", "operation_outputs", "executors")
+    tables = ("dbos_migrations", "workflow_status", "operation_outputs", "executors", "workflow_schedules")
     for table in tables:
         lite = {row[0] for row in run_sql(sqlite_url, "select name from pragma_table_info(?)", table)}
         rows = run_sql(

@@ -24,11 +24,12 @@ BY_KEY = [
     "load_workflows", "standings", "lost", "ended", "children", "cancel",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
-    "events_set", "event_values", "stream_page", "reached", "stream_end", "written",
+    "events_set", "event_values", "stream_page", "reached", "stream_end", "written", "load_schedules",
 ]  # fmt: skip
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",
     "workflow_events_pkey", "workflow_events_history_pkey", "streams_pkey", "stream_token", "workflow_debounced",
+    "workflow_schedules_pkey", "workflow_schedules_schedule_id_key",
 }  # fmt: skip
 BY_STATUS = {  # statement -> the partial index it goes by
     "claim": "workflow_enqueued",

@@ -85,6 +85,17 @@ class Commands:
     def resume(self, workflow_id: str) -> None:
         DBOS.resume_workflow(workflow_id)
 
+    def schedule(self, name: str, cron: str, automatic_backfill: bool = False) -> None:
+        DBOS.create_schedule(
+            schedule_name=name,
+            workflow_fn=worker_workflows.chime,
+            schedule=cron,
+            automatic_backfill=automatic_backfill,
+        )
+
+    def pause_schedule(self, name: str) -> None:
+        DBOS.pause_schedule(name)
+
     def take_over(self, executor_ids: list[str]) -> list[str]:
         return [handle.workflow_id for handle in DBOS._recover_pending_workflows(executor_ids)]
 

@@ -6,6 +6,7 @@ import asyncio
 import os
 import time
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -191,6 +192,12 @@ async def collect_async(count: int, topic: str | None = None) -> list[Any]:
         found.append(await DBOS.recv_async(topic, 120))
         await DBOS.set_event_async(f"got {number}", found[-1])
     return found
+
+
+@DBOS.workflow()
+def chime(scheduled_time: datetime, context: object) -> None:
+    """What a schedule runs."""
+    note("chime")
 
 
 WORKFLOWS: dict[str, Callable[..., Any]] = {

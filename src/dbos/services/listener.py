@@ -56,7 +56,6 @@ class Listener(Service):
                 engine.waiters.wake(kind, identifier)
             elif kind == "enqueued":  # the id is the name of the queue
                 engine.queue_changed(identifier or None)
-                engine.queue_changed(identifier)
             elif kind == "schedules":
                 engine.waiters.wake("service", "scheduler")
             else:
