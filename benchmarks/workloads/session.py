@@ -29,7 +29,7 @@ class Session:
         parser = argparse.ArgumentParser()
         parser.add_argument("--database-url", required=True)
         parser.add_argument("--count", type=int, default=0, help="how many of whatever the workload counts")
-        parser.add_argument("--abandon", metavar="PREFIX", help="recovery only: leave workflows with such ids behind")
+        parser.add_argument("--abandon", metavar="PREFIX", help="to itself: prepare what the other process needs")
         parser.add_argument(
             "--peer", metavar="ID", help="messages only: be the other process, and send to this workflow"
         )

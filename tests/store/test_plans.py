@@ -36,6 +36,12 @@ BY_STATUS = {  # statement -> the partial index it goes by
     "expire": "workflow_deadline",
     "next_deadline": "workflow_deadline",
     "owned_by": "workflow_pending",
+    "survey": "workflow_enqueued",
+    "stuck": "workflow_enqueued",
+    "unserved_queues": "workflow_enqueued",
+    "promote_delayed": "workflow_delayed",
+    "usage": "workflow_running",
+    "claim_from_partitions": "workflow_partition",
     "lock_abandoned": "workflow_pending",
 }
 
@@ -116,8 +122,18 @@ def test_hot_statements_go_by_primary_key_whatever_the_planner_believes(grown: s
         assert indexes_used(plan) <= KEYS | {"workflow_parent", "workflow_forks"}, f"{name}:\n{plan}"
 
 
+SMALL = {"executors", "queues", "queue_starts", "application_versions"}  # however much there is to do
+
+
 def test_sweeps_go_by_the_index_of_what_is_active(grown: str) -> None:
     for name, index in BY_STATUS.items():
         plan = plan_of(grown, name, Role.READER)
-        assert relations_scanned(plan) <= {"executors"}, f"{name}:\n{plan}"
+        assert relations_scanned(plan) <= SMALL, f"{name}:\n{plan}"
         assert index in indexes_used(plan), f"{name}:\n{plan}"
+
+
+def test_partitions_are_walked_by_their_own_index(grown: str) -> None:
+    """The index of the whole queue would do as well, and read everything that waits at each step."""
+    plan = plan_of(grown, "claim_from_partitions", Role.READER)
+    assert "workflow_enqueued" not in indexes_used(plan), plan
+    assert "Sort Key: w.queue_partition_key" not in plan, plan

@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 import dbos.services.recovery
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS, Queue, SetEnqueueOptions, SetWorkflowID
 from tests.support import worker_workflows
 from tests.support.worker_death import Death
 
@@ -58,6 +58,21 @@ class Commands:
         """Start and wait, as one who asks again after a crash does."""
         with SetWorkflowID(workflow_id):
             return DBOS.start_workflow(worker_workflows.WORKFLOWS[name], *args).get_result()
+
+    def declare(self, queue_name: str, limits: dict[str, Any]) -> None:
+        """Declare a queue in this process."""
+        Queue(queue_name, **limits)
+
+    def register(self, queue_name: str, limits: dict[str, Any]) -> None:
+        """Define a queue in the database."""
+        DBOS.register_queue(queue_name, on_conflict="always_update", **limits)
+
+    def enqueue(
+        self, queue_name: str, name: str, ids: list[str], partitions: list[str | None], args: list[Any]
+    ) -> None:
+        for workflow_id, partition in zip(ids, partitions, strict=True):
+            with SetWorkflowID(workflow_id), SetEnqueueOptions(queue_partition_key=partition):
+                DBOS.enqueue_workflow(queue_name, worker_workflows.WORKFLOWS[name], *args)
 
     def result(self, workflow_id: str) -> Any:
         return DBOS.retrieve_workflow(workflow_id, existing_workflow=False).get_result()
