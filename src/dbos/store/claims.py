@@ -180,16 +180,16 @@ def _claim_from_partitions(
         "period_ms": rate.period_ms,
         "named": int(partitions is not None),
         "keys": json.dumps(list(partitions or ())),
-        "most": limit * FOUND_PER_WANTED,
     }
     rows: list[Row] = []
     if partitions is not None:
-        rows = run("claim_from_partitions", **values, after="", share=limit)
+        rows = run("claim_from_partitions", **values, after="", share=limit, most=limit * FOUND_PER_WANTED)
         _record_starts(run, queue, rates, [_partition_key(row) for row in rows])
         return rows
     while len(rows) < limit:
-        values["limit"] = limit - len(rows)
-        dealt = run("claim_from_partitions", **values, after=turn.after, share=min(turn.share, limit))
+        wanted, share = limit - len(rows), min(turn.share, limit)
+        most = wanted if share == 1 else wanted * FOUND_PER_WANTED
+        dealt = run("claim_from_partitions", **{**values, "limit": wanted}, after=turn.after, share=share, most=most)
         if dealt:
             served = Counter(_partition_key(row) for row in dealt)
             _record_starts(run, queue, rates, served.elements())
