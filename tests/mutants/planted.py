@@ -496,7 +496,8 @@ MUTANTS = (
     Mutant(
         "a cancelled workflow keeps its slot",
         "store/sql/claims.sql",
-        "        select count(*) from {schema}.workflow_status as w where w.status = 'PENDING' and w.queue_name = :queue_name\n",
+        "        select count(*) from {schema}.workflow_status as w "
+        "where w.status = 'PENDING' and w.queue_name = :queue_name\n",
         "        select count(*) from {schema}.workflow_status as w where w.epoch > 0 and w.status <> 'SUCCESS'\n",
         CLAIMS.format("test_a_slot_is_free_as_soon_as_its_workflow_leaves"),
     ),
