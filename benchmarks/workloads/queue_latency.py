@@ -1,4 +1,4 @@
-"""How long does it take from an enqueue to the start of the workflow, in milliseconds (the median), on an idle queue?"""
+"""How long does it take from an enqueue to the start of the workflow, in ms (the median), on an idle queue?"""
 
 from __future__ import annotations
 

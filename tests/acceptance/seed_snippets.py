@@ -39,8 +39,8 @@ def snippets() -> dict[str, str]:
 class Case:
     """How a snippet is run.
 
-    `launch`: DBOS is launched before it. `inside`: the head of a function whose body it becomes, for what can only stand
-    there. `later`: its lines of later work -> their topic.
+    `launch`: DBOS is launched before it. `inside`: the head of a function whose body it becomes, for what can only
+    stand there. `later`: its lines of later work -> their topic.
     """
 
     before: str = ""
