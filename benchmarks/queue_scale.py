@@ -3,7 +3,7 @@
     python -m benchmarks.queue_scale URL-OF-AN-EMPTY-DATABASE [--finished N] [--waiting N] [--partitions N]
 
 Prints what a claim of a hundred workflows costs on an empty database and beside a long history and a long queue, and
-how fast as many partitions with one workflow each are claimed and finished, against the same workflows without partitions.
+how fast as many partitions with one workflow each are claimed and finished, beside the same without partitions.
 """
 
 from __future__ import annotations
