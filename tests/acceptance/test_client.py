@@ -586,7 +586,7 @@ def test_every_operation_has_both_faces() -> None:
     names = operations()
     assert len(names) > 20
     for name in names:
-        if not name.endswith("_async"):
+        if not name.endswith(("_async", "_in_transaction")):  # the latter work on the connection of a blocking caller
             one, other = getattr(DBOSClient, name), getattr(DBOSClient, f"{name}_async")
             assert parameters(one) == parameters(other)
             assert inspect.iscoroutinefunction(other) or name == "read_stream"

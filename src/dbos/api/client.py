@@ -10,12 +10,14 @@ from dbos.api.client_connection import ClientConnection, read_arguments
 from dbos.api.client_schedules import ClientScheduleCalls
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
+from dbos.api.guests import perform_within
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
-from dbos.model.serialization import Serializer
+from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.runtime.operations import delays, events, management, messages, streams
+from dbos.runtime.operations.messages import SendMessage, send_bulk
 from dbos.runtime.operations.streams import END, StreamReader
 from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
 
@@ -127,6 +129,70 @@ class DBOSClient(ClientScheduleCalls):
         """Enqueue many workflows by one commit; see `enqueue_bulk`."""
         started = await self._connection.perform_async(lambda engine: enqueue_calls(engine, calls))
         return [self._handle_async(each.workflow_id) for each in started]
+
+    # ------------------------------------------------------------ in a transaction of the caller's
+
+    def enqueue_in_transaction(
+        self, conn_or_session: Any, options: EnqueueOptions, *args: Any, **kwargs: Any
+    ) -> WorkflowHandle[Any]:
+        """Enqueue a workflow in your own transaction: it starts if and only if that is committed.
+
+        Args:
+            conn_or_session: A SQLAlchemy Connection or Session on the system database. It is never begun, committed,
+                rolled back or tried again here.
+            options: See EnqueueOptions.
+            args: Its arguments.
+            kwargs: Its keyword arguments.
+
+        The handle is there at once; after a rollback its workflow does not exist. Raises what `enqueue` raises.
+        """
+        started = perform_within(
+            self._connection.open(), conn_or_session, lambda engine: enqueue_named(engine, options, args, kwargs)
+        )
+        return self._handle(started.workflow_id)
+
+    def send_in_transaction(
+        self,
+        conn_or_session: Any,
+        destination_id: str,
+        message: Any,
+        topic: str | None = None,
+        idempotency_key: str | None = None,
+        *,
+        serialization_type: WorkflowSerializationFormat = WorkflowSerializationFormat.DEFAULT,
+        send_to_forks: bool = False,
+    ) -> None:
+        """Send a message in your own transaction; see `send` and `enqueue_in_transaction`."""
+        perform_within(
+            self._connection.open(),
+            conn_or_session,
+            lambda engine: client_calls.send(
+                engine,
+                destination_id,
+                message,
+                topic,
+                idempotency_key,
+                serialization_type=serialization_type,
+                send_to_forks=send_to_forks,
+            ),
+        )
+
+    def send_bulk_in_transaction(
+        self,
+        conn_or_session: Any,
+        messages: Sequence[SendMessage],
+        *,
+        serialization_type: WorkflowSerializationFormat = WorkflowSerializationFormat.DEFAULT,
+        send_to_forks: bool = False,
+    ) -> None:
+        """Send several messages in your own transaction; see `send_bulk` and `enqueue_in_transaction`."""
+        perform_within(
+            self._connection.open(),
+            conn_or_session,
+            lambda engine: send_bulk(
+                engine, messages, serialization_type=serialization_type, send_to_forks=send_to_forks
+            ),
+        )
 
     # ------------------------------------------------------------ queues
 

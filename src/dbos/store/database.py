@@ -113,6 +113,9 @@ class Database(Protocol):
     def connect(self, role: Role) -> Session:
         """Open a session."""
 
+    def borrow(self, connection: Any) -> Session:
+        """A session on a connection of the user's; raises `DBOSException` for one of another driver."""
+
     def hints(self, pool: Pool) -> Hints:
         """Wake-ups between the processes that share this database."""
 

@@ -11,7 +11,7 @@ import threading
 import weakref
 from dataclasses import replace
 from types import ModuleType
-from typing import Self
+from typing import Any, Self
 
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import dialect_of
@@ -19,6 +19,7 @@ from dbos.store.claims import Claims
 from dbos.store.database import Database, StoreClosed, StoreSettings
 from dbos.store.events import Events
 from dbos.store.executors import Executors
+from dbos.store.guest import Guest
 from dbos.store.journal import Journal
 from dbos.store.messages import Messages
 from dbos.store.pool import Pool
@@ -111,6 +112,14 @@ class Store:
             raise
         except DBOSException:  # perhaps the connection alone was lost, some time ago
             self._pool.try_once("now")
+
+    def within(self, connection: Any) -> Guest:
+        """The same tables through a connection of the driver's that is the user's, in its transaction.
+
+        Raises `DBOSException` for one of another driver.
+        """
+        database = self._pool.database
+        return Guest(database.borrow(connection), database.statements)
 
     def close(self) -> None:
         """Finish the batch in flight, fail what is queued, close every connection. Closing again does nothing."""

@@ -144,6 +144,11 @@ class PostgresDatabase:
             raise
         return PostgresSession(connection, self.statements, self._prepares)
 
+    def borrow(self, connection: Any) -> PostgresSession:
+        if not isinstance(connection, psycopg.Connection):
+            raise DBOSException(f"The system database is on Postgres and served by psycopg 3, not by {connection!r}")
+        return PostgresSession(connection, self.statements, prepares=False)
+
     def open(self) -> psycopg.Connection[Any]:
         """A raw connection."""
         if self._settings.engine is not None:

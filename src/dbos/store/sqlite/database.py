@@ -228,6 +228,11 @@ class SqliteDatabase:
             raise
         return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), role)
 
+    def borrow(self, connection: Any) -> SqliteSession:
+        if not isinstance(connection, sqlite3.Connection):
+            raise DBOSException(f"The system database is a SQLite file and served by sqlite3, not by {connection!r}")
+        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), Role.READER)
+
     def open(self) -> sqlite3.Connection:
         """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""
         connection: sqlite3.Connection
