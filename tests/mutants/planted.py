@@ -16,6 +16,7 @@ PROMISES = "tests/crash/test_promises.py::{}[sqlite]"
 CANCELLATION = "tests/crash/test_cancellation.py::{}[sqlite]"
 TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
 FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
+CLAIMS = "tests/store/test_claims.py::{}"
 QUEUES = "tests/acceptance/test_queues.py::{}[sqlite]"
 ENQUEUEING = "tests/acceptance/test_enqueueing.py::{}[sqlite]"
 SCHEDULES = "tests/acceptance/test_schedules.py::{}"
@@ -39,6 +40,21 @@ class Mutant:
 RECEIVED = "tests/store/test_messages.py::{}[{}]"
 
 MUTANTS = (
+    # ------------------------------------------------------------ queues that change
+    Mutant(
+        "queues: a claim goes by a definition that was read before",
+        "store/sql/claims.sql",
+        "    :stored = 0 or exists (\n",
+        "    :stored >= 0 or exists (\n",
+        CLAIMS.format("test_a_limit_holds_from_its_commit_where_there_was_none[sqlite-concurrency]"),
+    ),
+    Mutant(
+        "queues: a definition is changed under a claim",
+        "store/postgres/database.py",
+        """            "hold_definition": "for share",\n""",
+        """            "hold_definition": "",\n""",
+        CLAIMS.format("test_a_claim_waits_for_a_definition_that_is_being_committed"),
+    ),
     # ------------------------------------------------------------ messages and events
     Mutant(
         "a receiver looks for a message before it listens",

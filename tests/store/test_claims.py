@@ -19,6 +19,7 @@ from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.records import RUNNABLE, finish, owner, start
 from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
 
 QUEUE = QueueSpec("q")
 
@@ -232,6 +233,56 @@ def test_a_definition_in_the_database_is_read_with_the_claim(store: Store) -> No
     store.queues.delete("q")
     enqueue(store, "c")
     assert claim(store, stale, stored=True) == []
+
+
+LIMITS: list[dict[str, Any]] = [
+    {"concurrency": 1},
+    {"worker_concurrency": 1},
+    {"limiter": RateLimit(1, 60)},
+    {"partition_queue": True},
+    {"partition_concurrency": 1},
+    {"partition_worker_concurrency": 1},
+    {"partition_limiter": RateLimit(1, 60)},
+]
+
+
+@pytest.mark.parametrize("change", LIMITS, ids=lambda change: next(iter(change)))
+def test_a_limit_holds_from_its_commit_where_there_was_none(store: Store, change: dict[str, Any]) -> None:
+    """Whoever looked before takes nothing by what it saw then."""
+    stale = QueueSpec("q")
+    store.queues.register(stale, "always_update", "v1")
+    enqueue(store, "a", "b")
+    store.queues.update("q", **change)
+    assert claim(store, stale, stored=True) == []
+    store.queues.update("q", **dict.fromkeys(change, False if "partition_queue" in change else None))
+    assert ids_of(claim(store, stale, stored=True)) == ["a", "b"]
+    enqueue(store, "c")
+    store.queues.delete("q")
+    assert claim(store, stale, stored=True) == []
+
+
+def test_a_limit_that_was_lowered_holds_where_only_one_executor_counts(store: Store) -> None:
+    stale = QueueSpec("q", worker_concurrency=5)
+    store.queues.register(QueueSpec("q", worker_concurrency=1), "always_update", "v1")
+    enqueue(store, "a", "b")
+    assert claim(store, stale, stored=True) == []
+    assert ids_of(claim(store, QueueSpec("q", worker_concurrency=1), stored=True)) == ["a"]
+
+
+def test_a_claim_waits_for_a_definition_that_is_being_committed(postgres_url: str) -> None:
+    """Or the definition for the claim: from its commit on nobody starts what it does not allow."""
+    claimed: list[WorkflowRow] = []
+    with Store.open(StoreSettings(url=postgres_url)) as store, psycopg.connect(postgres_url) as other:
+        store.queues.register(QueueSpec("q"), "always_update", "v1")
+        enqueue(store, "a")
+        other.execute("update dbos.queues set concurrency = 1")
+        claiming = threading.Thread(target=lambda: claimed.extend(claim(store, QueueSpec("q"), stored=True)))
+        claiming.start()
+        waits = "select 1 from pg_locks where not granted and locktype = 'transactionid'"
+        eventually(lambda: bool(run_sql(postgres_url, waits)) or not claiming.is_alive())
+        other.commit()
+        claiming.join()
+    assert claimed == []
 
 
 # ------------------------------------------------------------ rates

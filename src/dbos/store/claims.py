@@ -105,8 +105,8 @@ class Claims:
     ) -> Claim:
         """Take the first workflows of a queue that the owner can run, as many as limits allow and at most `limit`.
 
-        `stored`: the definition is in the database, and is read again where limits are shared. `partitions` names
-        those to serve; by default all are, in turns.
+        `stored`: the definition is in the database; it is read again where limits are shared, and nothing is taken if
+        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns.
         """
         values = candidates(owner, runnable, limit) | {"queue_name": queue.name}
         whole = queue.as_a_whole
@@ -114,7 +114,9 @@ class Claims:
             room = limit
             if whole.worker_concurrency is not None:  # this executor claims one after the other: nobody else counts
                 room = min(limit, whole.free(_usage(self._pool.read, whole, values)))
-            rows = self._pool.write("claim", **{**values, "limit": room}, rate_limited=False) if room else []
+            unshared = {"stored": int(stored), "worker_concurrency": whole.worker_concurrency or 0}
+            values |= {"limit": room, "rate_limited": False, **unshared}
+            rows = self._pool.write("claim", **values) if room else []
             return Claim(in_order(rows), full=len(rows) == room < limit)
 
         def work(run: Run) -> Claim:
@@ -153,7 +155,7 @@ def _claim(
     elif queue.partitioned:
         rows = _claim_from_partitions(run, queue, rates, values, room, turn, partitions)
     else:
-        rows = run("claim", **values)
+        rows = run("claim", **values, stored=0, worker_concurrency=0)
         _record_starts(run, queue, rates, [""] * len(rows))
     claimed = in_order(rows)
     opens = _opens_in_ms(run, queue, rates) if len(claimed) < limit else None

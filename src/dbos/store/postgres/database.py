@@ -81,6 +81,7 @@ class _Vocabulary:
             "lock_rows": "for no key update of w",
             "lock_free_rows": "for no key update of w skip locked",
             "lock_definition": "for no key update",
+            "hold_definition": "for share",
             "each_pair": "jsonb_each_text",
             "least": "least",
             "unit_separator": "chr(31)",

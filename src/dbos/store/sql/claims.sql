@@ -120,11 +120,26 @@ and {registered_here}
 {taken}, started_at_epoch_ms = {now_ms}, rate_limited = :rate_limited,
 workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, {now_ms} + workflow_timeout_ms)
 
+-- fragment: still_unshared
+-- Claims without the lock of the queue go by a definition that was read before. Has the one in the database, if that is
+-- what it was, still no limit that executors share? It cannot change before this is committed.
+(
+    :stored = 0 or exists (
+        select 1 from {schema}.queues as q
+        where
+            q.name = :queue_name and q.concurrency is null and q.rate_limit_max is null
+            and coalesce(q.worker_concurrency, 0) = :worker_concurrency and not q.partition_queue
+            and q.partition_concurrency is null and q.partition_worker_concurrency is null
+            and q.partition_rate_limit_max is null
+        {hold_definition}
+    )
+)
+
 -- name: claim
 -- Take the first enqueued workflows of a queue.
 with chosen as (
     select w.workflow_uuid as id from {schema}.workflow_status as w
-    where w.status = 'ENQUEUED' and w.queue_name = :queue_name and {may_be_claimed}
+    where w.status = 'ENQUEUED' and w.queue_name = :queue_name and {may_be_claimed} and {still_unshared}
     order by w.priority, w.sequence
     limit :limit
     {lock_free_rows}

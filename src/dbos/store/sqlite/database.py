@@ -63,6 +63,7 @@ class _Vocabulary:
         "lock_rows": "",
         "lock_free_rows": "",
         "lock_definition": "",
+        "hold_definition": "",
         "each_pair": "json_each",
         "least": "min",
         "unit_separator": "char(31)",
