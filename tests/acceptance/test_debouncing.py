@@ -426,7 +426,7 @@ def test_bad_input_is_refused_before_anything_is_written(launch: Launch, databas
     Queue("parts", partition_queue=True)
     launch()
     debouncer = Debouncer.create(process)
-    for period in (-1, float("nan"), float("inf"), "1", True, None, 10**12):
+    for period in (-1, float("nan"), float("inf"), "1", True, None, 10**12, 10**400):
         with pytest.raises(ValueError, match="debounce_period_sec"):
             debouncer.debounce("key", period)  # type: ignore[arg-type]
     for key in ("", None, 5):

@@ -122,7 +122,7 @@ def test_times_are_iso_8601_and_inclusive(population: Callable[[], None]) -> Non
         ({"limit": "3"}, error.DBOSException),
         ({"offset": -1}, error.DBOSException),
         ({"status": [1]}, error.DBOSException),
-        ({"name": 3}, Exception),
+        ({"name": 3}, error.DBOSException),
         ({"workflow_ids": ["\0"]}, error.DBOSException),
         ({"name": "\ud800"}, error.DBOSException),
     ],

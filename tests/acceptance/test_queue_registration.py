@@ -70,11 +70,14 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ({"limiter": {"limit": 0, "period": 1}}, "limit"),
     ({"limiter": {"limit": 1, "period": 0}}, "period"),
     ({"limiter": {"limit": 1, "period": float("nan")}}, "period"),
+    ({"limiter": {"limit": 1, "period": 1e18}}, "period"),
+    ({"limiter": {"limit": 1, "period": 10**400}}, "period"),
     ({"limiter": (5, 1)}, "limiter"),
     ({"partition_limiter": {"limit": 1, "period": -1}}, "partition_limiter"),
     ({"partition_queue": True, "partition_concurrency": 1}, "partition_queue"),
     ({"polling_interval_sec": 0}, "polling_interval_sec"),
     ({"polling_interval_sec": float("inf")}, "polling_interval_sec"),
+    ({"polling_interval_sec": 10**400}, "polling_interval_sec"),
 ]
 NAMES: list[tuple[Any, str]] = [
     ("", "non-empty"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
 from dataclasses import replace
-from math import isfinite
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from dbos.api.client import DBOSClient
@@ -14,7 +13,7 @@ from dbos.api.launched import current_engine, engine_of
 from dbos.api.queue import Queue
 from dbos.api.twins import refuse_on_loop
 from dbos.error import DBOSException
-from dbos.model.placement import MAX_DELAY_SECONDS
+from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 from dbos.model.workflow import INTERNAL_QUEUE
 from dbos.runtime.admission import Started
 from dbos.runtime.engine import Engine
@@ -231,6 +230,5 @@ def require_call(key: object, period_seconds: object) -> None:
 
 
 def _require_seconds(what: str, seconds: object) -> None:
-    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not number or not isfinite(seconds) or not 0 <= seconds <= MAX_DELAY_SECONDS:  # type: ignore[arg-type, operator]
-        raise ValueError(f"{what} must be a number of seconds from 0 to {MAX_DELAY_SECONDS}, not {seconds!r}")
+    if not is_seconds(seconds):
+        raise ValueError(f"{what} must be a number of seconds from 0 to {LONGEST_SECONDS}, not {seconds!r}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
@@ -190,7 +190,8 @@ def many(value: OneOrMany) -> tuple[str, ...] | None:
     """One value, or several, as a tuple; None and an empty list do not filter."""
     if value is None:
         return None
-    values = (value,) if isinstance(value, str) else tuple(value)
+    single = isinstance(value, str) or not isinstance(value, Iterable)
+    values: tuple[Any, ...] = (value,) if single else tuple(value)
     if not all(isinstance(each, str) for each in values):
         raise DBOSException(f"A filter takes a string or a list of strings, not {value!r}")
     return tuple(management.require_storable(values)) or None

@@ -6,15 +6,15 @@ on to what the started workflows start themselves, except the identity.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from math import isfinite
 from typing import Any, Self
 
 from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
 from dbos.model.placement import DuplicationPolicy, Placement
+from dbos.model.seconds import is_seconds
 from dbos.runtime.context import Identity, current_identity, enter_identity
 from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.requests import RequestedId, Requests, ReusePolicy, current_requests, enter_requests
@@ -78,17 +78,12 @@ class SetWorkflowTimeout(_RequestScope):
         super().__init__(timeout_seconds=require_timeout(workflow_timeout_sec))
 
 
-MAX_TIMEOUT_SECONDS = 100 * 366 * 86_400
-
-
 def require_timeout(seconds: float | None) -> float | None:
     """A timeout as it can be kept. Raises DBOSException."""
-    if seconds is not None:
-        number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-        if not number or not isfinite(seconds) or seconds < 0:
-            raise DBOSException(f"Invalid workflow timeout {seconds}. Timeouts must be positive.")
-        if seconds > MAX_TIMEOUT_SECONDS:
-            raise DBOSException(f"Invalid workflow timeout {seconds}. The longest is 100 years.")
+    if seconds is not None and not is_seconds(seconds):
+        raise DBOSException(
+            f"Invalid workflow timeout {seconds!r}. Timeouts must be positive. The longest is 100 years."
+        )
     return seconds
 
 
@@ -205,7 +200,8 @@ def make_identity(user: str | None, roles: Sequence[str] | None) -> Identity:
     """Check an identity. Raises DBOSException."""
     if user is not None and not isinstance(user, str):
         raise DBOSException(f"The authenticated user must be a string or None, not {user!r}")
-    if roles is not None and (isinstance(roles, str) or not all(isinstance(role, str) for role in roles)):
+    listed = isinstance(roles, Collection) and not isinstance(roles, (str, bytes))
+    if roles is not None and not (listed and all(isinstance(role, str) for role in roles)):
         raise DBOSException(f"The authenticated roles must be a list of strings or None, not {roles!r}")
     require_storable([user or "", *(roles or ())])
     return Identity(user, None if roles is None else tuple(roles))

@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 from typing import Literal, get_args
 
 from dbos.error import DBOSException
 from dbos.model.queue import QueueSpec
+from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 
 DuplicationPolicy = Literal["return-existing", "reject"]
 
 HIGHEST_PRIORITY = 1
 LOWEST_PRIORITY = 2**31 - 1
-MAX_DELAY_SECONDS = 100 * 366 * 86_400
 MAX_KEY_BYTES = 512  # index entries stay far below a third of a database page
 
 
@@ -79,10 +79,9 @@ class Placement:
 
 def require_delay(seconds: object) -> float:
     """A delay as it can be waited for. Raises DBOSException."""
-    number = isinstance(seconds, (int, float)) and not isinstance(seconds, bool)
-    if not number or not isfinite(seconds) or not 0 <= seconds <= MAX_DELAY_SECONDS:  # type: ignore[arg-type, operator]
-        raise DBOSException(f"Invalid delay {seconds!r}. Delays are seconds from 0 to {MAX_DELAY_SECONDS}.")
-    return seconds  # type: ignore[return-value]
+    if not is_seconds(seconds):
+        raise DBOSException(f"Invalid delay {seconds!r}. Delays are seconds from 0 to {LONGEST_SECONDS}.")
+    return seconds
 
 
 def _require_priority(priority: object) -> None:

@@ -8,8 +8,9 @@ hold for each partition; otherwise they hold for the queue, and `partition_*` li
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import ceil, isfinite
+from math import ceil
 
+from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 from dbos.model.workflow import INTERNAL_QUEUE
 
 RESERVED_PREFIX = "_dbos_"
@@ -107,9 +108,9 @@ class QueueSpec:
                 "use either that or partition_* limits"
             )
         interval = self.polling_interval_seconds
-        if not _is_number(interval) or not isfinite(interval) or interval < MIN_POLLING_SECONDS:
+        if not is_seconds(interval, MIN_POLLING_SECONDS):
             raise ValueError(
-                f"polling_interval_sec must be a finite number of seconds of at least {MIN_POLLING_SECONDS}, "
+                f"polling_interval_sec must be a number of seconds from {MIN_POLLING_SECONDS} to {LONGEST_SECONDS}, "
                 f"not {interval!r}"
             )
 
@@ -169,16 +170,15 @@ def _require_rate(what: str, rate: RateLimit | None) -> None:
     if rate is None:
         return
     _require_count(f"{what}['limit']", rate.limit)
-    if not _is_number(rate.period_seconds) or not isfinite(rate.period_seconds) or rate.period_seconds <= 0:
-        raise ValueError(f"{what}['period'] must be a positive number of seconds, not {rate.period_seconds!r}")
+    if not is_seconds(rate.period_seconds) or rate.period_seconds == 0:
+        raise ValueError(
+            f"{what}['period'] must be a positive number of seconds, at most {LONGEST_SECONDS}, "
+            f"not {rate.period_seconds!r}"
+        )
 
 
 def _is_int(value: object) -> bool:
     return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _is_number(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 INTERNAL = QueueSpec(INTERNAL_QUEUE)

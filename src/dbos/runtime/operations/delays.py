@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
-from dbos.model.placement import MAX_DELAY_SECONDS, require_delay
+from dbos.model.placement import require_delay
+from dbos.model.seconds import LONGEST_SECONDS
 from dbos.runtime.context import workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Commit, Operation
@@ -40,7 +41,7 @@ def _relative_ms(delay_seconds: float | None, until_ms: int | None) -> int | Non
         raise DBOSException("set_workflow_delay takes either delay_seconds or delay_until_epoch_ms")
     if delay_seconds is not None:
         return round(require_delay(delay_seconds) * 1000)
-    longest_ms = 2 * MAX_DELAY_SECONDS * 1000
+    longest_ms = 2 * LONGEST_SECONDS * 1000
     if not isinstance(until_ms, int) or isinstance(until_ms, bool) or not 0 <= until_ms <= longest_ms:
         raise DBOSException(
             f"delay_until_epoch_ms must be whole milliseconds since 1970, from 0 to {longest_ms}, not {until_ms!r}"

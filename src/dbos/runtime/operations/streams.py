@@ -11,7 +11,6 @@ import time
 from collections import deque
 from collections.abc import Generator
 from contextlib import contextmanager
-from math import isfinite
 from typing import Any, Final
 
 from dbos.error import (
@@ -23,6 +22,7 @@ from dbos.error import (
     DBOSStreamTimeoutError,
 )
 from dbos.model.ids import validate_name, validate_workflow_id
+from dbos.model.seconds import is_seconds
 from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.model.stream import (
     CLOSED,
@@ -346,6 +346,6 @@ def _require_offset(offset: object) -> int:
 def _require_seconds(what: str, seconds: object, least: float) -> float | None:
     if seconds is None:
         return None
-    if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not isfinite(seconds) or seconds < least:
+    if not is_seconds(seconds, least):
         raise ValueError(f"{what} must be a finite number of at least {least:g}, or None; not {seconds!r}")
     return float(seconds)
