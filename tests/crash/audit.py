@@ -7,7 +7,10 @@ checkpoint that changed. `violations` reads the log against the rules of the sta
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 
+from dbos.model.stream import CLOSED_TEXT
 from tests.support.raw_sql import run_sql
 
 TRANSITIONS = {
@@ -22,6 +25,9 @@ TRANSITIONS = {
 }
 FINISHED = {"SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}
 KEEP_THE_EPOCH = {"SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"}  # written by the owner itself
+
+# What they saw of streams: each value as it came, in order. (Its payload tells the end of a stream from its values.)
+STREAM_COLUMNS = "workflow_uuid, key, place, value"
 
 COLUMNS = "workflow_uuid, old_status, new_status, old_epoch, new_epoch, old_outcome, new_outcome, completed"
 OUTCOME = "coalesce({0}.output, '-') || '/' || coalesce({0}.error, '-')"
@@ -40,6 +46,13 @@ SQLITE = (
     " insert into audit_steps values (old.workflow_uuid, old.function_id, 'changed'); end",
     "create trigger audit_loss after delete on operation_outputs begin"
     " insert into audit_steps values (old.workflow_uuid, old.function_id, 'deleted'); end",
+    "create table audit_streams (number integer primary key, workflow_uuid text, key text, place integer, value text)",
+    f"create trigger audit_value after insert on streams begin insert into audit_streams ({STREAM_COLUMNS})"
+    ' values (new.workflow_uuid, new.key, new."offset", new.value); end',
+    f"create trigger audit_value_change after update on streams begin insert into audit_streams ({STREAM_COLUMNS})"
+    " values (old.workflow_uuid, old.key, -1, 'changed'); end",
+    f"create trigger audit_value_loss after delete on streams begin insert into audit_streams ({STREAM_COLUMNS})"
+    " values (old.workflow_uuid, old.key, -1, 'deleted'); end",
 )
 
 POSTGRES = (
@@ -57,6 +70,16 @@ POSTGRES = (
     "create trigger audit_start after insert on workflow_status for each row execute function audit_start()",
     "create trigger audit_change after update on workflow_status for each row execute function audit_change()",
     "create trigger audit_step after update or delete on operation_outputs for each row execute function audit_step()",
+    "create table audit_streams (number bigserial primary key, workflow_uuid text, key text, place bigint, value text)",
+    "create function audit_value() returns trigger language plpgsql as $$ begin"
+    f' insert into dbos.audit_streams ({STREAM_COLUMNS}) values (new.workflow_uuid, new.key, new."offset",'
+    " new.value); return null; end $$",
+    "create function audit_value_change() returns trigger language plpgsql as $$ begin"
+    f" insert into dbos.audit_streams ({STREAM_COLUMNS}) values (old.workflow_uuid, old.key, -1, lower(tg_op));"
+    " return null; end $$",
+    "create trigger audit_value after insert on streams for each row execute function audit_value()",
+    "create trigger audit_value_change after update or delete on streams for each row"
+    " execute function audit_value_change()",
 )
 
 
@@ -75,6 +98,21 @@ def violations(database_url: str, run_id: str, *, reopens_failures: bool = False
             found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
     for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number", f"{run_id}%"):
         found += _judge(*change)
+    values = run_sql(database_url, f"select {STREAM_COLUMNS} from audit_streams {of_run} order by number", f"{run_id}%")
+    return found + _judge_streams(values)
+
+
+def _judge_streams(values: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Values come one after the other, without a gap at any moment, and none follows the end."""
+    found = []
+    streams: dict[tuple[str, str], list[str]] = {}
+    for workflow_id, key, place, value in values:
+        before = streams.setdefault((workflow_id, key), [])
+        if place != len(before):
+            found.append(f"stream {key} of {workflow_id}: {value} at {place} instead of {len(before)}")
+        if CLOSED_TEXT in before:
+            found.append(f"stream {key} of {workflow_id}: {value} after its end")
+        before.append(value)
     return found
 
 

@@ -8,13 +8,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.crash import (  # noqa: F401 (they fill the list)
-    coroutines,
-    messages,
-    operations,
-    schedules,
-    transactions,
-)
+import tests.crash.every_scenario  # noqa: F401
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import spread, trial
 from tests.support.crashing import Point, Seam, When

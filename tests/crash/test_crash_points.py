@@ -12,15 +12,7 @@ from itertools import product
 
 import pytest
 
-from tests.crash import (  # noqa: F401 (they fill the list of scenarios)
-    blocking,
-    coroutines,
-    messages,
-    operations,
-    queues,
-    schedules,
-    transactions,
-)
+import tests.crash.every_scenario  # noqa: F401
 from tests.crash.scenario import SCENARIOS
 from tests.crash.trial import Trial
 from tests.support.crashing import Point, Seam, When

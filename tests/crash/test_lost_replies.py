@@ -8,15 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.crash import (  # noqa: F401 (they fill the list of scenarios)
-    blocking,
-    coroutines,
-    messages,
-    operations,
-    queues,
-    schedules,
-    transactions,
-)
+import tests.crash.every_scenario  # noqa: F401
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import trial
 from tests.support.crashing import Seam
