@@ -734,7 +734,7 @@ def test_writing_takes_a_workflow(launch: Launch) -> None:
         asyncio.run(DBOS.write_stream_async("s", 1))
 
 
-BAD_KEYS = [None, 7, b"s", "", " ", "a\0b", "\ud800", "x" * 513, "ü" * 257]
+BAD_KEYS = [None, 7, b"s", "a\0b", "\ud800", "x" * 513, "ü" * 257]
 
 
 @pytest.mark.parametrize("key", BAD_KEYS)

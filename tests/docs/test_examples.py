@@ -26,7 +26,7 @@ OUTPUTS = {
     "user_partitions.py": "ada begins sea, ada ends sea, ada begins hill, ada ends hill\n"
     "bob begins sea, bob ends sea, bob begins hill, bob ends hill\n",
 }
-OTHERWISE_TESTED = {"demo.py", "order_service.py", "webhook_payment.py", "worker_fleet.py"}
+OTHERWISE_TESTED = {"demo.py", "order_service.py", "progress_page.py", "webhook_payment.py", "worker_fleet.py"}
 FLEET = (
     "40 parcels, from parcel 0 to parcel 39\n"
     "never more than 4 at a time\n"

@@ -1,4 +1,4 @@
-"""What a stream is: its values by offset, its end, and how it and a place in it are named among those who wait."""
+"""What a stream is: its values by offset, its end, and how a place in it is written as one text."""
 
 from __future__ import annotations
 
@@ -44,11 +44,6 @@ def closes(value: str | None, serialization: str | None) -> bool:
     return value == CLOSED_TEXT and serialization == CLOSED_SERIALIZATION
 
 
-def stream_id(workflow_id: str, key: str) -> str:
-    """One text that names a stream."""
-    return json.dumps([workflow_id, key])
-
-
 def position_id(workflow_id: str, key: str, offset: int) -> str:
-    """One text that names a place in a stream."""
-    return json.dumps([workflow_id, key, offset])
+    """A place in a stream of a workflow as one text: a JSON list."""
+    return json.dumps((workflow_id, key, offset), ensure_ascii=False)

@@ -21,7 +21,8 @@ from dbos.error import (
     DBOSStreamNondeterminismError,
     DBOSStreamTimeoutError,
 )
-from dbos.model.ids import validate_name, validate_workflow_id
+from dbos.model.ids import validate_workflow_id
+from dbos.model.mailbox import place, validate_key
 from dbos.model.seconds import is_seconds
 from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.model.stream import (
@@ -33,7 +34,6 @@ from dbos.model.stream import (
     StreamValue,
     closes,
     position_id,
-    stream_id,
 )
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, current_attempt, current_step, workflow_body
@@ -102,7 +102,7 @@ def _writer(call: str, key: str) -> Attempt:
     attempt = current_attempt()
     if attempt is None:
         raise DBOSException(f"{call}() must be called from within a workflow")
-    validate_name("The key of a stream", key)
+    validate_key("key of a stream", key)
     return attempt
 
 
@@ -143,7 +143,7 @@ def _write(attempt: Attempt, value: WriteStream) -> Operation[bool]:
         yield from attempt.verify()
         if (yield Ask(engine.store.streams.is_closed, value.workflow_id, value.key)):
             return False
-    identifier = stream_id(value.workflow_id, value.key)
+    identifier = place(value.workflow_id, value.key)
     engine.waiters.wake("stream", identifier)
     engine.store.hints.publish("stream", (identifier,))
     return True
@@ -187,7 +187,7 @@ class StreamReader:
         """Raises DBOSException for an id or a key, and ValueError for a number, that makes no sense."""
         self.engine = engine
         self.workflow_id = validate_workflow_id(workflow_id)
-        self.key = validate_name("The key of a stream", key)
+        self.key = validate_key("key of a stream", key)
         self.offset = _require_offset(offset)
         self._polling_seconds = _require_seconds("polling_interval_sec", polling_interval_sec, 0.001)
         self._timeout_seconds = _require_seconds("timeout_seconds", timeout_seconds, 0)
@@ -285,7 +285,7 @@ class StreamReader:
     def _keys(self, caller: Attempt | None) -> list[Key]:
         """Woken by a write of this process or a hint, by the floor beneath them, and by the end of the workflow."""
         keys = [
-            ("stream", stream_id(self.workflow_id, self.key)),
+            ("stream", place(self.workflow_id, self.key)),
             ("position", position_id(self.workflow_id, self.key, self.offset)),
             ("workflow", self.workflow_id),
         ]
