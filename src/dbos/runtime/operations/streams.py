@@ -36,13 +36,12 @@ from dbos.model.stream import (
     position_id,
 )
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, current_attempt, current_step, workflow_body
+from dbos.runtime.context import Attempt, current_attempt, current_step, refuse_in_transaction, workflow_body
 from dbos.runtime.engine import Engine
-from dbos.runtime.operation import Ask, Commit, Operation, Outcome, Wait
+from dbos.runtime.operation import Ask, Operation, Outcome, Wait
 from dbos.runtime.outcomes import POLLING_SECONDS, ensure_going
-from dbos.runtime.step import encode, record, replay
+from dbos.runtime.step import commit, encode, record, replay
 from dbos.runtime.waiters import Key
-from dbos.store.database import JournalClosed
 from dbos.store.records import Checkpoint, WriteStream
 
 WRITE = "DBOS.writeStream"
@@ -102,6 +101,7 @@ def _writer(call: str, key: str) -> Attempt:
     attempt = current_attempt()
     if attempt is None:
         raise DBOSException(f"{call}() must be called from within a workflow")
+    refuse_in_transaction(call)
     validate_key("key of a stream", key)
     return attempt
 
@@ -131,10 +131,7 @@ def _write(attempt: Attempt, value: WriteStream) -> Operation[bool]:
     """Commit a value, and find out what a refusal means. False: the stream is closed."""
     engine = attempt.engine
     while True:
-        try:
-            (written,) = yield Commit(value)
-        except JournalClosed:
-            raise attempt.revocation() from None  # not a failure of the workflow: the next launch goes on from here
+        (written,) = yield from commit(attempt, value)
         if written is not None:
             attempt.confirm()
             break
