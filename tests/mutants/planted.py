@@ -23,6 +23,8 @@ SCHEDULES = "tests/acceptance/test_schedules.py::{}"
 CRON = "tests/model/test_schedule.py::{}"
 QUEUE_MACHINE = "tests/crash/test_queue_machine.py::test_every_claim_brings_what_the_limits_allow[sqlite]"
 CLAIMS = "tests/store/test_claims.py::{}[sqlite]"
+STORED_STREAMS = "tests/store/test_streams.py::{}"
+STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -587,5 +589,55 @@ MUTANTS = (
         "            turn.after = max(served)\n",
         '            turn.after = max(served) if len(rows) + len(dealt) < limit else ""\n',
         CLAIMS.format("test_partitions_have_their_turns"),
+    # ------------------------------------------------------------ streams
+    Mutant(
+        "streams: values of one batch get the same place",
+        "store/sql/streams.sql",
+        "+ row_number() over (partition by i.workflow_id, i.key order by i.place)",
+        "+ 1",
+        STORED_STREAMS.format("test_values_of_a_batch_keep_their_order[postgres]"),
+    ),
+    Mutant(
+        "streams: a value is written again when the reply was lost",
+        "store/sql/streams.sql",
+        "            where i.token = '' and o.workflow_uuid",
+        "            where i.token = 'never' and o.workflow_uuid",
+        LOST_REPLIES.format("streams-written"),
+    ),
+    Mutant(
+        "streams: a stale execution writes to a stream",
+        "store/sql/streams.sql",
+        "where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and",
+        "where w.workflow_uuid = i.workflow_id and",
+        STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[sqlite-1]"),
+    ),
+    Mutant(
+        "streams: values follow the end of a stream",
+        "store/sql/streams.sql",
+        "        and (last.value is null or not {closes:last})\n",
+        "",
+        STORED_STREAMS.format("test_nothing_follows_the_end_of_a_stream[sqlite]"),
+    ),
+    Mutant(
+        "streams: a reader ends where nothing has come yet",
+        "store/streams.py",
+        "over=bool(rows[0][0])",
+        "over=True",
+        STREAMS.format("test_a_reader_follows_a_workflow_that_is_still_writing"),
+    ),
+    Mutant(
+        "streams: a reader misses what was written right before the end",
+        "runtime/operations/streams.py",
+        "                if page.values or page.over:\n                    return page\n",
+        "                if page.over:\n                    return StreamPage([], True)\n"
+        "                if page.values:\n                    return page\n",
+        "tests/acceptance/test_streams.py::test_reading_from_an_offset_gives_the_same_rest[sqlite-sync]",
+    ),
+    Mutant(
+        "streams: a write wakes nobody",
+        "runtime/operations/streams.py",
+        '    engine.waiters.wake("stream", identifier)\n',
+        "",
+        STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
     ),
 )
