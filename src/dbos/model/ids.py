@@ -1,5 +1,4 @@
-"""Workflow identifiers: how new ones are made, how a child's follows from its parent's, which ones (and other names)
-are legal.
+"""Workflow identifiers: how new ones are made, how a child's follows from its parent's, which ones are legal.
 
 New IDs are version 7 UUIDs (RFC 9562): they begin with the time, so that rows made together lie together in the
 index. The clock, the randomness and the lock are arguments.
@@ -72,28 +71,23 @@ def child_id(parent_id: str, step_id: int) -> str:
 
 def validate_workflow_id(workflow_id: object) -> str:
     """The ID as plain text, or `DBOSException` if the database could not keep it as it is."""
-    return validate_name("A workflow ID", workflow_id)
+    if not isinstance(workflow_id, str):
+        raise DBOSException(f"A workflow ID must be a str, not {type(workflow_id).__name__}")
+    if not workflow_id or workflow_id.isspace():
+        raise DBOSException("A workflow ID must not be empty or whitespace")
+    if "\0" in workflow_id:
+        raise DBOSException(f"A workflow ID must not contain a NUL character: {workflow_id!r}")
+    if len(workflow_id) * 4 > MAX_ID_BYTES or not workflow_id.isascii():
+        _check_encoded(workflow_id)
+    return str.__str__(workflow_id)
 
 
-def validate_name(what: str, name: object) -> str:
-    """A text that is part of a key in the database, as plain text. Raises `DBOSException` that begins with `what`."""
-    if not isinstance(name, str):
-        raise DBOSException(f"{what} must be a str, not {type(name).__name__}")
-    if not name or name.isspace():
-        raise DBOSException(f"{what} must not be empty or whitespace")
-    if "\0" in name:
-        raise DBOSException(f"{what} must not contain a NUL character: {name!r}")
-    if len(name) * 4 > MAX_ID_BYTES or not name.isascii():
-        _check_encoded(what, name)
-    return str.__str__(name)
-
-
-def _check_encoded(what: str, name: str) -> None:
+def _check_encoded(workflow_id: str) -> None:
     try:
-        size_bytes = len(name.encode())
+        size_bytes = len(workflow_id.encode())
     except UnicodeEncodeError:
-        raise DBOSException(f"{what} must not contain a lone surrogate: {name[:64]!r}") from None
+        raise DBOSException(f"A workflow ID must not contain a lone surrogate: {workflow_id[:64]!r}") from None
     if size_bytes > MAX_ID_BYTES:
         raise DBOSException(
-            f"{what} may have {MAX_ID_BYTES} bytes as UTF-8; this one has {size_bytes}: {name[:32]!r}..."
+            f"A workflow ID may have {MAX_ID_BYTES} bytes as UTF-8; this one has {size_bytes}: {workflow_id[:32]!r}..."
         )
