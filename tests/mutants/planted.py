@@ -589,6 +589,7 @@ MUTANTS = (
         "            turn.after = max(served)\n",
         '            turn.after = max(served) if len(rows) + len(dealt) < limit else ""\n',
         CLAIMS.format("test_partitions_have_their_turns"),
+    ),
     # ------------------------------------------------------------ streams
     Mutant(
         "streams: values of one batch get the same place",
