@@ -12,8 +12,11 @@ from sqlalchemy.orm import Session
 from dbos import (
     DBOS,
     AsyncSQLAlchemyDatasource,
+    DBOSClient,
     DBOSConfig,
     DBOSConfiguredInstance,
+    Debouncer,
+    DebouncerClient,
     DuplicationPolicy,
     EnqueueOptions,
     Queue,
@@ -224,3 +227,29 @@ async def asynchronous() -> None:
     assert_type(await DBOS.resume_workflow_async("one"), WorkflowHandleAsync[Any])
     done, pending = await DBOS.asyncio_wait([slow_step(1)], timeout=1.0)
     assert len(done) + len(pending) == 1
+
+
+def from_outside(client: DBOSClient) -> None:
+    options: EnqueueOptions = {"workflow_name": "plain", "queue_name": "queue"}
+    assert_type(client.enqueue(options, 1, key="x"), WorkflowHandle[Any])
+    assert_type(client.enqueue_bulk([(options, (1,)), (options, [2], {"key": "x"})]), list[WorkflowHandle[Any]])
+    assert_type(client.list_workflows(status="ERROR"), list[WorkflowStatus])
+    assert_type(client.get_workflow_status("one"), WorkflowStatus | None)
+    assert_type(client.retrieve_workflow("one"), WorkflowHandle[Any])
+    client.list_workflows(colour="blue")  # type: ignore[call-arg]
+    DBOSClient(pool=3)  # type: ignore[call-arg]
+    debouncer = DebouncerClient(client, options, debounce_timeout_sec=5)
+    assert_type(debouncer.debounce("key", 1.5, 1), WorkflowHandle[Any])
+
+
+def debounced() -> None:
+    assert_type(Debouncer.create(plain).debounce("key", 1, 5), WorkflowHandle[str])
+    assert_type(Debouncer.create(slow).debounce("key", 1, 5), WorkflowHandle[bytes])
+    Debouncer.create(plain).debounce("key", 1, "five")  # type: ignore[arg-type]
+    Debouncer.create_async(plain)  # type: ignore[arg-type]
+
+
+async def outside_asynchronous(client: DBOSClient) -> None:
+    assert_type(await Debouncer.create_async(slow).debounce_async("key", 1, 5), WorkflowHandleAsync[bytes])
+    assert_type(await client.list_workflows_async(), list[WorkflowStatus])
+    assert_type(await client.enqueue_async({"workflow_name": "w", "queue_name": "q"}), WorkflowHandleAsync[Any])

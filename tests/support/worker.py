@@ -21,7 +21,7 @@ from contextlib import suppress
 from typing import Any
 
 import dbos.services.recovery
-from dbos import DBOS, Queue, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, Debouncer, Queue, SetEnqueueOptions, SetWorkflowID
 from tests.support import worker_workflows
 from tests.support.worker_death import Death
 
@@ -73,6 +73,12 @@ class Commands:
         for workflow_id, partition in zip(ids, partitions, strict=True):
             with SetWorkflowID(workflow_id), SetEnqueueOptions(queue_partition_key=partition):
                 DBOS.enqueue_workflow(queue_name, worker_workflows.WORKFLOWS[name], *args)
+
+    def debounce_many(self, key: str, period_seconds: float, prefix: str, times: int) -> list[tuple[str, str]]:
+        """Debounce a note again and again; each label, and the workflow that it was told to be in."""
+        debouncer = Debouncer.create(worker_workflows.jot)
+        labels = [f"{prefix}{number}" for number in range(times)]
+        return [(label, debouncer.debounce(key, period_seconds, label).workflow_id) for label in labels]
 
     def result(self, workflow_id: str) -> Any:
         return DBOS.retrieve_workflow(workflow_id, existing_workflow=False).get_result()

@@ -200,6 +200,12 @@ def chime(scheduled_time: datetime, context: object) -> None:
     note("chime")
 
 
+@DBOS.workflow()
+def jot(label: str) -> str:
+    """One step."""
+    return note(label)
+
+
 WORKFLOWS: dict[str, Callable[..., Any]] = {
     function.__name__: function
     for function in (parcel, doomed, order, order_async, gated, linger, walk, walk_async, doze, collect, collect_async)
