@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout
+from dbos import DBOS, Debouncer, SetWorkflowID, SetWorkflowTimeout
 from dbos.error import DBOSAwaitedWorkflowCancelledError, DBOSMaxStepRetriesExceeded
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Drive, scenario
@@ -463,6 +463,38 @@ def first_of_two(ledger: Ledger) -> Drive:
         handles = [DBOS.start_workflow(slow), DBOS.start_workflow(quick)]
         DBOS.wait_first(handles)
         return [handle.get_result() for handle in handles]
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return parent()
+
+    return drive
+
+
+@scenario(gives=(["last", "last", "other"], 2))
+def debounced_children(ledger: Ledger) -> Drive:
+    """A child that is debounced three times, twice under one key; it starts with the last input."""
+
+    @DBOS.step()
+    def work(text: str) -> str:
+        ledger.note()
+        return text
+
+    @DBOS.workflow()
+    def process(text: str) -> str:
+        return work(text)
+
+    debouncer = Debouncer.create(process)
+
+    @DBOS.workflow()
+    def parent() -> Any:
+        key = DBOS.workflow_id or ""
+        handles = [
+            debouncer.debounce(key, 3600, "first"),
+            debouncer.debounce(key, 0, "last"),
+            debouncer.debounce(f"{key} other", 0, "other"),
+        ]
+        return [handle.get_result() for handle in handles], len({handle.workflow_id for handle in handles})
 
     def drive(run_id: str) -> Any:
         with SetWorkflowID(run_id):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout
+from dbos import DBOS, Debouncer, SetWorkflowID, SetWorkflowTimeout
 from dbos.error import DBOSAwaitedWorkflowCancelledError, DBOSMaxStepRetriesExceeded
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Drive, scenario
@@ -457,6 +457,38 @@ def first_of_two(ledger: Ledger) -> Drive:
         handles = [await DBOS.start_workflow_async(slow), await DBOS.start_workflow_async(quick)]
         await DBOS.wait_first_async(handles)
         return [await handle.get_result() for handle in handles]
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await parent()
+
+    return drive
+
+
+@scenario(gives=(["last", "last", "other"], 2))
+def debounced_children(ledger: Ledger) -> Drive:
+    """A child that is debounced three times, twice under one key; it starts with the last input."""
+
+    @DBOS.step()
+    async def work(text: str) -> str:
+        ledger.note()
+        return text
+
+    @DBOS.workflow()
+    async def process(text: str) -> str:
+        return await work(text)
+
+    debouncer = Debouncer.create(process)
+
+    @DBOS.workflow()
+    async def parent() -> Any:
+        key = DBOS.workflow_id or ""
+        handles = [
+            await debouncer.debounce_async(key, 3600, "first"),
+            await debouncer.debounce_async(key, 0, "last"),
+            await debouncer.debounce_async(f"{key} other", 0, "other"),
+        ]
+        return [await handle.get_result() for handle in handles], len({handle.workflow_id for handle in handles})
 
     async def drive(run_id: str) -> Any:
         with SetWorkflowID(run_id):

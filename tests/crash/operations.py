@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from dbos import DBOS, SetWorkflowAttributes, SetWorkflowID
+from dbos import DBOS, Debouncer, SetWorkflowAttributes, SetWorkflowID
 from dbos.error import DBOSAwaitedWorkflowCancelledError
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Drive, scenario
@@ -169,5 +169,55 @@ def reopened_failure(ledger: Ledger) -> Drive:
             broken[run_id] = False
             return DBOS.resume_workflow(run_id).get_result()
         return handle.get_result()
+
+    return drive
+
+
+@scenario(gives=(["last", "last"], ["RUN"]))
+def debounced(ledger: Ledger) -> Drive:
+    """Two calls under one id and key: asked again after a crash, they find the workflow that has the id."""
+
+    @DBOS.step()
+    def work(text: str) -> str:
+        ledger.note()
+        return text
+
+    @DBOS.workflow()
+    def process(text: str) -> str:
+        return work(text)
+
+    debouncer = Debouncer.create(process)
+
+    def drive(run_id: str) -> Any:
+        handles = []
+        for text, period in (("first", 3600), ("last", 0)):
+            with SetWorkflowID(run_id):
+                handles.append(debouncer.debounce(run_id, period, text))
+        return [handle.get_result() for handle in handles], sorted({handle.workflow_id for handle in handles})
+
+    return drive
+
+
+@scenario(gives=(["last", "last"], ["RUN"]))
+def async_debounced(ledger: Ledger) -> Drive:
+    """Two calls under one id and key: asked again after a crash, they find the workflow that has the id."""
+
+    @DBOS.step()
+    async def work(text: str) -> str:
+        ledger.note()
+        return text
+
+    @DBOS.workflow()
+    async def process(text: str) -> str:
+        return await work(text)
+
+    debouncer = Debouncer.create(process)
+
+    async def drive(run_id: str) -> Any:
+        handles = []
+        for text, period in (("first", 3600), ("last", 0)):
+            with SetWorkflowID(run_id):
+                handles.append(await debouncer.debounce_async(run_id, period, text))
+        return [await handle.get_result() for handle in handles], sorted({handle.workflow_id for handle in handles})
 
     return drive

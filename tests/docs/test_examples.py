@@ -13,6 +13,10 @@ OUTPUTS = {
     "scheduled_app.py": "report of 28 March 2025, 07:30 GMT for Ada and Alan\n"
     "report of 31 March 2025, 07:30 BST for Ada and Alan\n"
     "2 readings, 1 second apart\n",
+    "search_as_you_type.py": "novel: indexing 'start when they pause'\n"
+    "21 keystrokes, 1 workflow, 4 words\n"
+    "novel: indexing 'and begin anew after that'\n"
+    "25 keystrokes, 1 workflow, 5 words\n",
     "fan_out.py": "20 pages, 13100 words; the fastest mirror is near\n",
     "retries.py": "answer of attempt 2, and no teapot at once\n"
     "failed after 2 attempts: the service is down\n"

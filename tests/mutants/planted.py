@@ -25,6 +25,7 @@ QUEUE_MACHINE = "tests/crash/test_queue_machine.py::test_every_claim_brings_what
 CLAIMS = "tests/store/test_claims.py::{}[sqlite]"
 STORED_STREAMS = "tests/store/test_streams.py::{}"
 STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
+DEBOUNCE = "tests/store/test_debouncing.py::{}"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -415,7 +416,7 @@ MUTANTS = (
     ),
     Mutant(
         "whoever begins last wins",
-        "runtime/engine.py",
+        "runtime/executor.py",
         "other is not None and other.epoch > attempt.epoch",
         "False",
         TAKEOVER.format("test_a_workflow_taken_over_before_it_began_is_run_by_the_newer_attempt"),
@@ -640,5 +641,48 @@ MUTANTS = (
         '    engine.waiters.wake("stream", identifier)\n',
         "",
         STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
+    ),
+    # ------------------------------------------------------------ debouncing
+    Mutant(
+        "the key of a debounced workflow is not free when it starts",
+        "store/sql/claims.sql",
+        "    deduplication_id = case when not is_debounced then deduplication_id end\n",
+        "    deduplication_id = deduplication_id\n",
+        "tests/acceptance/test_debouncing.py::test_the_next_call_after_the_start_begins_anew[sqlite]",
+    ),
+    Mutant(
+        "a debounced workflow is put off beyond its deadline",
+        "store/sql/journal.sql",
+        "        when workflow_status.debounce_deadline_epoch_ms < excluded.delay_until_epoch_ms\n",
+        "        when false\n",
+        DEBOUNCE.format("test_the_deadline_of_the_first_call_bounds_the_delay[sqlite]"),
+    ),
+    Mutant(
+        "a further call does not replace the inputs",
+        "store/sql/journal.sql",
+        "    inputs = excluded.inputs, serialization = excluded.serialization,",
+        "   ",
+        DEBOUNCE.format("test_the_first_call_makes_a_row_and_later_ones_replace_its_inputs[sqlite]"),
+    ),
+    Mutant(
+        "a workflow that lost its row debounces",
+        "store/sql/journal.sql",
+        "        )\n    )\n    and not exists (select 1 from",
+        "        ) or true\n    )\n    and not exists (select 1 from",
+        DEBOUNCE.format("test_a_workflow_debounces_only_while_it_owns_its_row[sqlite]"),
+    ),
+    Mutant(
+        "a call of a debouncer that was accepted before begins another cycle",
+        "store/sql/journal.sql",
+        "    and not exists (select 1 from {schema}.workflow_status as w where w.debounce_token = i.token)\n",
+        "",
+        DEBOUNCE.format("test_a_repeated_write_counts_once[sqlite-True]"),
+    ),
+    Mutant(
+        "a debouncer takes over what was enqueued under its key",
+        "store/sql/journal.sql",
+        "workflow_status.status = 'DELAYED' and workflow_status.is_debounced and",
+        "workflow_status.status = 'DELAYED' and",
+        DEBOUNCE.format("test_a_slot_that_something_else_holds_is_refused[sqlite]"),
     ),
 )

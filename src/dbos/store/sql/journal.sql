@@ -109,8 +109,8 @@ select i.workflow_id, i.step_id, i.name, d.workflow_uuid, i.started_at_ms, i.com
 from {input} as i
 join {schema}.workflow_status as d on d.debounce_token = i.token
 where exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
+    select 1 from {schema}.workflow_status as o
+    where o.workflow_uuid = i.workflow_id and o.epoch = i.epoch and o.completed_at is null
     {lock}
 )
 on conflict do nothing
