@@ -51,11 +51,7 @@ class Case:
 
 
 NOT_YET = {
-    "Debouncing": "debouncing",
-    "Debouncing / Debouncer with Timeout": "debouncing",
-    "Debouncing / Async Debouncer": "debouncing",
     "Workflow Management / Fork Workflow": "forking",
-    "External Client": "client",
 }
 
 # Runs a workflow as soon as DBOS is launched, and ends the process, which would otherwise wait forever.
@@ -349,6 +345,80 @@ while not cleaned:
     time.sleep(0.01)
 midnight = datetime.datetime.fromtimestamp((now_ms // day_ms + 1) * 86_400, datetime.UTC)
 assert cleaned == [f"sched-daily_cleanup-{midnight.isoformat()}"]
+""",
+    ),
+    "Debouncing": Case(
+        before="""
+from dbos import DBOS
+
+analyzed = []
+
+def analyze_input(user_input):
+    analyzed.append(user_input)
+""",
+        after="""
+for typed in ("h", "he", "hello"):
+    on_user_input("ada", typed)
+(waiting,) = DBOS.list_workflows()
+assert (waiting.status, waiting.input) == ("DELAYED", {"args": ("hello",), "kwargs": {}})
+assert 59_000 < waiting.delay_until_epoch_ms - waiting.updated_at <= 60_000
+DBOS.set_workflow_delay(waiting.workflow_id, delay_seconds=0)
+DBOS.get_result(waiting.workflow_id)
+assert analyzed == ["hello"]
+""",
+    ),
+    "Debouncing / Debouncer with Timeout": Case(
+        before="""
+from dbos import DBOS, Debouncer, Queue
+
+@DBOS.workflow()
+def process_input(user_input):
+    return user_input
+
+my_queue = Queue("my_queue")
+""",
+        after="""
+handle = debouncer.debounce("ada", 3600, "hello")
+status = handle.get_status()
+assert (status.status, status.queue_name) == ("DELAYED", "my_queue")
+assert status.delay_until_epoch_ms - status.created_at == 300_000
+DBOS.set_workflow_delay(handle.workflow_id, delay_seconds=0)
+assert handle.get_result() == "hello"
+""",
+    ),
+    "Debouncing / Async Debouncer": Case(
+        before="""
+from dbos import DBOS, Debouncer
+
+@DBOS.workflow()
+async def async_workflow(first, second):
+    return first + second
+
+key, period_sec, args = "ada", 0.05, (20, 22)
+""",
+        after="""
+(debounced,) = await DBOS.list_workflows_async()
+assert await DBOS.get_result_async(debounced.workflow_id) == 42
+""",
+    ),
+    "External Client": Case(
+        before="""
+import os
+from dbos import DBOS, Queue, SetWorkflowID
+
+@DBOS.workflow()
+def data_pipeline(task):
+    return f"{task} done"
+
+Queue("pipeline_queue")
+task_arg, workflow_id = "load", "earlier"
+with SetWorkflowID(workflow_id):
+    data_pipeline("extract")
+""",
+        after="""
+assert result == "load done"
+assert handle.get_result() == "extract done"
+client.destroy()
 """,
     ),
     "Async Workflows": Case(
