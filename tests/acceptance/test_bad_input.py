@@ -159,7 +159,7 @@ def test_values_deeper_than_the_stack(launch: Launch, database_url: str) -> None
     "attributes",
     [
         [], "text", 3, {1: "int key"}, {"a": {1, 2}}, {"a": float("nan")}, {"a": "\0"}, {"\0": 1}, {"a": "\ud800"},
-        {"dbos.otelContext": {}}, {"a": object()},
+        {"dbos.otelContext": {}}, {"a": Path()},
     ],
     ids=repr,
 )  # fmt: skip
