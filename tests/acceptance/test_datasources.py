@@ -143,6 +143,24 @@ def test_outside_a_workflow_a_failure_takes_everything_back(both: Both, user_url
     assert notes(user_url) == []
 
 
+def test_a_failure_is_tried_again_when_its_workflow_is_resumed(launch: Launch, both: Both, user_url: str) -> None:
+    broken = [True]
+
+    def work(write: Callable[[str], None]) -> None:
+        write("written")
+        if broken:
+            raise ValueError("not today")
+
+    workflow = both.step(both.datasource.transaction(both.body(work)))
+    launch()
+    with SetWorkflowID("w"), pytest.raises(ValueError):
+        both.run(workflow)
+    broken.clear()
+    DBOS.resume_workflow("w").get_result()
+    assert notes(user_url) == ["written"]
+    assert [row[2] for row in witnesses(user_url, TABLE)] == [False]
+
+
 def test_inside_a_workflow_it_is_a_step_with_a_witness(launch: Launch, both: Both, user_url: str) -> None:
     def work(write: Callable[[str], None]) -> Any:
         write("noted")

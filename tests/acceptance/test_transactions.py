@@ -680,3 +680,25 @@ def test_without_transactions_nothing_of_sqlalchemy_is_loaded(database_url: str)
         "sys.exit('sqlalchemy' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=60, check=False).returncode == 0
+
+
+def test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed(launch: Launch, user_url: str) -> None:
+    broken = [True]
+
+    @DBOS.transaction()
+    def note() -> str:
+        write("written")
+        if broken:
+            raise ValueError("not today")
+        return "noted"
+
+    @DBOS.workflow()
+    def work() -> str:
+        return note()
+
+    launch(application_database_url=user_url)
+    with SetWorkflowID("w"), pytest.raises(ValueError):
+        work()
+    broken.clear()
+    assert DBOS.resume_workflow("w").get_result() == "noted"
+    assert notes(user_url) == ["written"]

@@ -483,6 +483,20 @@ MUTANTS = (
         TRANSACTIONS.format("test_a_reused_id_sees_no_witness_of_an_older_life", ""),
     ),
     Mutant(
+        "transactions: a failure counts for ever",
+        "userdata/sql/transaction_outputs.sql",
+        "(error is null or epoch >= :epoch)",
+        "(error is null or epoch > 0)",
+        TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
+    ),
+    Mutant(
+        "transactions: nothing takes the place of a failure",
+        "userdata/sql/transaction_outputs.sql",
+        " or (w.error is not null and w.epoch < excluded.epoch)",
+        "",
+        TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
+    ),
+    Mutant(
         "transactions: a lost connection is an answer",
         "runtime/transaction.py",
         "is_clash(error) or (lost and self._work.attempt is not None)",

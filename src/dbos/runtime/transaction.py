@@ -104,7 +104,7 @@ class Work:
         attempt = self.attempt
         assert attempt is not None
         executor_id = attempt.engine.owner.executor_id
-        return Key(attempt.workflow_id, self.step_id, attempt.life, self.spec.name, executor_id)
+        return Key(attempt.workflow_id, self.step_id, attempt.life, attempt.epoch, self.spec.name, executor_id)
 
     @property
     def codec(self) -> Serialization:

@@ -12,6 +12,7 @@ class Key:
     workflow_id: str
     step_id: int
     life: str
+    epoch: int  # of the execution
     name: str
     executor_id: str
 

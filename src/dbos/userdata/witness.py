@@ -4,7 +4,8 @@ Its primary key decides between two executions of one step: whoever commits seco
 writes back, and replays what the first one wrote. It also tells what became of a commit whose reply was lost.
 
 A workflow id may be used again once its workflow was deleted. So a row says which life of the id it belongs to, by the
-token of the call that started the workflow; a row of an older life is as good as none.
+token of the call that started the workflow; a row of an older life is as good as none. It says which execution wrote it,
+as well: of a failure nothing stays but the row, so a later execution, of a workflow that was resumed, tries again.
 """
 
 from __future__ import annotations
@@ -115,7 +116,7 @@ class Witness:
             columns = {column["name"] for column in inspect(connection).get_columns(self._name, schema=self._schema)}
         except NoSuchTableError:
             return False
-        if "life" not in columns:
+        if not {"life", "epoch"} <= columns:
             raise DBOSInitializationError(
                 f"The table {self._table} in {_address(connection)} is of another library or of an incompatible "
                 "release. It was left untouched: choose another database or, on Postgres, another schema."
@@ -131,7 +132,7 @@ class Witness:
 
 
 def _identity(key: Key) -> dict[str, Any]:
-    return {"workflow_id": key.workflow_id, "step_id": key.step_id, "life": key.life}
+    return {"workflow_id": key.workflow_id, "step_id": key.step_id, "life": key.life, "epoch": key.epoch}
 
 
 def _script(file: str) -> str:

@@ -195,6 +195,7 @@ create table transaction_outputs (
     error text,
     serialization text, -- codec of output or error
     life text not null, -- which workflow of this id: its owner_xid
+    epoch integer not null, -- the attempt that wrote it
     executor_id text,
     txn_id text,
     txn_snapshot text not null,

@@ -6,6 +6,7 @@ create table {table} (
     error text,
     serialization text, -- codec of output or error
     life text not null, -- which workflow of this id: names the call that started it
+    epoch integer not null, -- the attempt that wrote it
     created_at bigint not null,
     primary key (workflow_id, step_id)
 );

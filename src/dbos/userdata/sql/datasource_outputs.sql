@@ -1,18 +1,21 @@
 -- The witnesses of datasources: a row says that a step of a workflow has happened, and what came of it.
 
 -- name: find
--- What a step came to, if it has happened in this life of its workflow.
+-- What a step came to, if it has happened in this life of its workflow. A failure counts for the execution that wrote it
+-- and those before it: a later one, of a workflow that was resumed, runs the function again.
 select output, error, serialization from {table}
-where workflow_id = :workflow_id and step_id = :step_id and life = :life;
+where workflow_id = :workflow_id and step_id = :step_id and life = :life
+    and (error is null or epoch >= :epoch);
 
 -- name: testify
--- Written beside the user's data. One row of a life counts; one of an older workflow with the same id gives way.
-insert into {table} as w (workflow_id, step_id, output, error, serialization, life, created_at)
-values (:workflow_id, :step_id, :output, :error, :serialization, :life, {now_ms})
+-- Written beside the user's data. One row of a life counts; one of an older workflow with the same id gives way, and so
+-- does a failure of an earlier execution.
+insert into {table} as w (workflow_id, step_id, output, error, serialization, life, epoch, created_at)
+values (:workflow_id, :step_id, :output, :error, :serialization, :life, :epoch, {now_ms})
 on conflict (workflow_id, step_id) do update set
     output = excluded.output, error = excluded.error, serialization = excluded.serialization,
-    life = excluded.life, created_at = excluded.created_at
-where w.life <> excluded.life;
+    life = excluded.life, epoch = excluded.epoch, created_at = excluded.created_at
+where w.life <> excluded.life or (w.error is not null and w.epoch < excluded.epoch);
 
 -- name: aged
 -- Workflows whose witnesses are so old that whoever wrote beside them has surely stopped; a page of them.

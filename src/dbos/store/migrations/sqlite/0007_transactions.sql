@@ -9,6 +9,7 @@ create table if not exists transaction_outputs (
     error text,
     serialization text,
     life text not null,
+    epoch integer not null,
     executor_id text,
     txn_id text,
     txn_snapshot text not null,
