@@ -4,8 +4,8 @@ Its primary key decides between two executions of one step: whoever commits seco
 writes back, and replays what the first one wrote. It also tells what became of a commit whose reply was lost.
 
 A workflow id may be used again once its workflow was deleted. So a row says which life of the id it belongs to, by the
-token of the call that started the workflow; a row of an older life is as good as none. It says which execution wrote it,
-as well: of a failure nothing stays but the row, so a later execution, of a workflow that was resumed, tries again.
+token of the call that started the workflow; a row of an older life is as good as none. And it says which execution
+wrote it: of a failure nothing stays but the row, so a later execution, of a workflow that was resumed, tries again.
 """
 
 from __future__ import annotations
