@@ -258,6 +258,29 @@ def test_in_a_workflow_it_is_a_child(launch: Launch, replay: Replay) -> None:
     assert [each.status for each in DBOS.list_workflows(name="process")] == ["SUCCESS"] * 2
 
 
+def test_a_workflow_whose_id_was_used_before_is_heard(launch: Launch, database_url: str) -> None:
+    ran: list[str] = []
+
+    @DBOS.workflow()
+    def collect(text: str) -> None:
+        ran.append(text)
+
+    @DBOS.workflow()
+    def type_in(text: str) -> str:
+        return Debouncer.create(collect).debounce("key", LONG, text).workflow_id
+
+    launch()
+    with SetWorkflowID("w"):
+        child = type_in("first")
+    run_sql(database_url, "delete from operation_outputs where workflow_uuid = 'w'")
+    run_sql(database_url, "delete from workflow_status where workflow_uuid = 'w'")
+    with SetWorkflowID("w"):
+        assert type_in("second") == child
+    let_start(child)
+    DBOS.retrieve_workflow(child).get_result()
+    assert ran == ["second"]
+
+
 def test_a_step_cannot_debounce(launch: Launch) -> None:
     @DBOS.workflow()
     def process() -> None: ...

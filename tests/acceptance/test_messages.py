@@ -308,6 +308,24 @@ def test_from_a_step_a_message_leaves_no_row_and_may_be_repeated(launch: Launch,
     assert [name.rpartition(".")[2] for _, name in steps_of("s")] == ["step"]
 
 
+def test_a_workflow_whose_id_was_used_before_sends_its_own_message(launch: Launch, database_url: str) -> None:
+    @DBOS.workflow()
+    def receive() -> list[Any]:
+        return [DBOS.recv(), DBOS.recv()]
+
+    @DBOS.workflow()
+    def greet(greeting: str) -> None:
+        DBOS.send("receiver", greeting)
+
+    launch()
+    handle = started(receive, workflow_id="receiver")
+    started(greet, "first").get_result()
+    run_sql(database_url, "delete from operation_outputs where workflow_uuid = 'w'")
+    run_sql(database_url, "delete from workflow_status where workflow_uuid = 'w'")
+    started(greet, "second").get_result()
+    assert handle.get_result() == ["first", "second"]
+
+
 def test_an_unknown_destination_is_refused(launch: Launch, database_url: str, replay: Replay) -> None:
     @DBOS.step()
     def step() -> None:

@@ -139,9 +139,7 @@ def _admit_child(
         return Admitted(recorded.child_workflow_id or "")
     if parent.must_verify():
         yield from parent.verify()
-    ticket = Ticket(
-        workflow_id or child_id(parent.workflow_id, step_id), f"{parent.life or parent.workflow_id}:{step_id}", parent
-    )
+    ticket = Ticket(workflow_id or child_id(parent.workflow_id, step_id), parent.token_of(step_id), parent)
     row = make_row(ticket)
     now_ms = wall_ms()
 

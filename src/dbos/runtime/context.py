@@ -114,6 +114,10 @@ class Attempt:
         """Draw a step number; from 1, in order of call, before any I/O."""
         return next(self._numbers)
 
+    def token_of(self, step_id: int) -> str:
+        """Names a step of this life of the workflow, the same in every execution, for what it writes elsewhere."""
+        return f"{self.life or self.workflow_id}:{step_id}"
+
     def recorded(self, step_id: int, name: str) -> StepRow | None:
         """What an earlier attempt recorded at this number.
 

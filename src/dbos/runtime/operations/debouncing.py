@@ -67,7 +67,7 @@ def debounce(
             return _replayed(parent, recorded)
         if parent.must_verify():
             yield from parent.verify()
-        ticket = Ticket(workflow_id or child_id(parent.workflow_id, step_id), f"{parent.workflow_id}:{step_id}", parent)
+        ticket = Ticket(workflow_id or child_id(parent.workflow_id, step_id), parent.token_of(step_id), parent)
     row = queued_row(engine, debounced.queue_name, debounced.callee, args, kwargs, asked, ticket)
     call = _call(row, period_seconds, debounced.longest_delay_seconds)
     if parent is None:

@@ -158,7 +158,7 @@ def _encoded(
         if letter.idempotency_key is not None:
             message_id = letter.idempotency_key
         elif sender is not None and step_id is not None:
-            message_id = f"dbos.send:{sender.workflow_id}:{step_id}:{index}"
+            message_id = f"dbos.send:{sender.token_of(step_id)}:{index}"
         else:
             message_id = engine.new_id()
         topic = validate_topic(letter.topic)

@@ -83,7 +83,7 @@ def create_schedule(engine: Engine, wanted: Definition) -> Operation[None]:
     if attempt.must_verify():
         yield from attempt.verify()
     started_at_ms = wall_ms()
-    row.schedule_id = str(uuid.uuid5(_STEPS, f"{attempt.workflow_id}:{step_id}"))  # a replay knows its own
+    row.schedule_id = str(uuid.uuid5(_STEPS, attempt.token_of(step_id)))  # a replay knows its own
     outcome: Outcome[None] = Outcome()
     try:
         yield from _require_queue(engine, row)
