@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import logging
+import threading
 import time
 from collections.abc import Callable
 
@@ -16,12 +17,13 @@ from dbos import DBOS, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeo
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
+from dbos.services.dispatcher import Dispatcher
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 from tests.store.records import start as start_record
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
-from tests.support.waiting import Gate, eventually
+from tests.support.waiting import PATIENCE_SECONDS, Gate, eventually
 
 NEVER_POLLED = 300.0
 
@@ -167,6 +169,34 @@ def test_a_slot_that_frees_here_is_taken_at_once(launch: Launch, gated: Gated, l
         eventually(lambda: gate.passes == 2)
         assert statuses(handles).count("PENDING") == 2
     assert [handle.get_result() for handle in handles] == list(range(6))
+
+
+def test_a_slot_that_frees_while_there_is_no_room_here_is_taken_when_there_is(
+    launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, work = gated
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+    launch()
+    room, full, turned_away = Dispatcher._room, threading.Event(), threading.Event()
+
+    def room_unless_full(dispatcher: Dispatcher) -> int:
+        if not full.is_set():
+            return room(dispatcher)
+        turned_away.set()
+        return 0
+
+    monkeypatch.setattr(Dispatcher, "_room", room_unless_full)
+    with gate:
+        first = queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        full.set()
+        second = queue.enqueue(work, 2)
+        assert turned_away.wait(PATIENCE_SECONDS)
+        turned_away.clear()
+    assert first.get_result() == 1
+    assert turned_away.wait(PATIENCE_SECONDS)
+    full.clear()
+    assert second.get_result() == 2
 
 
 def test_a_slot_is_handed_on_in_its_partition(launch: Launch, gated: Gated) -> None:

@@ -113,6 +113,8 @@ class Dispatcher(Service):
                 partitions = sorted(news.partitions)
         limit = self._room()
         if limit == 0:
+            if news is not None:
+                queue.not_before = 0.0  # the news would be forgotten
             return False
         engine = self.engine
         runnable = engine.registry.runnable()
