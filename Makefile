@@ -5,9 +5,11 @@
 #   make check                     format, lint, types, layers
 #   make test PYTHON=python3.13    the suite on another interpreter, in an environment of its own
 #   make test ARGS="-k recovery"   ARGS goes to the tool behind the target
+#   make test WORKERS=0            in one process, for a debugger; 2 processes are the default
 
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 2
 
 # An interpreter asked for by name gets its own environment, so that two versions never mix.
 ifeq ($(origin PYTHON),file)
@@ -40,7 +42,7 @@ demo: $(VENV)/.installed ## a workflow dies by SIGKILL and carries on exactly on
 	@$(BIN)/python examples/demo.py $(ARGS)
 
 test: $(VENV)/.installed-dev ## the whole suite, on SQLite and Postgres
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal $(ARGS)
 
 check: $(VENV)/.installed-dev ## format, lint, types, layers
 	$(BIN)/ruff format --check .
