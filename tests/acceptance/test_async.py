@@ -302,6 +302,55 @@ def test_a_cancelled_task_does_not_cancel_its_workflow(launch: Launch) -> None:
         assert DBOS.get_result("w") == "recovered"
 
 
+def test_a_cancellation_during_a_commit_strikes_at_whatever_the_task_waits_for_next(launch: Launch) -> None:
+    @DBOS.workflow()
+    def receiver() -> None:
+        return DBOS.recv(timeout_seconds=60)
+
+    launch()
+
+    async def main() -> None:
+        workflow_id = (await DBOS.start_workflow_async(receiver)).workflow_id
+        endless = asyncio.get_running_loop().create_future()
+        sent = []
+
+        async def send_and_wait() -> None:
+            await DBOS.send_async(workflow_id, "delivered")
+            sent.append(asyncio.get_running_loop().time())
+            await endless
+
+        task = asyncio.ensure_future(send_and_wait())
+        await asyncio.sleep(0)
+        task.cancel("enough")
+        with pytest.raises(asyncio.CancelledError):
+            await asyncio.wait_for(task, 30)
+        assert sent  # what is durable was seen
+        assert task.cancelling() == 1
+        assert await DBOS.get_result_async(workflow_id) == "delivered"
+
+    asyncio.run(main())
+
+
+def test_a_timeout_during_a_commit_is_not_lost(launch: Launch) -> None:
+    @DBOS.workflow()
+    def idle() -> None: ...
+
+    launch()
+
+    async def main() -> None:
+        workflow_id = (await DBOS.start_workflow_async(idle)).workflow_id
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await DBOS.send_async(workflow_id, "too late")
+                await asyncio.get_running_loop().create_future()
+        async with asyncio.timeout(0):
+            await DBOS.send_async(workflow_id, "in time: nothing is awaited after it")
+        await asyncio.sleep(0)  # and nothing is left of that cancellation
+        await DBOS.send_async(workflow_id, "another")
+
+    asyncio.run(main())
+
+
 def test_a_loop_that_ends_leaves_its_workflows_to_recovery(launch: Launch) -> None:
     with Gate() as gate:
 

@@ -7,6 +7,7 @@ The only place that knows threads from coroutines. Both throw failures and cance
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 from weakref import WeakKeyDictionary
 
@@ -69,7 +70,7 @@ async def run_async(engine: Engine | None, operation: Operation[T]) -> T:
 
 
 async def _perform_async(engine: Engine | None, effect: Effect) -> Any:
-    if _cancelled_while_committing and not _is_due_first(effect):
+    if _postponed and not _is_due_first(effect):
         _cancel_now()
     kind = type(effect)
     if kind is not Invoke:
@@ -83,46 +84,81 @@ async def _perform_async(engine: Engine | None, effect: Effect) -> Any:
     return await effect.registration.wait_async(effect.timeout_seconds)  # type: ignore[union-attr]
 
 
-_cancelled_while_committing: WeakKeyDictionary[asyncio.Task[Any], bool] = WeakKeyDictionary()
-"""Tasks whose cancellation is still to strike. True: what was committed is still to be recorded before that."""
+@dataclass(slots=True)
+class _Postponed:
+    """A cancellation that is still to strike."""
+
+    owed: bool  # what was committed is still to be recorded before that
+    depth: int  # how many cancellations of its task were wanted when it came; fewer: it was taken back
+    message: tuple[Any, ...]
+
+    def is_wanted(self, task: asyncio.Task[Any]) -> bool:
+        return task.cancelling() >= self.depth
+
+
+_postponed: WeakKeyDictionary[asyncio.Task[Any], _Postponed] = WeakKeyDictionary()
+
+
+def _postpone(cancellation: asyncio.CancelledError, owed: bool = False) -> None:
+    """Let a cancellation of this task that came too early strike before the next effect of ours.
+
+    Or, should the task wait for something else first, there: it may be in no hurry to come back to us.
+    """
+    task = asyncio.current_task()
+    assert task is not None
+    earlier = _postponed.get(task)
+    owed = owed or (earlier is not None and earlier.owed)
+    _postponed[task] = _Postponed(owed, task.cancelling(), cancellation.args)
+    task.get_loop().call_soon(_strike, task)
+
+
+def _strike(task: asyncio.Task[Any]) -> None:
+    """Cancel a task that has gone on after all, unless it was struck meanwhile or the cancellation was taken back."""
+    postponed = _postponed.get(task)
+    if postponed is None:
+        return
+    wanted = postponed.is_wanted(task)
+    if not wanted or not postponed.owed:
+        del _postponed[task]
+    if wanted:
+        task.uncancel()  # the same cancellation once more: whoever counts them shall not see two
+        task.cancel(*postponed.message)
 
 
 async def _commit(engine: Engine | None, effect: Commit) -> Any:
     """Hand records to the journal, and learn what became of them even if the task is cancelled meanwhile.
 
     What is durable must be seen: if `asyncio.wait_for` gave up on a step whose success is being recorded, a replay
-    would take another branch than the live run. So the answer is delivered, and the cancellation comes before the next
-    effect, if it is still wanted then. A second cancellation is obeyed at once.
+    would take another branch than the live run. So the answer is delivered, and the cancellation comes with the next
+    effect or wait, if it is still wanted then. A second cancellation is obeyed at once.
     """
     assert engine is not None
     answer = engine.store.journal.write_soon(effect.records, asyncio.get_running_loop())
     try:
         return await answer  # patiently: see PatientFuture
-    except asyncio.CancelledError:
+    except asyncio.CancelledError as cancellation:
         if answer.cancelled() or not answer.done():
             raise
-        task = asyncio.current_task()
-        assert task is not None
-        _cancelled_while_committing[task] = False
+        _postpone(cancellation)
         return answer.result()
 
 
 def _cancel_now() -> None:
     """Raise the cancellation that came while this task was committing, unless it was taken back since."""
     task = asyncio.current_task()
-    if task is not None and task in _cancelled_while_committing:
-        del _cancelled_while_committing[task]
-        if task.cancelling():
-            raise asyncio.CancelledError
+    postponed = None if task is None else _postponed.pop(task, None)
+    if task is not None and postponed is not None and postponed.is_wanted(task):
+        raise asyncio.CancelledError(*postponed.message)
 
 
 def _is_due_first(effect: Effect) -> bool:
     """Does the effect belong to one that was cancelled and is owed: its end, or the record of what came of it?"""
     task = asyncio.current_task()
-    if task is None or not _cancelled_while_committing.get(task):
+    postponed = None if task is None else _postponed.get(task)
+    if postponed is None or not postponed.owed:
         return False
     if isinstance(effect, Commit):
-        _cancelled_while_committing[task] = False
+        postponed.owed = False
         return True
     return isinstance(effect, Invoke) and effect.lasts
 
@@ -154,11 +190,12 @@ async def _invoke_lasting(effect: Invoke) -> Any:
     work = asyncio.ensure_future(effect.call())
     try:
         return await asyncio.shield(work)
-    except asyncio.CancelledError:
-        task = asyncio.current_task()
-        assert task is not None
-        _cancelled_while_committing[task] = effect.owed or _cancelled_while_committing.get(task, False)
-        return await work
+    except asyncio.CancelledError as cancellation:
+        try:
+            return await work
+        finally:
+            if work.done() and not work.cancelled():
+                _postpone(cancellation, effect.owed)
 
 
 async def _invoke_bounded(effect: Invoke) -> Outcome[Any]:
