@@ -342,7 +342,7 @@ def test_a_timeout_during_a_commit_is_not_lost(launch: Launch) -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0):
                 await DBOS.send_async(workflow_id, "too late")
-                await asyncio.get_running_loop().create_future()
+                await asyncio.sleep(5)
         async with asyncio.timeout(0):
             await DBOS.send_async(workflow_id, "in time: nothing is awaited after it")
         await asyncio.sleep(0)  # and nothing is left of that cancellation

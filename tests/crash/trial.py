@@ -144,8 +144,9 @@ class Trial:
         owned = engine.store.workflows.owned_by(engine.owner.instance)
         active = engine.active()
         idle = {workflow_id for workflow_id, _ in owned if workflow_id not in active}
-        adopted = engine.store.workflows.adopt_orphans(engine.owner, sorted(idle & before))
-        self._adoptions.update(row.workflow_uuid for row in adopted)
+        orphans = idle & before
+        adopted = engine.store.workflows.adopt_orphans(engine.owner, sorted(orphans))
+        self._adoptions.update(orphans)  # all of them: those of queues are not ours now, but will be claimed again
         run_claimed(engine, adopted)
         return idle
 

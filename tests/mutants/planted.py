@@ -401,6 +401,13 @@ MUTANTS = (
         CANCEL_POINTS.format("coroutines-sequence"),
     ),
     Mutant(
+        "a cancellation during a commit is lost",
+        "runtime/interpreters.py",
+        "    task.get_loop().call_soon(_strike, task)\n",
+        "",
+        "tests/acceptance/test_async.py::test_a_timeout_during_a_commit_is_not_lost[sqlite]",
+    ),
+    Mutant(
         "orphans are never looked for",
         "services/recovery.py",
         "        if overdue:\n",
