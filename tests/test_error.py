@@ -35,6 +35,7 @@ SAMPLES = [
     error.DBOSStreamTimeoutError("w", "k", 1.5),
     error.DBOSStreamNondeterminismError("w", "k"),
     error.DBOSStreamClosedError("w", "k"),
+    error.DBOSConcurrentReceiveError("w", "t"),
     error.DBOSStepTimeoutError("s", 1.5),
     error.DBOSConflictingRegistrationError("n"),
     error.DBOSNoTransactionError("DBOS.sql_session"),
@@ -74,6 +75,7 @@ CODES = {
     "DBOSStepNondeterminismError": 28,
     "DBOSSerializationError": 101,
     "DBOSDeserializationError": 102,
+    "DBOSConcurrentReceiveError": 103,
 }
 
 
