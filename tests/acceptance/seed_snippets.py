@@ -50,9 +50,7 @@ class Case:
     later: dict[str, str] = field(default_factory=dict)
 
 
-NOT_YET = {
-    "Workflow Management / Fork Workflow": "forking",
-}
+NOT_YET: dict[str, str] = {}
 
 # Runs a workflow as soon as DBOS is launched, and ends the process, which would otherwise wait forever.
 PROBE = """
@@ -642,6 +640,30 @@ else:
     raise AssertionError("the workflow was not cancelled")
 assert handle.get_status().status == "CANCELLED" and handle.get_status().queue_name is None
 assert "first" not in [step["function_name"] for step in DBOS.list_workflow_steps(workflow_id)]
+""",
+    ),
+    "Workflow Management / Fork Workflow": Case(
+        before="""
+runs = []
+
+@DBOS.step()
+def note(number):
+    runs.append(number)
+
+@DBOS.workflow()
+def workflow():
+    for number in (1, 2, 3):
+        note(number)
+    return DBOS.workflow_id
+
+workflow_id = DBOS.start_workflow(workflow).workflow_id
+DBOS.get_result(workflow_id)
+""",
+        after="""
+assert handle.workflow_id == "new-workflow-id"
+status = handle.get_status()
+assert (status.status, status.app_version, status.forked_from) == ("ENQUEUED", "v2.0", workflow_id)
+assert len(DBOS.list_workflow_steps("new-workflow-id")) == 2
 """,
     ),
     "Workflow Management / Resume Workflow": Case(

@@ -101,6 +101,17 @@ MEMBERS = [
     (DBOS.cancel_workflows, "workflow_ids cancel_children=False"),
     (DBOS.resume_workflow, "workflow_id queue_name=None shard_key=None"),
     (DBOS.resume_workflows, "workflow_ids queue_name=None shard_key=None"),
+    (
+        DBOS.fork_workflow,
+        "workflow_id start_step application_version=None queue_name=None queue_partition_key=None "
+        "replacement_children=None timeout_seconds=None shard_key=None",
+    ),
+    (
+        DBOS.fork_from_failure,
+        "workflow_ids application_version=None queue_name=None queue_partition_key=None timeout_seconds=None",
+    ),
+    (DBOS.delete_workflow, "workflow_id delete_children=False"),
+    (DBOS.delete_workflows, "workflow_ids delete_children=False"),
     (DBOS.update_workflow_attributes, "workflow_id attributes merge=False"),
     (
         dbos.Queue,

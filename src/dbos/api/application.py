@@ -16,6 +16,7 @@ from dbos.api.assembly import Running, launch, store_settings
 from dbos.api.configuration import DBOSConfig, Settings, read_config
 from dbos.api.facade.context import ContextVariables
 from dbos.api.facade.events import EventCalls
+from dbos.api.facade.forks import ForkCalls
 from dbos.api.facade.management import ManagementCalls
 from dbos.api.facade.messages import MessageCalls
 from dbos.api.facade.queues import QueueCalls
@@ -45,6 +46,7 @@ class DBOS(
     QueueCalls,
     ScheduleCalls,
     ManagementCalls,
+    ForkCalls,
     ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.

@@ -7,6 +7,7 @@ from typing import Any, Self, TypeVar
 
 from dbos.api import client_calls, listing, registration
 from dbos.api.client_connection import ClientConnection, read_arguments
+from dbos.api.client_forks import ClientForkCalls
 from dbos.api.client_schedules import ClientScheduleCalls
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
@@ -24,7 +25,7 @@ from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
 R = TypeVar("R")
 
 
-class DBOSClient(ClientScheduleCalls):
+class DBOSClient(ClientForkCalls, ClientScheduleCalls):
     """Enqueues, looks and steers from outside the application, through nothing but its system database.
 
     Args:
@@ -326,6 +327,10 @@ class DBOSClient(ClientScheduleCalls):
     cancel_workflow_async = awaitable_method(management.cancel_workflow)
     cancel_workflows = blocking_method(management.cancel_workflows)
     cancel_workflows_async = awaitable_method(management.cancel_workflows)
+    delete_workflow = blocking_method(management.delete_workflow)
+    delete_workflow_async = awaitable_method(management.delete_workflow)
+    delete_workflows = blocking_method(management.delete_workflows)
+    delete_workflows_async = awaitable_method(management.delete_workflows)
     set_workflow_delay = blocking_method(delays.set_workflow_delay)
     set_workflow_delay_async = awaitable_method(delays.set_workflow_delay)
     update_workflow_attributes = blocking_method(management.update_workflow_attributes)

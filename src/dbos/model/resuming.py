@@ -51,3 +51,14 @@ def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
     if earlier.started_at_ms is None or earlier.completed_at_ms is None or later.started_at_ms is None:
         return True
     return later.started_at_ms >= max(earlier.completed_at_ms, earlier.started_at_ms + TOGETHER_MS)
+
+
+def step_of_failure(steps: Sequence[EndedStep], error: str | None) -> int:
+    """The first step that a fork of such a workflow runs itself, so that it does not meet the same failure again.
+
+    If that is the result of a child, the child is started anew. Without a failure it is the step behind the last.
+    """
+    failures = failures_to_forget(steps, error)
+    children = {step.child_workflow_id for step in failures} - {None}
+    anew = [step.step_id for step in steps if step in failures or step.child_workflow_id in children]
+    return min(anew, default=steps[-1].step_id + 1 if steps else 1)

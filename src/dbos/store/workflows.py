@@ -12,7 +12,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
+from dbos.store.deleting import delete
 from dbos.store.executors import Owner
+from dbos.store.forking import Fork, Guard, fork
 from dbos.store.pool import Pool, Run, growing_pauses
 from dbos.store.records import Debounce
 from dbos.store.resume import resume
@@ -151,6 +153,19 @@ class Workflows:
         and changes nothing, if any of them is unknown.
         """
         return self._pool.transact(lambda run: resume(run, ids, queue_name)) if ids else []
+
+    # ------------------------------------------------------------ forking and deleting
+
+    def fork(self, forks: Sequence[Fork], guard: Guard | None = None) -> bool:
+        """Make forks of workflows (forking.py). False: the attempt that asks has lost its workflow."""
+        return self._pool.transact(lambda run: fork(run, forks, guard)) if forks else True
+
+    def delete(self, ids: Sequence[str], with_children: bool, guard: Guard | None = None) -> list[str] | None:
+        """Delete workflows with everything they have left (deleting.py); the ids that are gone now.
+
+        None: the attempt that asks has lost its workflow.
+        """
+        return self._pool.transact(lambda run: delete(run, ids, with_children, guard)) if ids else []
 
     # ------------------------------------------------------------ taking over
 

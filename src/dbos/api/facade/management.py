@@ -14,7 +14,7 @@ from dbos.runtime.operations import management
 
 
 class ManagementCalls:
-    """Status, listings, cancel, resume, attributes."""
+    """Status, listings, cancel, resume, delete, attributes."""
 
     get_workflow_status = staticmethod(blocking(management.get_workflow_status))
     get_workflow_status_async = staticmethod(awaitable(management.get_workflow_status))
@@ -26,6 +26,10 @@ class ManagementCalls:
     cancel_workflow_async = staticmethod(awaitable(management.cancel_workflow))
     cancel_workflows = staticmethod(blocking(management.cancel_workflows))
     cancel_workflows_async = staticmethod(awaitable(management.cancel_workflows))
+    delete_workflow = staticmethod(blocking(management.delete_workflow))
+    delete_workflow_async = staticmethod(awaitable(management.delete_workflow))
+    delete_workflows = staticmethod(blocking(management.delete_workflows))
+    delete_workflows_async = staticmethod(awaitable(management.delete_workflows))
     update_workflow_attributes = staticmethod(blocking(management.update_workflow_attributes))
     update_workflow_attributes_async = staticmethod(awaitable(management.update_workflow_attributes))
 

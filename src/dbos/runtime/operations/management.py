@@ -1,4 +1,4 @@
-"""Looking at workflows and steering them: status, listings, cancel, resume, attributes.
+"""Looking at workflows and steering them: status, listings, cancel, resume, delete, attributes.
 
 Called from a workflow body, each is a recorded step. Listings never fail because one value cannot be decoded: such a
 value is shown as the stored text, with a warning.
@@ -179,6 +179,34 @@ def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> 
     for workflow_id in changed:
         engine.supersede(workflow_id, Status.PENDING)
     engine.announce_enqueued(queue_name or INTERNAL_QUEUE)
+
+
+def delete_workflow(engine: Engine, workflow_id: str, *, delete_children: bool = False) -> Operation[None]:
+    """Delete a workflow with its steps, messages, events and streams, whatever its state.
+
+    Args:
+        workflow_id: One that is unknown changes nothing. One that runs stops before its next step; who waits for it
+            gets DBOSNonExistentWorkflowError.
+        delete_children: Delete its children too, and theirs; otherwise they stay.
+    """
+    return delete_workflows(engine, [workflow_id], delete_children=delete_children)
+
+
+def delete_workflows(engine: Engine, workflow_ids: Sequence[str], *, delete_children: bool = False) -> Operation[None]:
+    """Delete several workflows, all of them at once; see `delete_workflow`."""
+    return as_step("DBOS.deleteWorkflow", _delete(engine, require_ids(workflow_ids), delete_children))
+
+
+def _delete(engine: Engine, workflow_ids: list[str], with_children: bool) -> Operation[None]:
+    caller = workflow_body()
+    guard = None if caller is None else (caller.workflow_id, caller.epoch)
+    while (deleted := (yield Ask(engine.store.workflows.delete, workflow_ids, with_children, guard))) is None:
+        if caller is not None:
+            yield from caller.verify()
+    for workflow_id in deleted:
+        engine.supersede(workflow_id, Status.PENDING)
+        engine.waiters.wake("workflow", workflow_id)
+    engine.store.hints.publish("deleted", deleted)
 
 
 def update_workflow_attributes(

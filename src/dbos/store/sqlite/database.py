@@ -61,6 +61,7 @@ class _Vocabulary:
         "lock": "",  # there is one writer: nothing can change between a check and its commit
         "lock_existence": "",
         "lock_rows": "",
+        "lock_to_delete": "",
         "lock_free_rows": "",
         "lock_definition": "",
         "hold_definition": "",

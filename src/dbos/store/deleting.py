@@ -1,0 +1,47 @@
+"""Deleting workflows, with everything they have left in the tables, in one transaction.
+
+The row of a workflow goes first. Whoever writes for a workflow (a step, an event, a value of a stream, a message, a
+child) holds a lock on its row until he has committed, so the statements that follow see all of it, and nobody adds
+anything behind them. Only what belonged to a row that went is deleted: the id may be in use again.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from dbos.store.forking import Guard, still_owned
+from dbos.store.pool import Run
+
+REMAINS = (
+    "delete_steps",
+    "delete_messages",
+    "delete_events",
+    "delete_event_history",
+    "delete_streams",
+    "delete_witnesses",
+)
+
+
+def delete(run: Run, ids: Sequence[str], with_children: bool, guard: Guard | None) -> list[str] | None:
+    """Delete workflows, and their descendants if asked to; the ids that are gone. None: the guard does not hold."""
+    if guard is not None and not still_owned(run, guard):
+        return None
+    doomed = _lock_family(run, ids) if with_children else list(ids)
+    run("lock_to_delete", ids=json.dumps(doomed))
+    deleted = [row[0] for row in run("delete_workflows", ids=json.dumps(doomed))]
+    if deleted:
+        for statement in REMAINS:
+            run(statement, ids=json.dumps(deleted))
+    return doomed
+
+
+def _lock_family(run: Run, ids: Sequence[str]) -> list[str]:
+    """The workflows and all they started. Locked ones start nothing more: once nobody new is found, nobody comes."""
+    family = dict.fromkeys(ids)
+    while True:
+        run("lock_to_delete", ids=json.dumps([*family]))
+        late = [row[0] for row in run("children", ids=json.dumps([*family])) if row[0] not in family]
+        if not late:
+            return [*family]
+        family.update(dict.fromkeys(late))
