@@ -75,10 +75,12 @@ MEMBERS = [
     (DBOS.get_workflow_status, "workflow_id"),
     (
         DBOS.list_workflows,
-        "workflow_ids=None status=None start_time=None end_time=None name=None app_version=None forked_from=None "
+        "workflow_ids=None status=None start_time=None end_time=None completed_after=None completed_before=None "
+        "dequeued_after=None dequeued_before=None name=None app_version=None forked_from=None "
         "user=None parent_workflow_id=None queue_name=None limit=None offset=None sort_desc=False "
         "workflow_id_prefix=None load_input=True load_output=True executor_id=None queues_only=False "
-        "schedule_name=None application_name=None",
+        "was_forked_from=None has_parent=None attributes=None schedule_name=None application_name=None is_fork=None "
+        "parent_shard_key=None",
     ),
     (DBOS.scheduled, "cron"),
     (
@@ -134,9 +136,11 @@ MEMBERS = [
     (DBOS.enqueue_workflow_with_options, "options *args **kwargs"),
     (
         DBOS.list_queued_workflows,
-        "workflow_ids=None status=None start_time=None end_time=None name=None app_version=None forked_from=None "
+        "workflow_ids=None status=None start_time=None end_time=None completed_after=None completed_before=None "
+        "dequeued_after=None dequeued_before=None name=None app_version=None forked_from=None "
         "user=None parent_workflow_id=None queue_name=None limit=None offset=None sort_desc=False "
-        "workflow_id_prefix=None load_input=True load_output=True executor_id=None application_name=None",
+        "workflow_id_prefix=None load_input=True load_output=True executor_id=None "
+        "has_parent=None attributes=None application_name=None is_fork=None parent_shard_key=None",
     ),
     (DBOS.set_workflow_delay, "workflow_id delay_seconds=None delay_until_epoch_ms=None"),
     (DBOS.set_authentication, "authenticated_user authenticated_roles"),

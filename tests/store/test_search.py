@@ -9,10 +9,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbos.error import DBOSQueryTimeoutError
+from dbos.store.forking import Fork
 from dbos.store.search import WorkflowFilter, end_of_prefix
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
-from tests.store.records import finish, start
+from tests.store.records import attributes, finish, start
+from tests.support.raw_sql import run_sql
 
 ROWS = [
     start("a-1", authenticated_user="alice"),
@@ -31,6 +33,54 @@ def rows(store: Store) -> Store:
         store.journal.write([row])
     store.journal.write([finish("done")])
     return store
+
+
+@pytest.fixture
+def lives(store: Store, database_url: str) -> Store:
+    """Workflows that were forked, dequeued, finished, and that have attributes."""
+    store.journal.write([start(each, status="ENQUEUED", queue_name="q") for each in ("x", "y", "z")])
+    store.workflows.fork([Fork("x", 1, workflow_id="f", token="t")])
+    store.journal.write([start("child", parent_workflow_id="x")])
+    texts = {"x": '{"a": 1, "n": {"deep": [1, {"k": true}]}}', "y": "{}", "z": '{"a": true, "b": "text"}'}
+    store.journal.write([attributes(workflow_id, text) for workflow_id, text in texts.items()])
+    for workflow_id, time in (("x", 1000), ("y", 2000), ("child", 3000)):
+        sql = "update workflow_status set started_at_epoch_ms = ?, completed_at = ? where workflow_uuid = ?"
+        run_sql(database_url, sql, time, time + 500, workflow_id)
+    return store
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"completed_after_ms": 1500}, ["x", "y", "child"]),
+        ({"completed_after_ms": 1501}, ["y", "child"]),
+        ({"completed_before_ms": 1500}, ["x"]),
+        ({"completed_after_ms": 2500, "completed_before_ms": 2500}, ["y"]),
+        ({"dequeued_after_ms": 1000}, ["x", "y"]),
+        ({"dequeued_after_ms": 1001, "dequeued_before_ms": 5000}, ["y"]),
+        ({"dequeued_before_ms": 1000}, ["x"]),
+        ({"was_forked_from": True}, ["x"]),
+        ({"was_forked_from": False}, ["y", "z", "f", "child"]),
+        ({"is_fork": True}, ["f"]),
+        ({"is_fork": False}, ["x", "y", "z", "child"]),
+        ({"forked_from": ("x",)}, ["f"]),
+        ({"has_parent": True}, ["child"]),
+        ({"has_parent": False}, ["x", "y", "z", "f"]),
+        ({"attributes": "{}"}, ["x", "y", "z"]),
+        ({"attributes": '{"a": 1}'}, ["x"]),
+        ({"attributes": '{"a": 1.0}'}, ["x"]),
+        ({"attributes": '{"a": true}'}, ["z"]),
+        ({"attributes": '{"a": true, "b": "text"}'}, ["z"]),
+        ({"attributes": '{"b": "tex"}'}, []),
+        ({"attributes": '{"n": {}}'}, ["x"]),
+        ({"attributes": '{"n": {"deep": [{"k": true}]}}'}, ["x"]),
+        ({"attributes": '{"n": {"deep": []}}'}, ["x"]),
+        ({"attributes": '{"n": {"deep": 1}}'}, []),
+        ({"attributes": '{"n": null}'}, []),
+    ],
+)
+def test_filters_of_what_became_of_workflows(lives: Store, wanted: dict[str, Any], found: list[str]) -> None:
+    assert [row.workflow_uuid for row in lives.workflows.search(WorkflowFilter(**wanted))] == found
 
 
 @pytest.mark.parametrize(

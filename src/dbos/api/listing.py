@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from dbos.api.scopes import refuse_shard_key
 from dbos.error import DBOSException
 from dbos.model.status import WorkflowStatus
 from dbos.model.workflow import Status
@@ -24,6 +25,10 @@ def list_workflows(
     status: OneOrMany = None,
     start_time: str | None = None,
     end_time: str | None = None,
+    completed_after: str | None = None,
+    completed_before: str | None = None,
+    dequeued_after: str | None = None,
+    dequeued_before: str | None = None,
     name: OneOrMany = None,
     app_version: OneOrMany = None,
     forked_from: OneOrMany = None,
@@ -38,8 +43,13 @@ def list_workflows(
     load_output: bool = True,
     executor_id: OneOrMany = None,
     queues_only: bool = False,
+    was_forked_from: bool | None = None,
+    has_parent: bool | None = None,
+    attributes: dict[str, Any] | None = None,
     schedule_name: OneOrMany = None,
     application_name: OneOrMany = None,
+    is_fork: bool | None = None,
+    parent_shard_key: OneOrMany = None,
 ) -> Operation[list[WorkflowStatus]]:
     """List workflows, oldest first.
 
@@ -48,6 +58,10 @@ def list_workflows(
         status: Only those that stand so, such as "PENDING" or "SUCCESS".
         start_time: Only those created at this time (ISO 8601, UTC unless it names a zone) or later.
         end_time: Only those created at this time or earlier.
+        completed_after: Only those that ended at this time or later.
+        completed_before: Only those that ended at this time or earlier.
+        dequeued_after: Only those that were taken from a queue at this time or later.
+        dequeued_before: Only those that were taken from a queue at this time or earlier.
         name: Only those of these workflow functions.
         app_version: Only those of these application versions.
         forked_from: Only forks of these workflows.
@@ -62,8 +76,13 @@ def list_workflows(
         load_output: Load their results and errors.
         executor_id: Only those of these executors.
         queues_only: Only those on a queue.
+        was_forked_from: Only those that have been forked, or (False) that have not.
+        has_parent: Only children of other workflows, or (False) only those that are nobody's.
+        attributes: Only those whose attributes contain these; nested ones, too. {} takes all that have attributes.
         schedule_name: Only runs of these schedules.
         application_name: Only those of these applications; by default of this one, and those nobody owns.
+        is_fork: Only forks, or (False) none.
+        parent_shard_key: Must be None.
 
     Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
     decoded is given as the text that is stored.
@@ -71,7 +90,17 @@ def list_workflows(
     return _search(
         engine,
         LISTING_NAME,
-        times=(start_time, end_time),
+        times={
+            "start_time": start_time,
+            "end_time": end_time,
+            "completed_after": completed_after,
+            "completed_before": completed_before,
+            "dequeued_after": dequeued_after,
+            "dequeued_before": dequeued_before,
+        },
+        answers={"was_forked_from": was_forked_from, "has_parent": has_parent, "is_fork": is_fork},
+        attributes=attributes,
+        parent_shard_key=parent_shard_key,
         page=(limit, offset),
         application_name=application_name,
         queues_only=queues_only,
@@ -99,6 +128,10 @@ def list_queued_workflows(
     status: OneOrMany = None,
     start_time: str | None = None,
     end_time: str | None = None,
+    completed_after: str | None = None,
+    completed_before: str | None = None,
+    dequeued_after: str | None = None,
+    dequeued_before: str | None = None,
     name: OneOrMany = None,
     app_version: OneOrMany = None,
     forked_from: OneOrMany = None,
@@ -112,7 +145,11 @@ def list_queued_workflows(
     load_input: bool = True,
     load_output: bool = True,
     executor_id: OneOrMany = None,
+    has_parent: bool | None = None,
+    attributes: dict[str, Any] | None = None,
     application_name: OneOrMany = None,
+    is_fork: bool | None = None,
+    parent_shard_key: OneOrMany = None,
 ) -> Operation[list[WorkflowStatus]]:
     """List the workflows that are on a queue and not finished, oldest first.
 
@@ -124,7 +161,17 @@ def list_queued_workflows(
     return _search(
         engine,
         QUEUED_LISTING_NAME,
-        times=(start_time, end_time),
+        times={
+            "start_time": start_time,
+            "end_time": end_time,
+            "completed_after": completed_after,
+            "completed_before": completed_before,
+            "dequeued_after": dequeued_after,
+            "dequeued_before": dequeued_before,
+        },
+        answers={"has_parent": has_parent, "is_fork": is_fork},
+        attributes=attributes,
+        parent_shard_key=parent_shard_key,
         page=(limit, offset),
         application_name=application_name,
         queues_only=True,
@@ -153,7 +200,10 @@ def _search(
     engine: Engine,
     step: str,
     *,
-    times: tuple[str | None, str | None],
+    times: dict[str, str | None],
+    answers: dict[str, bool | None],
+    attributes: dict[str, Any] | None,
+    parent_shard_key: OneOrMany,
     page: tuple[int | None, int | None],
     application_name: OneOrMany,
     queues_only: bool,
@@ -163,11 +213,13 @@ def _search(
     **texts: OneOrMany,
 ) -> Operation[list[WorkflowStatus]]:
     """Look for what fits; in a workflow under that step's name. `texts` are the filters that take one text or many."""
+    refuse_shard_key(parent_shard_key)
     management.require_page(*page)
     accepted: dict[str, Any] = {name: many(value) for name, value in texts.items()}
+    accepted |= {f"{name}_ms": epoch_ms(name, time) for name, time in times.items()}
+    accepted |= {name: _yes_or_no(name, answer) for name, answer in answers.items()}
     wanted = WorkflowFilter(
-        start_time_ms=epoch_ms("start_time", times[0]),
-        end_time_ms=epoch_ms("end_time", times[1]),
+        attributes=None if attributes is None else management.encode_attributes(attributes),
         limit=page[0],
         offset=page[1],
         queues_only=queues_only,
@@ -195,6 +247,13 @@ def many(value: OneOrMany) -> tuple[str, ...] | None:
     if not all(isinstance(each, str) for each in values):
         raise DBOSException(f"A filter takes a string or a list of strings, not {value!r}")
     return tuple(management.require_storable(values)) or None
+
+
+def _yes_or_no(what: str, answer: bool | None) -> bool | None:
+    """An answer, or None for no filter. Raises DBOSException for anything else."""
+    if answer is not None and not isinstance(answer, bool):
+        raise DBOSException(f"{what} must be True, False or None, not {answer!r}")
+    return answer
 
 
 def epoch_ms(what: str, time: str | None) -> int | None:

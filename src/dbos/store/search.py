@@ -20,6 +20,10 @@ class WorkflowFilter:
     status: tuple[str, ...] | None = None
     start_time_ms: int | None = None  # created then or later
     end_time_ms: int | None = None  # created then or earlier
+    completed_after_ms: int | None = None  # ended then or later
+    completed_before_ms: int | None = None  # ended then or earlier
+    dequeued_after_ms: int | None = None  # taken from a queue then or later
+    dequeued_before_ms: int | None = None  # taken from a queue then or earlier
     name: tuple[str, ...] | None = None
     app_version: tuple[str, ...] | None = None
     forked_from: tuple[str, ...] | None = None
@@ -29,6 +33,10 @@ class WorkflowFilter:
     executor_id: tuple[str, ...] | None = None
     schedule_name: tuple[str, ...] | None = None
     queues_only: bool = False
+    was_forked_from: bool | None = None
+    is_fork: bool | None = None
+    has_parent: bool | None = None
+    attributes: str | None = None  # a JSON object that those of the workflow contain
     workflow_id_prefix: tuple[str, ...] | None = None
     application_name: tuple[str | None, ...] | None = None  # None in it: those that no application owns
     limit: int | None = None
@@ -49,6 +57,22 @@ _ONE_OF = {  # field of the filter -> column that equals one of its values
     "queue_name": "queue_name",
     "executor_id": "executor_id",
     "schedule_name": "schedule_name",
+}
+
+_BY_VALUE = {  # field of the filter -> what must hold of its value; bounds of times are inclusive
+    "start_time_ms": "created_at >= :start_time_ms",
+    "end_time_ms": "created_at <= :end_time_ms",
+    "completed_after_ms": "completed_at >= :completed_after_ms",
+    "completed_before_ms": "completed_at <= :completed_before_ms",
+    "dequeued_after_ms": "queue_name is not null and started_at_epoch_ms >= :dequeued_after_ms",
+    "dequeued_before_ms": "queue_name is not null and started_at_epoch_ms <= :dequeued_before_ms",
+    "attributes": "{attributes_contain}",
+}
+
+_YES_OR_NO = {  # field of the filter -> what is the case or is not
+    "was_forked_from": ("was_forked_from", "not was_forked_from"),
+    "is_fork": ("forked_from is not null", "forked_from is null"),
+    "has_parent": ("parent_workflow_id is not null", "parent_workflow_id is null"),
 }
 
 
@@ -73,10 +97,12 @@ def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
         names = [name for name in wanted.application_name if name is not None]
         unowned = "application_name is null or " if None in wanted.application_name else ""
         require(f"({unowned}application_name in ({{each:application_name}}))", application_name=json.dumps(names))
-    if wanted.start_time_ms is not None:
-        require("created_at >= :start_time_ms", start_time_ms=wanted.start_time_ms)
-    if wanted.end_time_ms is not None:
-        require("created_at <= :end_time_ms", end_time_ms=wanted.end_time_ms)
+    for field, condition in _BY_VALUE.items():
+        if (bound := getattr(wanted, field)) is not None:
+            require(condition, **{field: bound})
+    for field, (if_so, if_not) in _YES_OR_NO.items():
+        if (answer := getattr(wanted, field)) is not None:
+            require(if_so if answer else if_not)
     if wanted.queues_only:
         require("queue_name is not null")
     if wanted.workflow_id_prefix:

@@ -88,6 +88,7 @@ class _Vocabulary:
             "unit_separator": "chr(31)",
             # Stable within a statement, so that an index can be searched by it.
             "now_ms": "cast(extract(epoch from statement_timestamp()) * 1000 as bigint)",
+            "attributes_contain": "attributes @> cast(:attributes as jsonb)",
             "merged_attributes": "coalesce(workflow_status.attributes, '{}') || cast(i.attributes as jsonb)",
         }
 

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from dbos.error import DBOSException, DBOSInitializationError, DBOSQueryTimeoutError
+from dbos.model.containment import contains
 from dbos.store.batch import by_kind
 from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
@@ -69,6 +70,7 @@ class _Vocabulary:
         "least": "min",
         "unit_separator": "char(31)",
         "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
+        "attributes_contain": "attributes_contain(attributes, :attributes)",
         "merged_attributes": "merge_attributes(workflow_status.attributes, i.attributes)",
     }
 
@@ -223,6 +225,7 @@ class SqliteDatabase:
                 connection.execute(f"pragma {pragma}")
             if role is Role.WRITER:
                 connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
+            connection.create_function("attributes_contain", 2, _attributes_contain, deterministic=True)
             if "timeout" not in self._settings.connect_args:
                 connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
         except BaseException:
@@ -277,6 +280,14 @@ def enter_wal(connection: sqlite3.Connection, path: Path) -> None:
             f"The SQLite database {path} cannot keep a write-ahead log: its file system has no shared memory, like many"
             " network file systems. Move the file to a local disk, or use Postgres."
         )
+
+
+def _attributes_contain(attributes: str | None, wanted: str) -> bool:
+    """What `@>` says on Postgres. A text that is no JSON contains nothing: no listing fails because of one value."""
+    try:
+        return attributes is not None and contains(json.loads(attributes), json.loads(wanted))
+    except ValueError:
+        return False
 
 
 def _merge_attributes(old: str | None, new: str) -> str:
