@@ -160,8 +160,9 @@ def test_deleting_leaves_nothing_in_any_table(origin: Store, database_url: str) 
     origin.workflows.fork([fork(9)])
     run_sql(
         database_url,
-        "insert into transaction_outputs (workflow_uuid, function_id, function_name, life, txn_snapshot, created_at)"
-        " values ('w', 1, 'f', 'l', '', 0)",
+        "insert into transaction_outputs"
+        " (workflow_uuid, function_id, function_name, life, epoch, txn_snapshot, created_at)"
+        " values ('w', 1, 'f', 'l', 1, '', 0)",
     )
     kept = counts(database_url, "fork")
     assert all(counts(database_url, "w").values())
