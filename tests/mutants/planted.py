@@ -152,8 +152,8 @@ MUTANTS = (
     Mutant(
         "a stale parent starts children",
         "store/sql/journal.sql",
-        "where i.guard_workflow_id is null or exists (\n",
-        "where i.guard_workflow_id is not null or i.guard_workflow_id is null or exists (\n",
+        "    i.guard_workflow_id is null or exists (\n",
+        "    i.guard_workflow_id is not null or i.guard_workflow_id is null or exists (\n",
         PROMISES.format("test_a_workflow_cancelled_elsewhere_starts_no_child"),
     ),
     Mutant(
@@ -237,15 +237,15 @@ MUTANTS = (
     ),
     Mutant(
         "a sleep begins anew",
-        "runtime/operations/sleep.py",
-        "        wake_at = float(replay(attempt, row).unwrap())\n",
-        "        wake_at = engine.clock.now_ms() / 1000 + max(0.0, seconds)\n",
+        "runtime/timeouts.py",
+        "            wake_at = float(replay(attempt, row).unwrap())\n",
+        "            wake_at = attempt.engine.clock.now_ms() / 1000 + max(0.0, seconds)\n",
         PROMISES.format("test_a_recovered_sleep_ends_when_the_recorded_time_has_come"),
     ),
     Mutant(
         "a step is never recorded",
         "runtime/step.py",
-        "    yield from record(attempt, encode(attempt, step_id, spec.name, outcome, started_at_ms))\n",
+        "    yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))\n",
         "",
         POINTS.format("blocking-sequence"),
     ),
@@ -260,8 +260,8 @@ MUTANTS = (
     Mutant(
         "a child that was enqueued is enqueued again",
         "runtime/admission.py",
-        "        workflow_id or child_id(parent.workflow_id, step_id), f",
-        "        workflow_id or engine.new_id(), f",
+        "workflow_id or child_id(parent.workflow_id, step_id), ",
+        "workflow_id or engine.new_id(), ",
         POINTS.format("queues-deduplicated_children"),
     ),
     Mutant(
@@ -544,15 +544,15 @@ MUTANTS = (
     Mutant(
         "the order is that of timestamps",
         "store/sql/claims.sql",
-        "{may_be_claimed}\n    order by w.priority, w.sequence\n    limit :limit\n",
-        "{may_be_claimed}\n    order by w.priority, w.updated_at, w.sequence desc\n    limit :limit\n",
+        "{still_unshared}\n    order by w.priority, w.sequence\n    limit :limit\n",
+        "{still_unshared}\n    order by w.priority, w.updated_at, w.sequence desc\n    limit :limit\n",
         CLAIMS.format("test_global_concurrency"),
     ),
     Mutant(
         "a priority is ignored",
         "store/sql/claims.sql",
-        "{may_be_claimed}\n    order by w.priority, w.sequence\n    limit :limit\n",
-        "{may_be_claimed}\n    order by w.sequence\n    limit :limit\n",
+        "{still_unshared}\n    order by w.priority, w.sequence\n    limit :limit\n",
+        "{still_unshared}\n    order by w.sequence\n    limit :limit\n",
         CLAIMS.format("test_claiming_in_order_of_priority_and_arrival"),
     ),
     Mutant(
@@ -630,8 +630,8 @@ MUTANTS = (
     Mutant(
         "streams: a stale execution writes to a stream",
         "store/sql/streams.sql",
-        "where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and",
-        "where w.workflow_uuid = i.workflow_id and",
+        "        {attempt_owns}\n",
+        "        exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)\n",
         STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[sqlite-1]"),
     ),
     Mutant(
@@ -688,8 +688,8 @@ MUTANTS = (
     Mutant(
         "a workflow that lost its row debounces",
         "store/sql/journal.sql",
-        "        )\n    )\n    and not exists (select 1 from",
-        "        ) or true\n    )\n    and not exists (select 1 from",
+        "    {attempt_goes_on}\n    and not exists (select 1 from",
+        "    true\n    and not exists (select 1 from",
         DEBOUNCE.format("test_a_workflow_debounces_only_while_it_owns_its_row[sqlite]"),
     ),
     Mutant(

@@ -5,11 +5,7 @@
 insert into {schema}.workflow_events (workflow_uuid, key, value, serialization)
 select i.workflow_id, i.key, i.value, i.serialization
 from {input} as i
-where exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
-    {lock}
-)
+where {attempt_owns}
 on conflict (workflow_uuid, key) do update set value = excluded.value, serialization = excluded.serialization
 {returning_key:workflow_uuid, key};
 
@@ -18,11 +14,7 @@ on conflict (workflow_uuid, key) do update set value = excluded.value, serializa
 insert into {schema}.workflow_events_history (workflow_uuid, function_id, key, value, serialization)
 select i.workflow_id, i.step_id, i.key, i.value, i.serialization
 from {input} as i
-where exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
-    {lock}
-)
+where {attempt_owns}
 on conflict (workflow_uuid, function_id, key) do update set value = excluded.value, serialization = excluded.serialization
 {returning_key:workflow_uuid, key};
 

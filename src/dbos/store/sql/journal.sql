@@ -8,6 +8,24 @@
 -- recheck after the lock; one that comes later waits for this commit. Without the lock it could slip between the check
 -- and our commit, and a stale owner would write once more. No guard names `status`: see the planner trap in schema.sql.
 
+-- fragment: attempt_owns
+-- The attempt that writes this still owns its workflow.
+exists (
+    select 1 from {schema}.workflow_status as w
+    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
+    {lock}
+)
+
+-- fragment: attempt_goes_on
+-- The attempt that asks for this still owns its own workflow, or nobody's attempt asks.
+(
+    i.guard_workflow_id is null or exists (
+        select 1 from {schema}.workflow_status as g
+        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
+        {lock}
+    )
+)
+
 -- name: Checkpoint
 -- The outcome of a step, once, while its attempt owns the workflow.
 insert into {schema}.operation_outputs (
@@ -18,11 +36,7 @@ select
     i.workflow_id, i.step_id, i.name, i.output, i.error, i.serialization,
     i.child_workflow_id, i.started_at_ms, i.completed_at_ms, i.epoch
 from {input} as i
-where exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
-    {lock}
-)
+where {attempt_owns}
 on conflict do nothing
 {returning_key:workflow_uuid, epoch, function_id};
 
@@ -48,11 +62,7 @@ select
     case when i.status = 'PENDING' then {now_ms} end,
     {now_ms}, {now_ms}
 from {input} as i
-where i.guard_workflow_id is null or exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.guard_workflow_id and w.epoch = i.guard_epoch and w.completed_at is null
-    {lock}
-)
+where {attempt_goes_on}
 on conflict do nothing
 returning owner_xid, workflow_deadline_epoch_ms;
 
@@ -77,13 +87,7 @@ select
     0, 0, {now_ms}, {now_ms}
 from {input} as i
 where
-    (
-        i.guard_workflow_id is null or exists (
-            select 1 from {schema}.workflow_status as g
-            where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
-            {lock}
-        )
-    )
+    {attempt_goes_on}
     and not exists (select 1 from {schema}.workflow_status as w where w.debounce_token = i.token)
     and not exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)
 on conflict (queue_name, deduplication_id) where deduplication_id is not null do update set
@@ -123,13 +127,7 @@ set
     attributes = case when i.merge then {merged_attributes} else cast(i.attributes as {json}) end,
     updated_at = {now_ms}
 from {input} as i
-where workflow_status.workflow_uuid = i.workflow_id and (
-    i.guard_workflow_id is null or exists (
-        select 1 from {schema}.workflow_status as g
-        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
-        {lock}
-    )
-)
+where workflow_status.workflow_uuid = i.workflow_id and {attempt_goes_on}
 {returning_key:workflow_status.workflow_uuid};
 
 -- name: SetDelay
@@ -137,13 +135,7 @@ where workflow_status.workflow_uuid = i.workflow_id and (
 update {schema}.workflow_status
 set delay_until_epoch_ms = coalesce(i.until_ms, {now_ms} + i.delay_ms), updated_at = {now_ms}
 from {input} as i
-where workflow_status.workflow_uuid = i.workflow_id and workflow_status.status || '' = 'DELAYED' and (
-    i.guard_workflow_id is null or exists (
-        select 1 from {schema}.workflow_status as g
-        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
-        {lock}
-    )
-)
+where workflow_status.workflow_uuid = i.workflow_id and workflow_status.status || '' = 'DELAYED' and {attempt_goes_on}
 {returning_key:workflow_status.workflow_uuid};
 
 -- name: FinishWorkflow

@@ -12,13 +12,7 @@ from {input} as i
 where exists (
     select 1 from {schema}.workflow_status as d where d.workflow_uuid = i.destination
     {lock_existence}
-) and (
-    i.guard_workflow_id is null or exists (
-        select 1 from {schema}.workflow_status as w
-        where w.workflow_uuid = i.guard_workflow_id and w.epoch = i.guard_epoch and w.completed_at is null
-        {lock}
-    )
-)
+) and {attempt_goes_on}
 on conflict do nothing
 {returning_key:destination_uuid, message_uuid};
 
@@ -33,11 +27,7 @@ from {input} as i
 where exists (
     select 1 from {schema}.notifications as n
     where n.destination_uuid = i.destination and n.message_uuid = i.message_id
-) and exists (
-    select 1 from {schema}.workflow_status as w
-    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
-    {lock}
-)
+) and {attempt_owns}
 on conflict do nothing
 {returning_key:workflow_uuid, epoch, function_id};
 

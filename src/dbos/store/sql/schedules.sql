@@ -6,16 +6,6 @@ schedule_id, schedule_name, workflow_name, workflow_class_name, schedule, status
 automatic_backfill, cron_timezone, queue_name, application_name, last_fired_at, last_fired_at_ms, created_at,
 active_since
 
--- fragment: attempt_goes_on
--- Nobody asks on behalf of an attempt, or it still owns its workflow.
-(
-    i.guard_workflow_id is null or exists (
-        select 1 from {schema}.workflow_status as g
-        where g.workflow_uuid = i.guard_workflow_id and g.epoch = i.guard_epoch and g.completed_at is null
-        {lock}
-    )
-)
-
 -- name: load_schedules
 -- Schedules by name, whoever owns them.
 select {schedule_columns} from {schema}.workflow_schedules where schedule_name in ({each:names});

@@ -28,11 +28,7 @@ from (
             where s.workflow_uuid = i.workflow_id and s.key = i.key
         )
     where
-        exists (
-            select 1 from {schema}.workflow_status as w
-            where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null
-            {lock}
-        )
+        {attempt_owns}
         and not exists (
             select 1 from {schema}.operation_outputs as o
             where i.token = '' and o.workflow_uuid = i.workflow_id and o.function_id = i.function_id
