@@ -30,6 +30,7 @@ from dbos.model.placement import DuplicationPolicy
 from dbos.model.schedule import WorkflowSchedule
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
+from dbos.model.version import VersionInfo
 from dbos.runtime.operations.messages import SendMessage
 from dbos.runtime.operations.steps import StepOptions, StepReservation
 from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
@@ -62,6 +63,7 @@ __all__ = [
     "StepInfo",
     "StepOptions",
     "StepReservation",
+    "VersionInfo",
     "WorkflowHandle",
     "WorkflowHandleAsync",
     "WorkflowIDReusePolicy",

@@ -22,7 +22,7 @@ NAMES = """
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     Debouncer DebouncerClient
     run_dbos_database_migrations
-    ClientScheduleInput ScheduleInput WorkflowSchedule
+    VersionInfo ClientScheduleInput ScheduleInput WorkflowSchedule
 """
 
 MEMBERS = [
@@ -112,6 +112,9 @@ MEMBERS = [
         DBOS.fork_from_failure,
         "workflow_ids application_version=None queue_name=None queue_partition_key=None timeout_seconds=None",
     ),
+    (DBOS.list_application_versions, ""),
+    (DBOS.get_latest_application_version, ""),
+    (DBOS.set_latest_application_version, "version_name application_name=None"),
     (DBOS.delete_workflow, "workflow_id delete_children=False"),
     (DBOS.delete_workflows, "workflow_ids delete_children=False"),
     (DBOS.update_workflow_attributes, "workflow_id attributes merge=False"),

@@ -23,6 +23,7 @@ from dbos.api.facade.queues import QueueCalls
 from dbos.api.facade.schedules import ScheduleCalls
 from dbos.api.facade.steps import StepCalls
 from dbos.api.facade.streams import StreamCalls
+from dbos.api.facade.versions import VersionCalls
 from dbos.api.facade.workflows import WorkflowCalls
 from dbos.api.handles import WorkflowHandle
 from dbos.api.logger import configure_logger
@@ -47,6 +48,7 @@ class DBOS(
     ScheduleCalls,
     ManagementCalls,
     ForkCalls,
+    VersionCalls,
     ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.
