@@ -3,6 +3,7 @@
 import asyncio
 import pickle
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import pytest
 
@@ -60,8 +61,8 @@ def test_handles_survive_pickle(launch: Launch) -> None:
     assert asyncio.run(main()) == "result"
 
 
-@pytest.mark.parametrize("interval", [0, -1, float("nan")])
-def test_a_polling_interval_is_positive(launch: Launch, interval: float) -> None:
+@pytest.mark.parametrize("interval", [0, -1, float("nan"), "1", None])
+def test_a_polling_interval_is_positive(launch: Launch, interval: Any) -> None:
     @DBOS.workflow()
     def workflow() -> None: ...
 
@@ -69,6 +70,8 @@ def test_a_polling_interval_is_positive(launch: Launch, interval: float) -> None
     handle = DBOS.start_workflow(workflow)
     with pytest.raises(ValueError, match="polling_interval_sec"):
         handle.get_result(polling_interval_sec=interval)
+    with pytest.raises(ValueError, match="polling_interval_sec"):
+        DBOS.wait_first([handle], polling_interval_sec=interval)
 
 
 def test_results_by_id(launch: Launch) -> None:

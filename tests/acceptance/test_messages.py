@@ -465,7 +465,7 @@ def test_how_a_message_is_stored_can_be_chosen(launch: Launch, receiver: Receive
 # ---------------------------------------------------------------- what cannot work
 
 BAD_TEXTS: list[Any] = ["a\0b", "\ud800", "x" * 513, "ü" * 257, 7, b"t"]
-BAD_SECONDS: list[Any] = [float("nan"), float("inf"), -float("inf"), None, "1"]
+BAD_SECONDS: list[Any] = [float("nan"), float("inf"), -float("inf"), 10**400, -(10**400), None, "1"]
 
 
 def test_bad_arguments_write_nothing(launch: Launch, receiver: Receiver, database_url: str) -> None:

@@ -12,7 +12,7 @@ from dbos.runtime.context import Attempt
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation, Outcome
 from dbos.runtime.operations.management import require_status
-from dbos.runtime.outcomes import POLLING_SECONDS, get_result
+from dbos.runtime.outcomes import POLLING_SECONDS, get_result, require_polling
 
 R = TypeVar("R")
 
@@ -44,8 +44,7 @@ class _Handle(Generic[R]):
         return self.workflow_id
 
     def _result(self, engine: Engine, polling_interval_sec: float) -> Operation[Outcome[R]]:
-        if not polling_interval_sec > 0:
-            raise ValueError(f"polling_interval_sec must be a positive number of seconds, not {polling_interval_sec!r}")
+        require_polling(polling_interval_sec)
         return get_result(engine, self.workflow_id, self._attempt, polling_interval_sec, self._must_exist)
 
     def _status(self, engine: Engine) -> Operation[WorkflowStatus]:

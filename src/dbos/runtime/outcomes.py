@@ -23,6 +23,12 @@ POLLING_SECONDS = 1.0
 """How often a waiter's workflow is looked at with every notification lost: by the listener, for all waiters at once."""
 
 
+def require_polling(seconds: object) -> None:
+    """Raises ValueError for what is no interval between two looks."""
+    if not isinstance(seconds, int | float) or not seconds > 0:
+        raise ValueError(f"polling_interval_sec must be a positive number of seconds, not {seconds!r}")
+
+
 def outcome_of(engine: Engine, row: WorkflowRow) -> Outcome[Any]:
     """The outcome of a finished workflow, as those who wait for it see it."""
     codec = engine.codec
@@ -95,6 +101,7 @@ def wait_first(engine: Engine, workflow_ids: Sequence[str], polling_seconds: flo
     """Wait until one of the workflows has ended and return its id: the earliest in the list, if several have."""
     if not workflow_ids:
         raise ValueError("handles must not be empty")
+    require_polling(polling_seconds)
     return as_step("DBOS.waitFirst", _first_finished(engine, list(workflow_ids), polling_seconds))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import isfinite
+import sys
 from typing import Any
 
 from dbos.error import DBOSException
@@ -16,10 +16,10 @@ SLEEP = "DBOS.sleep"
 
 
 def require_seconds(call: str, seconds: float) -> float:
-    """The seconds, as given. Raises DBOSException for anything but a finite number."""
-    if not isinstance(seconds, int | float) or not isfinite(seconds):
+    """The seconds. Raises DBOSException for anything but a finite number."""
+    if not isinstance(seconds, int | float) or not abs(seconds) <= sys.float_info.max:  # an integer knows no end
         raise DBOSException(f"{call}() takes a finite number of seconds, not {seconds!r}")
-    return seconds
+    return float(seconds)
 
 
 class TimeLimit:

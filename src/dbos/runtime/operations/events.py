@@ -79,7 +79,7 @@ def get_event(engine: Engine, workflow_id: str, key: str, timeout_seconds: float
     """
     validate_workflow_id(workflow_id)
     validate_key("key of an event", key)
-    require_seconds("DBOS.get_event", timeout_seconds)
+    timeout_seconds = require_seconds("DBOS.get_event", timeout_seconds)
     attempt = workflow_body()
     if attempt is None:
         found = yield from _await_event(engine, workflow_id, key, engine.clock.now_ms() + timeout_seconds * 1000)

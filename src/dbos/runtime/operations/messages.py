@@ -268,7 +268,7 @@ def recv(engine: Engine, topic: str | None = None, timeout_seconds: float = 60) 
     """
     attempt = require_workflow_body("DBOS.recv")
     mailbox = validate_topic(topic)
-    require_seconds("DBOS.recv", timeout_seconds)
+    timeout_seconds = require_seconds("DBOS.recv", timeout_seconds)
     step_id, limit = attempt.next_step_id(), TimeLimit(attempt, timeout_seconds)
     row = attempt.recorded(step_id, RECV)
     if row is not None:
