@@ -42,7 +42,24 @@ class Mutant:
 
 RECEIVED = "tests/store/test_messages.py::{}[{}]"
 
+FORKING = "tests/store/test_forking.py::{}[sqlite]"
+
 MUTANTS = (
+    # ------------------------------------------------------------ forking and deleting
+    Mutant(
+        "a fork copies one step too many",
+        "store/sql/forking.sql",
+        "o.function_id < :start_step",
+        "o.function_id <= :start_step",
+        FORKING.format("test_a_fork_has_exactly_what_was_recorded_before_its_first_step"),
+    ),
+    Mutant(
+        "deleting leaves messages behind",
+        "store/sql/deleting.sql",
+        "delete from {schema}.notifications where destination_uuid in ({each:ids})",
+        "delete from {schema}.notifications where destination_uuid in ({each:ids}) and false",
+        FORKING.format("test_deleting_leaves_nothing_in_any_table"),
+    ),
     # ------------------------------------------------------------ queues that change
     Mutant(
         "queues: a claim goes by a definition that was read before",
