@@ -1,6 +1,7 @@
 """api.md §11.2: cancelling workflows, and resuming them: also failed ones, in every shape a failure can have."""
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -8,6 +9,8 @@ from typing import Any
 import pytest
 
 from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout, WorkflowStatus, error
+from dbos.api.launched import launched_engine
+from dbos.runtime.executor import Executor
 from tests.support.fixture_types import Launch, Replay
 from tests.support.waiting import Gate, eventually
 
@@ -737,3 +740,40 @@ def test_a_local_cancellation_is_seen_at_once(launch: Launch) -> None:
     with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
         handle.get_result()
     assert time.monotonic() - begun < 20
+
+
+def test_a_resume_does_not_stop_what_it_made_run(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The resumed workflow may be claimed before the one who resumed it goes on."""
+    runs: list[int] = []
+    release = threading.Event()
+
+    @DBOS.step()
+    def step() -> int:
+        return len(runs)
+
+    @DBOS.workflow()
+    def workflow() -> int:
+        runs.append(1)
+        assert release.wait(30)
+        return step()
+
+    launch()
+    with SetWorkflowID("w"):
+        DBOS.start_workflow(workflow)
+    eventually(lambda: len(runs) == 1)
+    DBOS.cancel_workflow("w")
+    engine = launched_engine()
+    assert isinstance(engine, Executor)
+    resume = engine.store.workflows.resume
+
+    def resume_slowly(*arguments: Any) -> list[str]:
+        reopened = resume(*arguments)
+        engine.queue_changed(None)
+        eventually(lambda: len(runs) == 2)
+        return reopened
+
+    monkeypatch.setattr(engine.store.workflows, "resume", resume_slowly)
+    DBOS.resume_workflow("w")
+    release.set()
+    status = eventually(lambda: (s := DBOS.get_workflow_status("w")) and s.status == "SUCCESS", 10)
+    assert status

@@ -62,6 +62,13 @@ MUTANTS = (
     ),
     # ------------------------------------------------------------ queues that change
     Mutant(
+        "a resume stops what it made run",
+        "runtime/executor.py",
+        "        if attempt is not None and not attempt.ended:\n            attempt.revoke(status)\n",
+        "        if (attempt := self._active.get(workflow_id)) is not None:\n            attempt.revoke(status)\n",
+        "tests/acceptance/test_steering.py::test_a_resume_does_not_stop_what_it_made_run[sqlite]",
+    ),
+    Mutant(
         "queues: a claim goes by a definition that was read before",
         "store/sql/claims.sql",
         "    :stored = 0 or exists (\n",

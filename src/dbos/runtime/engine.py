@@ -107,8 +107,11 @@ class Engine:
     def queue_changed(self, queue_name: str | None) -> None:
         """Something was put on this queue, or some slot of it is free; None: on any of them."""
 
-    def supersede(self, workflow_id: str, status: Status) -> None:
-        """The workflow was taken from whoever had it: cancelled, or (PENDING) for somebody else to run."""
+    def supersede(self, workflow_id: str, status: Status, attempt: Attempt | None) -> None:
+        """The workflow was taken from whoever had it: cancelled, or (PENDING) for somebody else to run.
+
+        `attempt` is the one that ran here before that. By now another one may, which has every right to.
+        """
 
     def close(self) -> None:
         """Write nothing more; waiters wake up and find the engine closed."""

@@ -133,12 +133,11 @@ class Executor(Engine):
         self.openings.told(queue_name)
         self.waiters.wake("service", "dispatcher")
 
-    def supersede(self, workflow_id: str, status: Status) -> None:
-        """An attempt that runs here stops at its next step, and its slot in a queue is free already."""
+    def supersede(self, workflow_id: str, status: Status, attempt: Attempt | None) -> None:
+        """The attempt that ran here stops at its next step, and its slot in a queue is free already."""
         self.set_aside.discard(workflow_id)
         self.queue_changed(None)
-        attempt = self._active.get(workflow_id)
-        if attempt is not None:
+        if attempt is not None and not attempt.ended:
             attempt.revoke(status)
 
     def wait_until_idle(self, timeout_seconds: float) -> bool:

@@ -27,7 +27,8 @@ class Deadlines(Service):
         remaining_seconds = self._nearest_seconds()
         if remaining_seconds <= 0 or time.monotonic() - self._swept_at >= SWEEP_SECONDS:
             self._swept_at = time.monotonic()
-            announce_cancelled(self.engine, self.engine.store.workflows.expire())
+            before = self.engine.active()
+            announce_cancelled(self.engine, self.engine.store.workflows.expire(), before)
             remaining_seconds = self._nearest_seconds()
         until_sweep = self._swept_at + SWEEP_SECONDS - time.monotonic()
         return max(SHORTEST_SECONDS, min(until_sweep, remaining_seconds))
