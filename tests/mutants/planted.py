@@ -16,7 +16,6 @@ PROMISES = "tests/crash/test_promises.py::{}[sqlite]"
 CANCELLATION = "tests/crash/test_cancellation.py::{}[sqlite]"
 TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
 FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
-CLAIMS = "tests/store/test_claims.py::{}"
 QUEUES = "tests/acceptance/test_queues.py::{}[sqlite]"
 ENQUEUEING = "tests/acceptance/test_enqueueing.py::{}[sqlite]"
 SCHEDULES = "tests/acceptance/test_schedules.py::{}"
@@ -25,7 +24,9 @@ QUEUE_MACHINE = "tests/crash/test_queue_machine.py::test_every_claim_brings_what
 CLAIMS = "tests/store/test_claims.py::{}[sqlite]"
 STORED_STREAMS = "tests/store/test_streams.py::{}"
 STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
+RECEIVED = "tests/store/test_messages.py::{}[{}]"
 DEBOUNCE = "tests/store/test_debouncing.py::{}"
+FORKING = "tests/store/test_forking.py::{}[sqlite]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -39,10 +40,6 @@ class Mutant:
     new: str
     killer: str
 
-
-RECEIVED = "tests/store/test_messages.py::{}[{}]"
-
-FORKING = "tests/store/test_forking.py::{}[sqlite]"
 
 MUTANTS = (
     # ------------------------------------------------------------ forking and deleting
@@ -73,14 +70,14 @@ MUTANTS = (
         "store/sql/claims.sql",
         "    :stored = 0 or exists (\n",
         "    :stored >= 0 or exists (\n",
-        CLAIMS.format("test_a_limit_holds_from_its_commit_where_there_was_none[sqlite-concurrency]"),
+        "tests/store/test_claims.py::test_a_limit_holds_from_its_commit_where_there_was_none[sqlite-concurrency]",
     ),
     Mutant(
         "queues: a definition is changed under a claim",
         "store/postgres/database.py",
         """            "hold_definition": "for share",\n""",
         """            "hold_definition": "",\n""",
-        CLAIMS.format("test_a_claim_waits_for_a_definition_that_is_being_committed"),
+        "tests/store/test_claims.py::test_a_claim_waits_for_a_definition_that_is_being_committed",
     ),
     # ------------------------------------------------------------ messages and events
     Mutant(
