@@ -300,8 +300,8 @@ def test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction(
         run_sql(
             postgres_url,
             "insert into transaction_outputs"
-            " (workflow_uuid, function_id, function_name, output, serialization, life, txn_snapshot, created_at)"
-            " values ('w', 1, 'note', '\"theirs\"', 'json', ?, '', 0)",
+            " (workflow_uuid, function_id, function_name, output, serialization, life, epoch, txn_snapshot, created_at)"
+            " values ('w', 1, 'note', '\"theirs\"', 'json', ?, 2, '', 0)",
             life,
         )
         run_sql(

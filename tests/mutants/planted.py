@@ -513,14 +513,14 @@ MUTANTS = (
     Mutant(
         "transactions: a failure counts for ever",
         "userdata/sql/transaction_outputs.sql",
-        "(error is null or epoch >= :epoch)",
-        "(error is null or epoch > 0)",
+        "(error is null or epoch > :resumed_epoch)",
+        "(error is null or epoch >= 0)",
         TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
     ),
     Mutant(
         "transactions: nothing takes the place of a failure",
         "userdata/sql/transaction_outputs.sql",
-        " or (w.error is not null and w.epoch < excluded.epoch)",
+        " or (w.error is not null and w.epoch <= :resumed_epoch)",
         "",
         TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
     ),

@@ -74,6 +74,7 @@ class Attempt:
         "outcome",
         "reads_stream",
         "receiving",
+        "resumed_epoch",
         "revoked",
         "slot",
         "verified_at",
@@ -90,6 +91,7 @@ class Attempt:
         identity: Identity,
         history: dict[int, StepRow] | None = None,
         life: str = "",
+        resumed_epoch: int = 0,
     ) -> None:
         self.engine = engine
         self.workflow_id = workflow_id
@@ -99,6 +101,7 @@ class Attempt:
         self.identity = identity
         self.history = history or None  # recorded steps of earlier attempts; None for a fresh workflow
         self.life = life  # names the call that started the workflow, lest one of the same id before it is meant
+        self.resumed_epoch = resumed_epoch  # what executions up to this one failed with elsewhere counts no more
         self.verified_at = time.monotonic()  # when we last knew that the epoch is still ours
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
         self.outcome: Outcome[Any] | None = None  # set once it is durable

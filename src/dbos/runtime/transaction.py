@@ -104,7 +104,8 @@ class Work:
         attempt = self.attempt
         assert attempt is not None
         executor_id = attempt.engine.owner.executor_id
-        return Key(attempt.workflow_id, self.step_id, attempt.life, attempt.epoch, self.spec.name, executor_id)
+        epochs = attempt.epoch, attempt.resumed_epoch
+        return Key(attempt.workflow_id, self.step_id, attempt.life, *epochs, self.spec.name, executor_id)
 
     @property
     def codec(self) -> Serialization:

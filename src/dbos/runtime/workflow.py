@@ -218,6 +218,9 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_
         Identity(row.authenticated_user, roles, row.assumed_role),
         {step.function_id: step for step in history},
         row.owner_xid or "",
+        # A resume counts attempts anew, a claim adds one to both. (Whoever goes back to its queue adds one to the epoch
+        # alone: what failed just before is then tried again, which is harmless, as it was taken back.)
+        row.epoch - row.recovery_attempts,
     )
     if in_slot and row.queue_name is not None:
         attempt.slot = row.queue_name, row.queue_partition_key

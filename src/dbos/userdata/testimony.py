@@ -13,6 +13,7 @@ class Key:
     step_id: int
     life: str
     epoch: int  # of the execution
+    resumed_epoch: int  # failures of executions up to this one count no more
     name: str
     executor_id: str
 

@@ -5,7 +5,7 @@ writes back, and replays what the first one wrote. It also tells what became of 
 
 A workflow id may be used again once its workflow was deleted. So a row says which life of the id it belongs to, by the
 token of the call that started the workflow; a row of an older life is as good as none. And it says which execution
-wrote it: of a failure nothing stays but the row, so a later execution, of a workflow that was resumed, tries again.
+wrote it: of a failure nothing stays but the row, so once its workflow was resumed, the next execution tries again.
 """
 
 from __future__ import annotations
@@ -132,7 +132,12 @@ class Witness:
 
 
 def _identity(key: Key) -> dict[str, Any]:
-    return {"workflow_id": key.workflow_id, "step_id": key.step_id, "life": key.life, "epoch": key.epoch}
+    return {
+        "workflow_id": key.workflow_id,
+        "step_id": key.step_id,
+        "life": key.life,
+        "resumed_epoch": key.resumed_epoch,
+    }
 
 
 def _script(file: str) -> str:
