@@ -25,6 +25,8 @@ from dbos.runtime.registry import Names, Target, resolve
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Q = ParamSpec("Q")  # of `create`, where P and R are not known yet, and pyright would make them Unknown
+S = TypeVar("S")
 
 
 class Debouncer(Generic[P, R]):
@@ -61,37 +63,38 @@ class Debouncer(Generic[P, R]):
     @classmethod
     def create(
         cls,
-        workflow: Callable[P, Coroutine[Any, Any, R]],
+        workflow: Callable[Q, Coroutine[Any, Any, S]],
         *,
         debounce_timeout_sec: float | None = None,
         queue: Queue | str | None = None,
         application_name: str | None = None,
-    ) -> Debouncer[P, R]: ...
+    ) -> Debouncer[Q, S]: ...
     @overload
     @classmethod
     def create(
         cls,
-        workflow: Callable[P, R],
+        workflow: Callable[Q, S],
         *,
         debounce_timeout_sec: float | None = None,
         queue: Queue | str | None = None,
         application_name: str | None = None,
-    ) -> Debouncer[P, R]: ...
+    ) -> Debouncer[Q, S]: ...
     @classmethod
     def create(
         cls,
-        workflow: Callable[P, Any],
+        workflow: Callable[Q, Any],
         *,
         debounce_timeout_sec: float | None = None,
         queue: Queue | str | None = None,
         application_name: str | None = None,
-    ) -> Debouncer[P, Any]:
+    ) -> Debouncer[Q, Any]:
         """A debouncer of a decorated function. See `Debouncer`.
 
         Raises DBOSWorkflowFunctionNotFoundError for an undecorated function, ValueError for an impossible timeout.
         """
         target = resolve(workflow)
-        debouncer: Debouncer[P, Any] = cls(
+        kind = cast("type[Debouncer[Q, Any]]", cls)
+        debouncer = kind(
             target.names.workflow,
             debounce_timeout_sec=debounce_timeout_sec,
             queue=queue,
@@ -104,12 +107,12 @@ class Debouncer(Generic[P, R]):
     @classmethod
     def create_async(
         cls,
-        workflow: Callable[P, Coroutine[Any, Any, R]],
+        workflow: Callable[Q, Coroutine[Any, Any, S]],
         *,
         debounce_timeout_sec: float | None = None,
         queue: Queue | str | None = None,
         application_name: str | None = None,
-    ) -> Debouncer[P, R]:
+    ) -> Debouncer[Q, S]:
         """A debouncer of an async workflow; see `create`. It is not awaited."""
         return cls.create(
             workflow, debounce_timeout_sec=debounce_timeout_sec, queue=queue, application_name=application_name
