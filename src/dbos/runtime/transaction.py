@@ -58,7 +58,7 @@ def check_isolation_level(level: object) -> str:
 def require_sqlalchemy(what: str) -> None:
     """Raises DBOSException if SQLAlchemy, which sessions are made of, is not installed."""
     if find_spec("sqlalchemy") is None:
-        raise DBOSException(f"{what} needs SQLAlchemy, which is not installed: pip install sqlalchemy, or dbos with its extra `transactions`")
+        raise DBOSException(f"{what} needs SQLAlchemy: install it, or dbos with its extra `transactions`")
 
 
 def perform(attempt: Attempt, spec: TransactionSpec, call: Callable[[], Any]) -> Operation[Outcome[Any]]:
