@@ -162,7 +162,8 @@ def test_links_lead_somewhere(path: Path) -> None:
             assert fragment in anchors(target), link
 
 
-def test_every_page_is_in_the_index() -> None:
+def test_every_page_and_every_example_is_in_the_index() -> None:
     index = ROOT / "docs/index.md"
     reached = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
-    assert set((ROOT / "docs").rglob("*.md")) - {index} == reached
+    pages_and_examples = {*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")}
+    assert pages_and_examples - {index} == reached
