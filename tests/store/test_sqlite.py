@@ -270,6 +270,7 @@ def test_the_path_may_be_relative_or_a_link(tmp_path: Path, monkeypatch: pytest.
 
 WRITER_PROCESS = """
 import sys
+from dbos.model.queue import QueueSpec
 from dbos.store.store import Store
 from dbos.store.database import StoreSettings
 from tests.store.records import RUNNABLE, checkpoint, finish, owner, start
