@@ -57,15 +57,16 @@ def read(expression: str) -> Fields:
         texts = ["0", *texts]
     second, minute, hour, day, month, weekday = texts
     days = [part for part in day.split(",") if part != "l"]
+    all_days = numbers(",".join(days), 1, 31) if days else set()
     all_weekdays = {each % 7 for each in numbers(weekday, 0, 7, DAYS)}
     return Fields(
         frozenset(numbers(second, 0, 59)),
         frozenset(numbers(minute, 0, 59)),
         frozenset(numbers(hour, 0, 23)),
-        None if day == "*" else frozenset(numbers(",".join(days), 1, 31) if days else ()),
+        None if all_days == set(range(1, 32)) else frozenset(all_days),  # however it is written, it does not restrict
         "l" in day.split(","),
         frozenset(numbers(month, 1, 12, MONTHS)),
-        None if weekday == "*" else frozenset(all_weekdays),
+        None if all_weekdays == set(range(7)) else frozenset(all_weekdays),
     )
 
 

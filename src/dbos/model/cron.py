@@ -9,7 +9,8 @@ set forward or back. What happens there is decided here:
 
 So a daily job runs once on every day, and an hourly one once in every hour.
 
-Another error of `croniter` is put right as well: it takes the range `5-5` for everything.
+Two other errors of `croniter` are put right as well: it takes the range `5-5` for everything, and days that are all
+named, as in `*/1`, for a restriction beside which the other kind of day is an alternative.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ MAX_CHARACTERS = 1_000
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _RANDOM_OR_HASHED = re.compile(r"\b[rh]\b", re.IGNORECASE)  # what croniter fills in differs from process to process
 _RANGE_OF_ONE = re.compile(r"(?<![\w#-])0*(\w+)-0*\1(?:/\d+)?(?![\w#-])", re.IGNORECASE)
-_HOURS = 1  # the place of the hour field in what croniter makes of an expression
+_HOURS, _DAYS, _WEEKDAYS = 1, 2, 4  # the places of fields in what croniter makes of an expression
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
 _ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # local times have no zone here
@@ -180,7 +181,17 @@ def _fires_every_hour(expression: str) -> bool:
 
 def _plain(expression: str) -> str:
     """The expression without what croniter takes for something else."""
-    return _RANGE_OF_ONE.sub(r"\1", expression)
+    from croniter import croniter
+
+    fields = _RANGE_OF_ONE.sub(r"\1", expression).split()
+    if len(fields) > 1:
+        expanded, _ = croniter.expand(" ".join(fields), second_at_beginning=True)
+        days, weekdays = ({each for each in expanded[place] if isinstance(each, int)} for place in (_DAYS, _WEEKDAYS))
+        if len(days) == 31:
+            fields[-3] = "*"
+        if len({each % 7 for each in weekdays}) == 7:
+            fields[-1] = "*"
+    return " ".join(fields)
 
 
 def _matches(expression: str, local: datetime) -> Iterator[datetime]:
