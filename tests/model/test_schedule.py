@@ -232,6 +232,20 @@ def test_notations(expression: str, first: str) -> None:
     assert tick.isoformat() == first
 
 
+@pytest.mark.parametrize("every_day", ["*", "*/1", "1-31"])
+@pytest.mark.parametrize("every_weekday", ["*", "*/1", "0-6", "mon-sun"])
+def test_days_that_are_all_named_restrict_nothing(every_day: str, every_weekday: str) -> None:
+    """The other kind of day is then no alternative, but decides alone."""
+    assert local(f"0 0 {every_day} * 5", "UTC", "2025-01-01", 2) == [
+        "2025-01-03T00:00:00+00:00",
+        "2025-01-10T00:00:00+00:00",
+    ]
+    assert local(f"0 0 15 * {every_weekday}", "UTC", "2025-01-01", 2) == [
+        "2025-01-15T00:00:00+00:00",
+        "2025-02-15T00:00:00+00:00",
+    ]
+
+
 def test_ticks_lie_strictly_between() -> None:
     midnight = datetime(2025, 1, 1, tzinfo=UTC)
     found = parse("0 * * * *").between(midnight, midnight + timedelta(hours=3))

@@ -366,9 +366,16 @@ MUTANTS = (
     Mutant(
         "a range of one is everything",
         "model/cron.py",
-        'return _RANGE_OF_ONE.sub(r"\\1", expression)',
-        "return expression",
+        '_RANGE_OF_ONE.sub(r"\\1", expression).split()',
+        "expression.split()",
         CRON.format("test_notations"),
+    ),
+    Mutant(
+        "days that are all named are a restriction",
+        "model/cron.py",
+        "if len(days) == 31:",
+        "if not days:",
+        CRON.format("test_days_that_are_all_named_restrict_nothing"),
     ),
     Mutant(
         "a workflow creates its schedule twice",
