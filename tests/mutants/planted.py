@@ -605,6 +605,13 @@ MUTANTS = (
         CLAIMS.format("test_rates_of_partitions"),
     ),
     Mutant(
+        "claims go by the isolation that the database happens to have",
+        "store/postgres/database.py",
+        "        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED\n",
+        "",
+        "tests/store/test_claims.py::test_claims_see_what_is_committed_whatever_the_default_of_the_database",
+    ),
+    Mutant(
         "the lock of a queue is nobody's",
         "store/postgres/sql/claims.sql",
         "select 1 where pg_try_advisory_xact_lock(hashtextextended({schema_text} || '/' || :queue_name, 0));\n",

@@ -13,8 +13,9 @@ import pytest
 from dbos.model.queue import QueueSpec, RateLimit
 from dbos.model.workflow import WorkflowRow
 from dbos.store.claims import Claim, Turn
-from dbos.store.database import StoreSettings
+from dbos.store.database import Role, StoreSettings
 from dbos.store.executors import Owner
+from dbos.store.statements import Statement
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.records import RUNNABLE, finish, owner, start
@@ -576,3 +577,19 @@ def test_queues_that_nobody_serves(store: Store) -> None:
         enqueue(store, queue_name, queue_name=queue_name)
     enqueue(store, "theirs", queue_name="another application's", application_name="other")
     assert store.claims.unserved_queues("app") == ["nobody's", "of the dead"]
+
+
+def test_claims_see_what_is_committed_whatever_the_default_of_the_database(postgres_url: str) -> None:
+    """A snapshot from before the lock would hide what its last holder has claimed."""
+    with psycopg.connect(postgres_url, autocommit=True) as owner_of_it:
+        owner_of_it.execute(
+            f'alter database "{owner_of_it.info.dbname}" set default_transaction_isolation = \'repeatable read\''
+        )
+    with Store.open(StoreSettings(url=postgres_url)) as store:
+        session = store._pool.database.connect(Role.READER)
+        try:
+            with session.transaction():
+                shown = session.run(Statement("isolation", "show transaction_isolation", ()), {})
+        finally:
+            session.close()
+    assert shown == [("read committed",)]

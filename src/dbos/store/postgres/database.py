@@ -158,8 +158,11 @@ class PostgresDatabase:
             connection = take_connection(self._settings.engine, psycopg.Connection, psycopg.OperationalError)
             connection.rollback()
             connection.autocommit = True
-            return connection
-        return psycopg.connect(autocommit=True, **connection_parameters(self._settings))
+        else:
+            connection = psycopg.connect(autocommit=True, **connection_parameters(self._settings))
+        # Whatever the database's default: who counts what runs must see what was committed before he had the lock.
+        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+        return connection
 
     def _session_settings(self, role: Role) -> str:
         """Settings for speed and safety; a pooler that loses them costs no correctness."""
