@@ -583,7 +583,7 @@ def test_claims_see_what_is_committed_whatever_the_default_of_the_database(postg
     """A snapshot from before the lock would hide what its last holder has claimed."""
     with psycopg.connect(postgres_url, autocommit=True) as owner_of_it:
         owner_of_it.execute(
-            f'alter database "{owner_of_it.info.dbname}" set default_transaction_isolation = \'repeatable read\''
+            f"alter database \"{owner_of_it.info.dbname}\" set default_transaction_isolation = 'repeatable read'"
         )
     with Store.open(StoreSettings(url=postgres_url)) as store:
         session = store._pool.database.connect(Role.READER)
