@@ -34,6 +34,8 @@ MEMBERS = [
     ),
     (DBOS.transaction, "isolation_level='SERIALIZABLE' name=None"),
     (DBOS.dbos_class, "class_name=None"),
+    (DBOS.required_roles, "roles"),
+    (DBOS.default_required_roles, "roles"),
     (DBOS.launch, "debug_mode=False"),
     (DBOS.destroy, "workflow_completion_timeout_sec=0 destroy_registry=False"),
     (DBOS.reset_system_database, "system_database_url=None schema=None truncate=False"),

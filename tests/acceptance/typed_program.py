@@ -56,6 +56,19 @@ async def slow_step(number: int) -> bytes:
     return bytes(number)
 
 
+@DBOS.required_roles(["admin"])
+@DBOS.workflow()
+def guarded(number: int) -> str:
+    return str(number)
+
+
+assert_type(guarded(3), str)
+
+
+@DBOS.required_roles("admin", "user")  # type: ignore[call-arg]
+def badly_guarded() -> None: ...
+
+
 @DBOS.step(max_attempts="5")  # type: ignore[arg-type]
 def wrong_step() -> None: ...
 

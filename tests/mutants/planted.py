@@ -27,6 +27,7 @@ STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
 RECEIVED = "tests/store/test_messages.py::{}[{}]"
 DEBOUNCE = "tests/store/test_debouncing.py::{}"
 FORKING = "tests/store/test_forking.py::{}[sqlite]"
+ROLES = "tests/acceptance/test_roles.py::{}"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -697,6 +698,42 @@ MUTANTS = (
         '    engine.waiters.wake("stream", identifier)\n',
         "",
         STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
+    ),
+    # ------------------------------------------------------------ roles
+    Mutant(
+        "roles: nobody is asked for authentication",
+        "runtime/roles.py",
+        "    if identity.roles is None:\n        raise",
+        "    if identity.roles is None:\n        return identity\n        raise",
+        ROLES.format("test_whoever_lacks_the_roles_is_refused_before_anything_is_written[sqlite-call]"),
+    ),
+    Mutant(
+        "roles: any role that was assumed elsewhere lets a workflow of a queue in",
+        "runtime/roles.py",
+        "if identity.assumed_role in (function.required_roles or ())",
+        "if identity.assumed_role",
+        ROLES.format("test_what_was_enqueued_by_name_is_checked_when_it_runs[sqlite]"),
+    ),
+    Mutant(
+        "roles: what was enqueued is not checked",
+        "runtime/queued.py",
+        "        asked = on_behalf(asked, callee)\n",
+        "",
+        ROLES.format("test_whoever_lacks_the_roles_is_refused_before_anything_is_written[sqlite-enqueue]"),
+    ),
+    Mutant(
+        "roles: a recovered workflow is nobody",
+        "runtime/workflow.py",
+        "        identity_of(row),\n",
+        "        identity_of(row._replace(authenticated_user=None)),\n",
+        ROLES.format("test_a_recovered_workflow_is_who_it_was[sqlite]"),
+    ),
+    Mutant(
+        "roles: defaults of a class overrule its methods",
+        "api/roles.py",
+        "if function is not None and function.required_roles is None:",
+        "if function is not None:",
+        ROLES.format("test_classes_have_defaults_that_methods_override[sqlite-True]"),
     ),
     # ------------------------------------------------------------ debouncing
     Mutant(

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from dbos.api import decorators, launched
+from dbos.api import decorators, launched, roles
 from dbos.api.assembly import Running, launch, store_settings
 from dbos.api.configuration import DBOSConfig, Settings, read_config
 from dbos.api.facade.context import ContextVariables
@@ -231,6 +231,8 @@ class DBOS(
     step = staticmethod(decorators.step)
     transaction = staticmethod(decorators.transaction)
     dbos_class = staticmethod(decorators.dbos_class)
+    required_roles = staticmethod(roles.required_roles)
+    default_required_roles = staticmethod(roles.default_required_roles)
 
     @class_property
     def executor_id() -> str:

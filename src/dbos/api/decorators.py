@@ -8,21 +8,17 @@ from __future__ import annotations
 import inspect
 import logging
 from collections.abc import Callable
-from functools import partial, wraps
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
-from dbos.api.launched import current_registry, engine_of
+from dbos.api.calls import protected, step_call, transaction_call, workflow_call
+from dbos.api.launched import current_registry
+from dbos.api.roles import unguarded
 from dbos.error import DBOSConflictingRegistrationError, DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat
-from dbos.runtime.context import current_attempt, refuse_in_transaction, workflow_body
-from dbos.runtime.interpreters import run_async, run_blocking
-from dbos.runtime.operations import starting
 from dbos.runtime.operations.management import require_storable
 from dbos.runtime.operations.steps import step_spec
-from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered, split
-from dbos.runtime.step import perform
+from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered
 from dbos.runtime.transaction import check_isolation_level, require_sqlalchemy
-from dbos.runtime.transaction import perform as perform_transaction
 
 logger = logging.getLogger("dbos")
 
@@ -73,7 +69,7 @@ def workflow(
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         function = _function(func, name, "workflow")
         function.workflow = spec
-        return _publish(function, _workflow_wrapper(function, func))
+        return _publish(function, workflow_call(function))
 
     return decorate
 
@@ -109,7 +105,7 @@ def step(
 
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         function = _function(func, name, "step")
-        function.step = step_spec(
+        function.step = spec = step_spec(
             function.name,
             function.is_async,
             retries_allowed=retries_allowed,
@@ -120,7 +116,7 @@ def step(
             preemptible=preemptible,
             timeout_seconds=timeout_seconds,
         )
-        return _publish(function, _step_wrapper(function, func))
+        return _publish(function, protected(function, step_call(function, spec)))
 
     return decorate
 
@@ -152,8 +148,8 @@ def transaction(
                 "AsyncSQLAlchemyDatasource"
             )
         require_sqlalchemy("@DBOS.transaction()")
-        function.transaction = TransactionSpec(function.name, isolation_level)
-        return _publish(function, _transaction_wrapper(function, func))
+        function.transaction = spec = TransactionSpec(function.name, isolation_level)
+        return _publish(function, protected(function, transaction_call(function, spec)))
 
     return decorate
 
@@ -209,6 +205,7 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
     if name is not None and (not isinstance(name, str) or not name):
         raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
     require_storable([name or ""])
+    func, required_roles = unguarded(func)
     beneath = registered(func)
     if beneath is not None and kind in ("step", "transaction") and kind != _kind_of(beneath) != "workflow":
         raise DBOSConflictingRegistrationError(beneath.name)
@@ -221,6 +218,7 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         registry=current_registry(),
         is_async=inspect.iscoroutinefunction(func),
         signature=_signature(func),
+        required_roles=required_roles,
         in_class=qualified_name.rpartition(".")[0].rpartition(".")[2] not in ("", "<locals>"),
     )
 
@@ -242,72 +240,3 @@ def _publish(function: Function, wrapper: Callable[P, R]) -> Callable[P, R]:
     function.registry.add(function)
     setattr(wrapper, MARK, function)
     return wrapper
-
-
-def _workflow_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
-    if function.is_async:
-
-        @wraps(func)
-        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            engine = engine_of(function.registry)
-            target, rest = split(function, args)
-            return (await run_async(engine, starting.call(engine, target, rest, kwargs))).unwrap()
-
-        return cast(Callable[P, R], call_async)
-
-    @wraps(func)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        engine = engine_of(function.registry)
-        target, rest = split(function, args)
-        return cast(R, run_blocking(engine, starting.call(engine, target, rest, kwargs)).unwrap())
-
-    return call
-
-
-def _step_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
-    spec = function.step
-    assert spec is not None
-    if function.is_async:
-
-        @wraps(func)
-        async def call_async(*args: P.args, **kwargs: P.kwargs) -> Any:
-            attempt = workflow_body()
-            if attempt is None:
-                return await cast(Any, func(*args, **kwargs))
-            operation = perform(attempt, spec, partial(func, *args, **kwargs), True)
-            return (await run_async(attempt.engine, operation)).unwrap()
-
-        return cast(Callable[P, R], call_async)
-
-    @wraps(func)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        attempt = workflow_body()
-        if attempt is None:
-            return func(*args, **kwargs)
-        operation = perform(attempt, spec, partial(func, *args, **kwargs), False)
-        return cast(R, run_blocking(attempt.engine, operation).unwrap())
-
-    return call
-
-
-def _transaction_wrapper(function: Function, func: Callable[P, R]) -> Callable[P, R]:
-    spec = function.transaction
-    assert spec is not None
-
-    @wraps(func)
-    def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        refuse_in_transaction(function.name)
-        attempt = workflow_body()
-        if attempt is not None:
-            operation = perform_transaction(attempt, spec, partial(func, *args, **kwargs))
-            return cast(R, run_blocking(attempt.engine, operation).unwrap())
-        if current_attempt() is not None:
-            raise DBOSException(
-                f"Transaction {function.name} must be called from within a workflow, not from within a step: "
-                "call it from the body of the workflow instead"
-            )
-        engine = engine_of(function.registry)
-        target, rest = split(function, args)
-        return cast(R, run_blocking(engine, starting.call(engine, target, rest, kwargs)).unwrap())
-
-    return call

@@ -271,6 +271,16 @@ def enter_identity(identity: Identity) -> None:
     _identity.set(identity)
 
 
+@contextmanager
+def acting_as(identity: Identity) -> Generator[None]:
+    """Run code on that behalf: until the end of the block."""
+    token = _identity.set(identity)
+    try:
+        yield
+    finally:
+        put_back(_identity, token)
+
+
 def workflow_body() -> Attempt | None:
     """The attempt whose workflow body runs here, or None outside a workflow and inside a step."""
     return _attempt.get() if _step.get() is None else None

@@ -9,6 +9,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.queues import require_place
 from dbos.runtime.registry import Names, Target
 from dbos.runtime.requests import Requests
+from dbos.runtime.roles import on_behalf
 from dbos.store.records import StartWorkflow
 
 
@@ -23,12 +24,13 @@ def queued_row(
 ) -> StartWorkflow:
     """The row of a function, which is checked and gets the version that runs here, or of names, which get none.
 
-    Raises DBOSException for what the queue, as far as it is known here, cannot do.
+    Raises DBOSException for what the queue, as far as it is known here, cannot do, and DBOSNotAuthorizedError.
     """
     require_place(engine, queue_name, asked.placement)
     version = asked.placement.app_version
     if isinstance(callee, Target):
         callee.check(args, kwargs)
+        asked = on_behalf(asked, callee)
         version = version or engine.application_version
     names = names_of(callee)
     inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)

@@ -80,6 +80,7 @@ class Function:
     transaction: TransactionSpec | None = None
     class_name: str | None = None
     binding: Binding = Binding.FUNCTION
+    required_roles: tuple[str, ...] | None = None  # one of them; (): none, whatever the class says; None: nothing said
 
     in_class: bool = False  # defined in the body of a class, going by its qualified name
     signature: inspect.Signature | None = None

@@ -8,7 +8,6 @@ recovered, resumed or dequeued ones.
 from __future__ import annotations
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
@@ -21,11 +20,12 @@ from dbos.error import (
     DBOSWorkflowConflictIDError,
 )
 from dbos.model.workflow import Status, StepRow, WorkflowRow
-from dbos.runtime.context import Attempt, Identity, inside
+from dbos.runtime.context import Attempt, enter_identity, inside
 from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
-from dbos.runtime.registry import StepSpec, Target, ValidateArgs
+from dbos.runtime.registry import StepSpec, Target
+from dbos.runtime.roles import identity_of, reauthorize
 from dbos.runtime.step import perform
 from dbos.runtime.transaction import perform as perform_transaction
 from dbos.store.records import FinishWorkflow
@@ -208,14 +208,13 @@ def _may_have_history(row: WorkflowRow) -> bool:
 def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_slot: bool) -> bool:
     target = engine.registry.find(row.name, row.class_name, row.config_name)
     spec = target.function.workflow
-    roles = None if row.authenticated_roles is None else tuple(json.loads(row.authenticated_roles))
     attempt = Attempt(
         engine,
         row.workflow_uuid,
         row.name,
         row.epoch,
         row.workflow_deadline_epoch_ms,
-        Identity(row.authenticated_user, roles, row.assumed_role),
+        identity_of(row),
         {step.function_id: step for step in history},
         row.owner_xid or "",
         # A resume counts attempts anew, a claim adds one to both. (Whoever goes back to its queue adds one to the epoch
@@ -229,20 +228,21 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_
         _give_up(attempt, limit)
         return False
     args, kwargs = engine.codec.decode_inputs(row.inputs or "", row.serialization)
-    if spec is not None and spec.validate_args is not None:
-        call: Callable[[], Any] = partial(_call_validated, attempt, target, spec.validate_args, args, kwargs)
-    else:
-        call = body(attempt, target, args, kwargs)
+    call = partial(_checked, attempt, target, args, kwargs)
     run_in_background(attempt, call, target.function.is_async, Context())
     engine.expect_deadline(attempt.deadline_ms)
     return True
 
 
-def _call_validated(
-    attempt: Attempt, target: Target, validate: ValidateArgs, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> Any:
-    """Inputs that fail their validation fail the workflow, like anything its body raises."""
-    return body(attempt, target, *validate(args, kwargs))()
+def _checked(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Whoever may not run it, and inputs that are not valid, fail the workflow, like anything its body raises."""
+    function = target.function
+    if function.required_roles:
+        attempt.identity = reauthorize(function, attempt.identity)
+        enter_identity(attempt.identity)
+    if function.workflow is not None and function.workflow.validate_args is not None:
+        args, kwargs = function.workflow.validate_args(args, kwargs)
+    return body(attempt, target, args, kwargs)()
 
 
 def _give_up(attempt: Attempt, limit: int) -> None:

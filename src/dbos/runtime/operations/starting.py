@@ -8,12 +8,13 @@ from typing import Any
 
 from dbos.error import DBOSException
 from dbos.runtime.admission import Started, Ticket, admit, new_row
-from dbos.runtime.context import Attempt, current_identity, workflow_body
+from dbos.runtime.context import Attempt, workflow_body
 from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Operation, Outcome
 from dbos.runtime.outcomes import GET_RESULT, await_outcome, get_result
 from dbos.runtime.registry import Target
 from dbos.runtime.requests import asking_nothing, current_requests
+from dbos.runtime.roles import identity_of, on_behalf
 from dbos.runtime.step import outcome_as_step
 from dbos.runtime.workflow import body, execute, run_in_background, run_logged_async
 from dbos.store.records import StartWorkflow
@@ -79,16 +80,15 @@ def start(
 
     def make_row(ticket: Ticket) -> StartWorkflow:
         target.check(args, kwargs)
+        permitted = on_behalf(asked, target)
         inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)
         version = asked.placement.app_version or engine.application_version
-        return new_row(engine, ticket, names, inputs, asked, version, owner=engine.owner)
+        return new_row(engine, ticket, names, inputs, permitted, version, owner=engine.owner)
 
     admitted = yield from admit(engine, "start", names, asked, make_row, step_id)
     if admitted.row is None:
         return Started(admitted.workflow_id)
-    life = admitted.row.token
-    attempt = Attempt(
-        engine, admitted.workflow_id, names.workflow, 1, admitted.deadline_ms, current_identity(), life=life
-    )
+    row = admitted.row
+    attempt = Attempt(engine, row.workflow_id, row.name, 1, admitted.deadline_ms, identity_of(row), life=row.token)
     engine.expect_deadline(admitted.deadline_ms)
     return Started(admitted.workflow_id, attempt)
