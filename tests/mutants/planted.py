@@ -725,7 +725,7 @@ MUTANTS = (
         "roles: a recovered workflow is nobody",
         "runtime/workflow.py",
         "        identity_of(row),\n",
-        "        identity_of(row._replace(authenticated_user=None)),\n",
+        "        type(identity_of(row))(),\n",
         ROLES.format("test_a_recovered_workflow_is_who_it_was[sqlite]"),
     ),
     Mutant(
