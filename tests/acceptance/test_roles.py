@@ -77,7 +77,7 @@ def test_whoever_lacks_the_roles_is_refused_before_anything_is_written(
         "enqueue": [lambda: queue.enqueue(workflow), lambda: asyncio.run(queue.enqueue_async(coroutine))],
     }
     for attempt in ways[how]:
-        with pytest.raises(error.DBOSNotAuthorizedError, match="requires a role.*without authentication") as refusal:
+        with pytest.raises(error.DBOSNotAuthorizedError, match=r"requires a role.*without authentication") as refusal:
             attempt()
         assert refusal.value.status_code == 403
         assert str(refusal.value).startswith("DBOS Error 8: ")
