@@ -514,8 +514,8 @@ MUTANTS = (
     Mutant(
         "transactions: a witness of an older life counts",
         "runtime/operations/starting.py",
-        "    life = admitted.row.token\n",
-        "    life = ''\n",
+        "identity_of(row), life=row.token)",
+        "identity_of(row), life='')",
         TRANSACTIONS.format("test_a_reused_id_sees_no_witness_of_an_older_life", ""),
     ),
     Mutant(
