@@ -49,13 +49,6 @@ def test_a_wrong_configuration_leaves_nothing_behind(launch: Launch, config: Any
     launch()
 
 
-def test_the_web_frameworks_are_refused_clearly(launch: Launch) -> None:
-    with pytest.raises(error.DBOSInitializationError, match="fastapi"):
-        DBOS(config={"name": "test-app"}, fastapi=object())
-    with pytest.raises(error.DBOSInitializationError, match="flask"):
-        DBOS(config={"name": "test-app"}, flask=object())
-
-
 # ---------------------------------------------------------------- launching
 
 

@@ -18,6 +18,7 @@ TIMEOUT_SECONDS = 45.0  # each takes about half a second; a page that hangs must
 
 KNOWN = {
     *(("python", tag) for tag in ("", "program", "pytest")),
+    ("json", ""),
     *(("text", tag) for tag in ("", "output")),
     ("console", ""),
     ("sql", "query"),

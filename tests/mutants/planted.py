@@ -28,6 +28,7 @@ RECEIVED = "tests/store/test_messages.py::{}[{}]"
 DEBOUNCE = "tests/store/test_debouncing.py::{}"
 FORKING = "tests/store/test_forking.py::{}[sqlite]"
 ROLES = "tests/acceptance/test_roles.py::{}"
+WEB = "tests/acceptance/test_web.py::{}"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -57,6 +58,28 @@ MUTANTS = (
         "delete from {schema}.notifications where destination_uuid in ({each:ids})",
         "delete from {schema}.notifications where destination_uuid in ({each:ids}) and false",
         FORKING.format("test_deleting_leaves_nothing_in_any_table"),
+    ),
+    # ------------------------------------------------------------ the web
+    Mutant(
+        "the key of a request names nothing",
+        "api/web/requests.py",
+        "with SetWorkflowID(idempotency_key):",
+        "if True:",
+        WEB.format("test_a_request_is_answered_by_workflows[fastapi]"),
+    ),
+    Mutant(
+        "a user outlives the request",
+        "api/web/requests.py",
+        "with DBOSContextEnsure():",
+        "if True:",
+        WEB.format("test_a_request_is_answered_by_workflows[flask]"),
+    ),
+    Mutant(
+        "an application that ends destroys nothing",
+        "api/web/fastapi.py",
+        "await asyncio.to_thread(life.end)",
+        "pass",
+        WEB.format("test_fastapi_launches_before_the_applications_own_lifespan_and_destroys_after_it"),
     ),
     # ------------------------------------------------------------ queues that change
     Mutant(

@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dbos.api import decorators, launched, roles
 from dbos.api.assembly import Running, launch, store_settings
@@ -35,6 +35,10 @@ from dbos.runtime.queues import require_queue_name
 from dbos.services.recovery import take_over
 from dbos.store.store import Store
 
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+    from flask import Flask
+
 logger = logging.getLogger("dbos")
 
 
@@ -55,6 +59,10 @@ class DBOS(
 
     Args:
         config: See DBOSConfig; only `name` is required.
+        fastapi: A FastAPI application: it launches when that starts, and is destroyed when that ends.
+        flask: A Flask application; launching it is left to you.
+
+    A request to either may name the workflow that it starts, by the header `dbos-idempotency-key`.
 
     Constructing validates the configuration and sets up logging, and does nothing else: `DBOS.launch()` connects.
     Raises DBOSInitializationError for a configuration that cannot work.
@@ -69,13 +77,11 @@ class DBOS(
         cls,
         *,
         config: DBOSConfig | None = None,
-        fastapi: Any = None,
-        flask: Any = None,
+        fastapi: FastAPI | None = None,
+        flask: Flask | None = None,
         conductor_url: str | None = None,
         conductor_key: str | None = None,
     ) -> DBOS:
-        if fastapi is not None or flask is not None:
-            raise DBOSInitializationError("DBOS(fastapi=...) and DBOS(flask=...) are not available yet; leave them out")
         if config is None:
             raise DBOSInitializationError("DBOS needs a configuration: DBOS(config={'name': 'my-app'})")
         given = dict(config)
@@ -87,7 +93,9 @@ class DBOS(
             if cls._instance is not None:
                 if cls._instance._settings != settings:
                     logger.warning("DBOS exists already and keeps its configuration; call DBOS.destroy() to change it")
+                cls._attach(cast(DBOSConfig, given), fastapi, flask)
                 return cls._instance
+            cls._attach(cast(DBOSConfig, given), fastapi, flask)
             configure_logger(settings.log_level, settings.console_log_level)
             _report_keys(settings)
             instance = super().__new__(cls)
@@ -95,6 +103,25 @@ class DBOS(
             instance._running = None
             cls._instance = instance
             return instance
+
+    @classmethod
+    def _attach(cls, config: DBOSConfig, fastapi: FastAPI | None, flask: Flask | None) -> None:
+        """Serve these web applications. Raises DBOSInitializationError for what is none, or serves already."""
+        if fastapi is not None:
+            from dbos.api.web.fastapi import attach as attach_fastapi
+
+            def start() -> None:
+                with cls._lock:
+                    if cls._instance is None:  # the application ended, and starts again
+                        cls(config=config)
+                    if cls._instance is None or cls._instance._running is None:
+                        cls.launch()
+
+            attach_fastapi(fastapi, start, cls.destroy)
+        if flask is not None:
+            from dbos.api.web.flask import attach as attach_flask
+
+            attach_flask(flask)
 
     # ------------------------------------------------------------ lifecycle
 

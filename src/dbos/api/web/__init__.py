@@ -1,0 +1,1 @@
+"""Web applications: `DBOS(fastapi=app)` and `DBOS(flask=app)`. The one room that knows web frameworks."""
