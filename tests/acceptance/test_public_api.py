@@ -114,6 +114,10 @@ MEMBERS = [
         DBOS.fork_from_failure,
         "workflow_ids application_version=None queue_name=None queue_partition_key=None timeout_seconds=None",
     ),
+    (
+        DBOS.rewind_workflow,
+        "workflow_id start_step=None application_version=None queue_name=None queue_partition_key=None shard_key=None",
+    ),
     (DBOS.list_application_versions, ""),
     (DBOS.get_latest_application_version, ""),
     (DBOS.set_latest_application_version, "version_name application_name=None"),

@@ -89,15 +89,19 @@ def install(database_url: str) -> None:
         run_sql(database_url, statement)
 
 
-def violations(database_url: str, run_id: str, *, reopens_failures: bool = False) -> list[str]:
-    """What broke the rules in one run; `reopens_failures` allows the loss of checkpoints that a resume brings."""
+def violations(database_url: str, run_id: str, *, reopens_failures: bool = False, rewinds: bool = False) -> list[str]:
+    """What broke the rules in one run.
+
+    `reopens_failures` allows the loss of checkpoints that a resume brings, `rewinds` that a success is taken back, too.
+    """
     of_run = "where workflow_uuid like ?"
     found: list[str] = []
-    if not reopens_failures:
+    if not reopens_failures and not rewinds:
         for workflow_id, step_id, event in run_sql(database_url, f"select * from audit_steps {of_run}", f"{run_id}%"):
             found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
     for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number", f"{run_id}%"):
-        found += _judge(*change)
+        if not rewinds or change[1:3] != ("SUCCESS", "ENQUEUED"):
+            found += _judge(*change)
     values = run_sql(database_url, f"select {STREAM_COLUMNS} from audit_streams {of_run} order by number", f"{run_id}%")
     return found + _judge_streams(values)
 

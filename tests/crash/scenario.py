@@ -33,6 +33,7 @@ class Scenario:
     reopens_failures: bool = False  # resumes failed workflows, whose failed checkpoints go away
     steers: bool = False  # cancels or resumes: epochs and attempts depend on who was first
     races: bool = False  # how far its children come depends on who was first
+    rewinds: bool = False  # workflows that have ended, whose checkpoints go away
 
 
 def scenario(
@@ -42,13 +43,14 @@ def scenario(
     reopens_failures: bool = False,
     steers: bool = False,
     races: bool = False,
+    rewinds: bool = False,
 ) -> Callable[[Build], Build]:
     """Add a scenario under the name of its builder. The run id in its outcome is written RUN."""
     outcome = ("value", repr(gives)) if raises is None else ("error", raises)
 
     def add(build: Build) -> Build:
         name = f"{build.__module__.rpartition('.')[2]}-{build.__name__}"
-        SCENARIOS[name] = Scenario(name, build, outcome, reopens_failures, steers, races)
+        SCENARIOS[name] = Scenario(name, build, outcome, reopens_failures, steers, races, rewinds)
         return build
 
     return add

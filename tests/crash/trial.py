@@ -94,7 +94,7 @@ class Trial:
         picture = self._picture(run_id, outcome)
         self._check(run_id, picture, crashes)
         assert picture == self.undisturbed
-        if not self.scenario.reopens_failures:
+        if not self.scenario.reopens_failures and not self.scenario.rewinds:
             self._check_that_they_stay(run_id, before)
         return effects
 
@@ -200,7 +200,9 @@ class Trial:
 
     def _check(self, run_id: str, picture: Picture, crashes: int) -> None:
         """The invariants I3, I4, I6, I7, I10 and I11, which hold whatever happens."""
-        broken = audit.violations(self._url, run_id, reopens_failures=self.scenario.reopens_failures)
+        broken = audit.violations(
+            self._url, run_id, reopens_failures=self.scenario.reopens_failures, rewinds=self.scenario.rewinds
+        )
         assert not broken, broken
         starts = self.ledger.of_run(run_id)
         recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(f"{run_id}%")}

@@ -29,6 +29,7 @@ DEBOUNCE = "tests/store/test_debouncing.py::{}"
 FORKING = "tests/store/test_forking.py::{}[sqlite]"
 ROLES = "tests/acceptance/test_roles.py::{}"
 WEB = "tests/acceptance/test_web.py::{}"
+REWINDING = "tests/store/test_rewinding.py::{}[sqlite]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 
@@ -80,6 +81,28 @@ MUTANTS = (
         "await asyncio.to_thread(life.end)",
         "pass",
         WEB.format("test_fastapi_launches_before_the_applications_own_lifespan_and_destroys_after_it"),
+    ),
+    # ------------------------------------------------------------ rewinding
+    Mutant(
+        "rewinding keeps what the forgotten steps published",
+        "store/sql/rewinding.sql",
+        "v.workflow_uuid = :workflow_id and {no_recorded_step};\n\n-- name: forget_events",
+        "v.workflow_uuid = :workflow_id and false;\n\n-- name: forget_events",
+        REWINDING.format("test_what_was_recorded_from_the_step_on_is_forgotten"),
+    ),
+    Mutant(
+        "a rewind whose reply was lost rewinds again",
+        "store/rewinding.py",
+        "if life == wanted.token:",
+        "if life == wanted:",
+        REWINDING.format("test_a_call_counts_once_and_only_for_what_is_finished"),
+    ),
+    Mutant(
+        "the witnesses of a life before stop a rewound transaction",
+        "store/sql/rewinding.sql",
+        "delete from {schema}.transaction_outputs where workflow_uuid = :workflow_id and function_id >= :start_step",
+        "delete from {schema}.transaction_outputs where workflow_uuid = :workflow_id and function_id < 0",
+        "tests/acceptance/test_rewinding.py::test_a_transaction_happens_again[sqlite]",
     ),
     # ------------------------------------------------------------ queues that change
     Mutant(

@@ -1,11 +1,11 @@
-"""Forking, as clients do it."""
+"""Forking and rewinding, as clients do it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from dbos.api import forking
+from dbos.api import forking, rewinding
 from dbos.api.client_connection import ClientConnection
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scopes import refuse_shard_key
@@ -15,7 +15,7 @@ from dbos.runtime.operation import Operation
 
 
 class ClientForkCalls:
-    """Fork one at a step, or many where they failed; see `DBOS.fork_workflow` and `DBOS.fork_from_failure`."""
+    """Fork one at a step, or many where they failed; rewind one. See the operations of the same names of `DBOS`."""
 
     _connection: ClientConnection
 
@@ -128,3 +128,56 @@ class ClientForkCalls:
 
         forked = await self._connection.perform_async(fork)
         return [WorkflowHandleAsync(each, performer=self._connection) for each in forked]
+
+    def rewind_workflow(
+        self,
+        workflow_id: str,
+        *,
+        start_step: int | None = None,
+        application_version: str | None = None,
+        queue_name: str | None = None,
+        queue_partition_key: str | None = None,
+        shard_key: str | None = None,
+    ) -> WorkflowHandle[Any]:
+        """Run a finished workflow again from one of its steps on; see `DBOS.rewind_workflow`."""
+        refuse_on_loop("DBOSClient.rewind_workflow", waits=False)
+        refuse_shard_key(shard_key)
+
+        def rewind(engine: Engine) -> Operation[str]:
+            return rewinding.rewind(
+                engine,
+                workflow_id,
+                start_step=start_step,
+                application_version=application_version,
+                queue_name=queue_name,
+                queue_partition_key=queue_partition_key,
+            )
+
+        rewound = self._connection.perform(rewind)
+        return WorkflowHandle(rewound, performer=self._connection)
+
+    async def rewind_workflow_async(
+        self,
+        workflow_id: str,
+        *,
+        start_step: int | None = None,
+        application_version: str | None = None,
+        queue_name: str | None = None,
+        queue_partition_key: str | None = None,
+        shard_key: str | None = None,
+    ) -> WorkflowHandleAsync[Any]:
+        """Run a finished workflow again from one of its steps on; see `DBOS.rewind_workflow`."""
+        refuse_shard_key(shard_key)
+
+        def rewind(engine: Engine) -> Operation[str]:
+            return rewinding.rewind(
+                engine,
+                workflow_id,
+                start_step=start_step,
+                application_version=application_version,
+                queue_name=queue_name,
+                queue_partition_key=queue_partition_key,
+            )
+
+        rewound = await self._connection.perform_async(rewind)
+        return WorkflowHandleAsync(rewound, performer=self._connection)

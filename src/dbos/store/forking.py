@@ -35,6 +35,7 @@ class Fork:
     replacement_children: Mapping[str, str] = field(default_factory=dict)
     workflow_id: str = ""
     token: str = ""
+    follows: bool = False  # the id follows from the step that asks: made by that step in a life before, it is the same
 
 
 def fork(run: Run, forks: Sequence[Fork], guard: Guard | None) -> bool:
@@ -60,7 +61,7 @@ def still_owned(run: Run, guard: Guard) -> bool:
 def _exists(run: Run, wanted: Fork) -> bool:
     """Did this very call make the fork before? Raises DBOSConflictingWorkflowError if another took its id."""
     rows = run("known_start", workflow_id=wanted.workflow_id)
-    if rows and rows[0][0] != wanted.token:
+    if rows and rows[0][0] != wanted.token and not (wanted.follows and rows[0][1] == wanted.origin):
         raise DBOSConflictingWorkflowError(
             wanted.workflow_id, f"A workflow of this ID exists already, so that {wanted.origin} cannot be forked to it"
         )

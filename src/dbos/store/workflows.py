@@ -18,6 +18,7 @@ from dbos.store.forking import Fork, Guard, fork
 from dbos.store.pool import Pool, Run, growing_pauses
 from dbos.store.records import Debounce
 from dbos.store.resume import resume
+from dbos.store.rewinding import Rewind, rewind
 from dbos.store.search import WorkflowFilter, query
 
 Function = tuple[str, str, str]
@@ -154,7 +155,14 @@ class Workflows:
         """
         return self._pool.transact(lambda run: resume(run, ids, queue_name)) if ids else []
 
-    # ------------------------------------------------------------ forking and deleting
+    # ------------------------------------------------------------ rewinding, forking and deleting
+
+    def rewind(self, wanted: Rewind, guard: Guard | None = None) -> bool | None:
+        """Let a finished workflow run again from a step on (rewinding.py).
+
+        False: this very call has done so before; None: the attempt that asks has lost its workflow.
+        """
+        return self._pool.transact(lambda run: rewind(run, wanted, guard))
 
     def fork(self, forks: Sequence[Fork], guard: Guard | None = None) -> bool:
         """Make forks of workflows (forking.py). False: the attempt that asks has lost its workflow."""

@@ -27,7 +27,12 @@ def fork_workflows(engine: Engine, asked: Sequence[Fork]) -> Operation[list[str]
     caller = workflow_body()
     step_id = None if caller is None else caller.next_step_id()
     forks = [
-        replace(each, workflow_id=(place == 0 and wanted) or workflow_id, token=token)
+        replace(
+            each,
+            workflow_id=(place == 0 and wanted) or workflow_id,
+            token=token,
+            follows=caller is not None and not (place == 0 and wanted),
+        )
         for place, (each, (workflow_id, token)) in enumerate(
             zip(asked, _names(engine, caller, step_id, len(asked)), strict=True)
         )

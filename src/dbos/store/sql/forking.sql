@@ -7,8 +7,8 @@ where w.workflow_uuid = :workflow_id and w.epoch = :epoch and w.completed_at is 
 {lock};
 
 -- name: known_start
--- Which call created the workflow of this id?
-select owner_xid from {schema}.workflow_status where workflow_uuid = :workflow_id;
+-- Which call created the workflow of this id, and is it a fork?
+select owner_xid, forked_from from {schema}.workflow_status where workflow_uuid = :workflow_id;
 
 -- name: mark_forked
 -- Mark the origin. That locks its row, so that it records nothing while it is copied.

@@ -1,0 +1,65 @@
+"""Steering other workflows from a workflow, in both styles: each verb happens once, however often it is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from dbos import DBOS, SetWorkflowID
+from tests.crash.ledger import Ledger
+from tests.crash.scenario import Drive, scenario
+
+
+@scenario(gives=["done", "done"], steers=True, rewinds=True)
+def rewound_child(ledger: Ledger) -> Drive:
+    """A child that has ended is rewound behind its step, and ends once more."""
+
+    @DBOS.step()
+    def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    def child() -> str:
+        done = work()
+        DBOS.set_event("at", done)
+        return done
+
+    @DBOS.workflow()
+    def parent() -> list[str]:
+        handle = DBOS.start_workflow(child)
+        first = handle.get_result()
+        return [first, DBOS.rewind_workflow(handle.workflow_id, start_step=2).get_result()]
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return parent()
+
+    return drive
+
+
+@scenario(gives=["done", "done"], steers=True, rewinds=True)
+def async_rewound_child(ledger: Ledger) -> Drive:
+    """The same in async style."""
+
+    @DBOS.step()
+    async def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    async def child() -> str:
+        done = await work()
+        await DBOS.set_event_async("at", done)
+        return done
+
+    @DBOS.workflow()
+    async def parent() -> list[str]:
+        handle = await DBOS.start_workflow_async(child)
+        first = await handle.get_result()
+        return [first, await (await DBOS.rewind_workflow_async(handle.workflow_id, start_step=2)).get_result()]
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await parent()
+
+    return drive
