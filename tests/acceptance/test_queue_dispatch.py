@@ -299,7 +299,74 @@ def test_a_workflow_that_cannot_be_run_stops_no_other(launch: Launch, database_u
     current_registry().listened_queues = None
     launch(application_version="1")
     assert behind.get_result() == "done"
-    assert DBOS.retrieve_workflow("broken").get_status().status == "PENDING"
+    eventually(lambda: DBOS.retrieve_workflow("broken").get_status().status == "ENQUEUED")
+
+
+def test_a_workflow_that_cannot_be_read_holds_no_slot(
+    launch: Launch, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It waits for whoever can read it, and is told of once; a resume tries again here."""
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work(text: str) -> str:
+        return text
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    with SetWorkflowID("broken"):
+        queue.enqueue(work, "mended")
+    behind = [queue.enqueue(work, f"done {n}") for n in range(3)]
+    ((inputs,),) = run_sql(database_url, "select inputs from workflow_status where workflow_uuid = 'broken'")
+    run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
+    current_registry().listened_queues = None
+    launch(application_version="1")
+    assert [handle.get_result() for handle in behind] == ["done 0", "done 1", "done 2"]
+    status = DBOS.retrieve_workflow("broken").get_status()
+    assert (status.status, status.queue_name, status.recovery_attempts) == ("ENQUEUED", "q", 0)
+    assert caplog.text.count("Workflow broken") == 1
+    run_sql(database_url, "update workflow_status set inputs = ? where workflow_uuid = 'broken'", inputs)
+    DBOS.resume_workflow("broken", queue_name="q")
+    assert DBOS.retrieve_workflow("broken").get_result() == "mended"
+
+
+IMPOSSIBLE = [
+    "concurrency = 0",
+    "worker_concurrency = -1",
+    "concurrency = 1, worker_concurrency = 2",
+    "rate_limit_max = 1, rate_limit_period_sec = 0",
+    "polling_interval_sec = -5",
+    "partition_queue = true, partition_concurrency = 1",
+]
+
+
+def test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue(
+    launch: Launch, database_url: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Somebody wrote them by hand. Setting them right serves them again."""
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    launch(executor_lease_sec=1)
+    names = [f"rotten-{number}" for number in range(len(IMPOSSIBLE))]
+    for name, change in zip(names, IMPOSSIBLE, strict=True):
+        DBOS.register_queue(name)
+        run_sql(database_url, f"update queues set {change} where name = ?", name)
+    DBOS.register_queue("sound")
+    waiting = [DBOS.enqueue_workflow(name, work) for name in names]
+    for _ in range(2):
+        assert DBOS.enqueue_workflow("sound", work).get_result() == "done"
+    eventually(lambda: all(f"Queue {name!r} is not served" in caplog.text for name in names))
+    assert statuses(waiting) == ["ENQUEUED"] * len(names)
+    assert [queue.name for queue in DBOS.list_queues()] == ["sound"]
+    with pytest.raises(error.DBOSException, match="'rotten-0' is defined in the database as no queue can be"):
+        DBOS.retrieve_queue("rotten-0")
+    for name in names:
+        DBOS.register_queue(name, on_conflict="always_update")
+    assert [handle.get_result() for handle in waiting] == ["done"] * len(names)
+    assert all(caplog.text.count(f"Queue {name!r} is not served") == 1 for name in names)
 
 
 def test_a_parent_that_waits_for_children_on_its_own_queue(launch: Launch) -> None:

@@ -106,6 +106,21 @@ MUTANTS = (
     ),
     # ------------------------------------------------------------ queues that change
     Mutant(
+        "queues: a definition that cannot be stops all dispatching",
+        "store/queues.py",
+        "    except ValueError as error:\n        return Impossible(row[0], str(error))\n",
+        "    except ValueError:\n        raise\n",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue[sqlite]",
+    ),
+    Mutant(
+        "queues: a workflow that cannot be read holds its slot",
+        "runtime/workflow.py",
+        "    engine.store.claims.give_back(row)\n",
+        "",
+        "tests/acceptance/test_queue_dispatch.py::test_a_workflow_that_cannot_be_read_holds_no_slot[sqlite]",
+    ),
+    Mutant(
         "a resume stops what it made run",
         "runtime/executor.py",
         "        if attempt is not None and not attempt.ended:\n            attempt.revoke(status)\n",

@@ -48,7 +48,8 @@ class Executor(Engine):
         self.application_id = application_id
         self.threads = ThreadHost("dbos-worker", max_threads)
         self.loop = LoopHost()
-        self.set_aside: set[str] = set()  # claimed here, but not runnable: its row waits for a fix, no sweep retries it
+        # Claimed here and not runnable, at which epoch: until that changes its row waits for a fix, and nobody retries.
+        self.set_aside: dict[str, int] = {}
         self.openings = Openings()
         store.workflows.on_requeued = lambda: self.announce_enqueued(None)
         self.nearest_deadline_ms: int | None = None  # of the workflows that run here
@@ -135,7 +136,7 @@ class Executor(Engine):
 
     def supersede(self, workflow_id: str, status: Status, attempt: Attempt | None) -> None:
         """The attempt that ran here stops at its next step, and its slot in a queue is free already."""
-        self.set_aside.discard(workflow_id)
+        self.set_aside.pop(workflow_id, None)
         self.queue_changed(None)
         if attempt is not None and not attempt.ended:
             attempt.revoke(status)

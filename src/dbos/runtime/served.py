@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime.executor import Executor
+from dbos.store.queues import Impossible
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,8 +18,17 @@ class ServedQueue:
     waiting: bool  # is anything on it that could be claimed?
 
 
-def look_at_queues(engine: Executor) -> tuple[list[ServedQueue], int | None]:
-    """The queues, by one query; and in how many milliseconds the next delay of any workflow is over.
+@dataclass(frozen=True, slots=True)
+class Look:
+    """What one query tells about all queues."""
+
+    queues: list[ServedQueue]
+    impossible: list[Impossible]  # that would be served, were it not for their definitions
+    next_due_ms: int | None  # in how long the next delay of any workflow is over
+
+
+def look_at_queues(engine: Executor) -> Look:
+    """The queues, by one query.
 
     Served are the internal queue, those declared in this process, and those in the database that belong to the
     application or to nobody; a definition in the database wins. `listen_queues` narrows that down.
@@ -28,11 +38,16 @@ def look_at_queues(engine: Executor) -> tuple[list[ServedQueue], int | None]:
     changes = engine.queue_changes
     survey = engine.store.claims.survey(engine.owner.application_name, list(declared))
     if engine.queue_changes == changes:
-        engine.known_queues = {queue.name: queue.stored for queue in survey.queues if queue.stored is not None}
+        engine.known_queues = {
+            queue.name: queue.stored for queue in survey.queues if isinstance(queue.stored, QueueSpec)
+        }
     listened = registry.listened_queues
-    queues = [
-        ServedQueue(queue.stored or declared[queue.name], queue.stored is not None, queue.waiting)
-        for queue in survey.queues
-        if listened is None or queue.name in listened or queue.name == INTERNAL.name
-    ]
-    return queues, survey.next_due_ms
+    look = Look([], [], survey.next_due_ms)
+    for queue in survey.queues:
+        if listened is None or queue.name in listened or queue.name == INTERNAL.name:
+            if isinstance(queue.stored, Impossible):
+                look.impossible.append(queue.stored)
+            else:
+                spec = queue.stored or declared[queue.name]
+                look.queues.append(ServedQueue(spec, queue.stored is not None, queue.waiting))
+    return look

@@ -185,7 +185,8 @@ def _log_interruption(attempt: Attempt, error: BaseException) -> None:
 def run_claimed(engine: Executor, rows: Sequence[WorkflowRow], in_slots: bool = False) -> list[str]:
     """Run workflows this process has claimed. One that cannot run is logged and set aside; it never stops the others.
 
-    `in_slots`: their queue is limited, and wants to know when they end. Returns the ids that run now.
+    From a queue, it goes back there for whoever can run it. `in_slots`: their queue is limited, and wants to know when
+    they end. Returns the ids that run now.
     """
     with_history = [row.workflow_uuid for row in rows if _may_have_history(row)]
     histories = engine.store.steps.history(with_history) if with_history else {}
@@ -195,9 +196,20 @@ def run_claimed(engine: Executor, rows: Sequence[WorkflowRow], in_slots: bool = 
             if _run_one(engine, row, histories.get(row.workflow_uuid, ()), in_slots):
                 started.append(row.workflow_uuid)
         except (Exception, SystemExit, KeyboardInterrupt):  # stored values may raise anything when they are loaded
-            engine.set_aside.add(row.workflow_uuid)
-            logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
+            _set_aside(engine, row)
     return started
+
+
+def _set_aside(engine: Executor, row: WorkflowRow) -> None:
+    """Say why a workflow cannot be run here, and keep the sweeps from trying again. Its slot in a queue is free."""
+    if row.queue_name is None:
+        engine.set_aside[row.workflow_uuid] = row.epoch
+        logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
+        return
+    engine.set_aside[row.workflow_uuid] = row.epoch + 1
+    logger.exception("Workflow %s (%s) cannot be run; it stays on queue %s", row.workflow_uuid, row.name, row.queue_name)
+    engine.store.claims.give_back(row)
+    engine.announce_enqueued(row.queue_name)
 
 
 def _may_have_history(row: WorkflowRow) -> bool:

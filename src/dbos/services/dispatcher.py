@@ -77,10 +77,10 @@ class Dispatcher(Service):
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""
-        queues, next_due_ms = look_at_queues(self.engine)
+        look = look_at_queues(self.engine)
         served: dict[str, Served] = {}
         waiting: list[Served] = []
-        for queue in queues:
+        for queue in look.queues:
             name = queue.spec.name
             served[name] = there = self._served.get(name) or Served(queue.spec)
             if there.spec != queue.spec:
@@ -90,7 +90,7 @@ class Dispatcher(Service):
                 waiting.append(there)
         self._served = served
         self._announce()
-        return waiting, next_due_ms
+        return waiting, look.next_due_ms
 
     def _announce(self) -> None:
         """Tell the others which queues are served here, when that changes."""
@@ -126,6 +126,7 @@ class Dispatcher(Service):
             stored=queue.stored,
             turn=queue.turn,
             partitions=partitions,
+            set_aside=engine.set_aside,
         )
         started = run_claimed(engine, claim.rows, queue.limited)
         if started:

@@ -1,17 +1,19 @@
 """Report what waits in vain: once each, and never silently.
 
-A queue that no living executor serves; a workflow that only a version can run of which no executor lives, whose
-function is not known here, or that lacks the partition key its queue needs. Whatever is seen for the first time may be
-a matter of moments, so that it is told the second time.
+A queue that no living executor serves, or whose definition no queue can have; a workflow that only a version can run
+of which no executor lives, whose function is not known here, or that lacks the partition key its queue needs. Whatever
+is seen for the first time may be a matter of moments, so that it is told the second time.
 """
 
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 
 from dbos.runtime.executor import Executor
 from dbos.runtime.served import ServedQueue, look_at_queues
 from dbos.services.service import Service
+from dbos.store.queues import Impossible
 
 logger = logging.getLogger("dbos")
 
@@ -35,7 +37,9 @@ class Lookout(Service):
     def poll(self) -> float:
         """Look, and report what was there the last time as well."""
         if self._begun:  # at launch everything may wait that is about to be claimed
-            seen = {*self._unserved(), *self._stuck()}
+            look = look_at_queues(self.engine)
+            stuck = (message for queue in look.queues if queue.waiting for message in self._stuck_on(queue))
+            seen = {*self._unserved(look.impossible), *map(_not_served, look.impossible), *stuck}
             for message in sorted(seen & self._seen - self._reported):
                 self._reported.add(message)
                 logger.warning(message)
@@ -43,16 +47,13 @@ class Lookout(Service):
         self._begun = True
         return self._interval_seconds
 
-    def _unserved(self) -> list[str]:
-        engine = self.engine
+    def _unserved(self, impossible: Sequence[Impossible]) -> list[str]:
+        engine, explained = self.engine, {queue.name for queue in impossible}
         return [
             f"Workflows wait on queue {name!r}, which no running process serves: declare, register or listen to it"
             for name in engine.store.claims.unserved_queues(engine.owner.application_name)
+            if name not in explained
         ]
-
-    def _stuck(self) -> list[str]:
-        queues, _ = look_at_queues(self.engine)
-        return [message for queue in queues if queue.waiting for message in self._stuck_on(queue)]
 
     def _stuck_on(self, queue: ServedQueue) -> list[str]:
         engine, name = self.engine, queue.spec.name
@@ -74,3 +75,7 @@ class Lookout(Service):
                     f"Workflow {row.workflow_id} waits on the partitioned queue {name!r} without a partition key"
                 )
         return found
+
+
+def _not_served(queue: Impossible) -> str:
+    return f"Queue {queue.name!r} is not served: its definition in the database is impossible: {queue.problem}"

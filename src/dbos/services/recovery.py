@@ -158,7 +158,7 @@ class Recovery(Service):
         now = time.monotonic()
         owned = engine.store.workflows.owned_by(engine.owner.instance)
         active = engine.active()
-        idle = [each for each, epoch in owned if each not in active and each not in engine.set_aside]
+        idle = [each for each, epoch in owned if each not in active and engine.set_aside.get(each) != epoch]
         self._unowned = {each: self._unowned.get(each, now) for each in idle}
         overdue = [each for each, since in self._unowned.items() if now - since >= self._lease_seconds]
         if overdue:

@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from dbos.model.queue import MAX_LIMIT, Limits, QueueSpec, RateLimit, Usage
 from dbos.model.workflow import WorkflowRow
 from dbos.store.database import Row
 from dbos.store.executors import Owner
 from dbos.store.pool import Pool, Run
-from dbos.store.queues import queue_spec
+from dbos.store.queues import Impossible, understood
 from dbos.store.workflows import Function, candidates, in_order
 
 FOUND_PER_WANTED = 2  # rows that are looked at for each to be claimed, so that partitions get their turns
@@ -29,7 +30,7 @@ class Queued:
     """A queue as a survey found it."""
 
     name: str
-    stored: QueueSpec | None  # its definition in the database
+    stored: QueueSpec | Impossible | None  # its definition in the database
     waiting: bool  # is anything ENQUEUED on it?
 
 
@@ -80,7 +81,7 @@ class Claims:
     def survey(self, application_name: str, declared: Sequence[str]) -> Survey:
         """Look at all queues at once: those in the database that are the application's or nobody's, and `declared`."""
         rows = self._pool.read("survey", application_name=application_name, declared=json.dumps(list(declared)))
-        queues = [Queued(row[0], queue_spec(row[:-3]) if row[-3] else None, row[-2] is not None) for row in rows]
+        queues = [Queued(row[0], understood(row[:-3]) if row[-3] else None, row[-2] is not None) for row in rows]
         return Survey(queues, rows[0][-1] if rows else None)
 
     def promote_delayed(self) -> list[str]:
@@ -102,13 +103,15 @@ class Claims:
         stored: bool = False,
         turn: Turn | None = None,
         partitions: Sequence[str] | None = None,
+        set_aside: Mapping[str, int] = MappingProxyType({}),
     ) -> Claim:
         """Take the first workflows of a queue that the owner can run, as many as limits allow and at most `limit`.
 
         `stored`: the definition is in the database; it is read again where limits are shared, and nothing is taken if
-        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns.
+        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns. Workflows that
+        are `set_aside`, at the epoch they had then, are passed by.
         """
-        values = candidates(owner, runnable, limit) | {"queue_name": queue.name}
+        values = candidates(owner, runnable, limit) | {"queue_name": queue.name, "set_aside": json.dumps({**set_aside})}
         whole = queue.as_a_whole
         if not queue.partitioned and not whole.shared:
             room = limit
@@ -122,15 +125,24 @@ class Claims:
         def work(run: Run) -> Claim:
             if not run("try_lock_claims", queue_name=queue.name):
                 return Claim(contended=True)
-            definition = queue
+            definition: QueueSpec | Impossible = queue
             if stored:
                 rows = run("load_queue", queue_name=queue.name)
                 if not rows:
                     return Claim()
-                definition = queue_spec(rows[0])
+                definition = understood(rows[0])
+            if isinstance(definition, Impossible):
+                return Claim()
             return _claim(run, definition, values, limit, turn or Turn(), partitions)
 
         return self._pool.transact(work)
+
+    def give_back(self, row: WorkflowRow) -> None:
+        """Let a workflow that was claimed and cannot run here wait in its queue again, at the epoch after its own.
+
+        Its slot is free.
+        """
+        self._pool.write("give_back", workflow_id=row.workflow_uuid, epoch=row.epoch, instance=row.executor_instance)
 
     def stuck(self, queue_name: str, owner: Owner, runnable: Sequence[Function], limit: int) -> list[Stuck]:
         """The first workflows that wait in a queue, and what this executor knows about why."""

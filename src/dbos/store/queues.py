@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from dbos.error import DBOSException
@@ -37,31 +37,35 @@ class Queues:
             run("lock_claims", queue_name=spec.name)
             if run("insert_queue", **_columns(spec)):
                 return spec
-            there = _load(run, spec.name)
-            if there is None:
+            there = run("lock_queue", queue_name=spec.name)
+            if not there:
                 raise DBOSException(f"Queue {spec.name!r} was deleted while it was being registered; try again")
-            if there.application_name not in (None, spec.application_name):
+            application_name = there[0][-1]
+            if application_name not in (None, spec.application_name):
                 raise DBOSException(
-                    f"Queue {spec.name!r} belongs to application {there.application_name!r}: names of queues are "
+                    f"Queue {spec.name!r} belongs to application {application_name!r}: names of queues are "
                     "unique in a system database, choose another one"
                 )
             if on_conflict == "never_update":
-                return there
+                return queue_spec(there[0])
             if on_conflict == "update_if_latest_version" and not is_latest(run, version, spec.application_name):
-                return there
-            wanted = replace(spec, application_name=there.application_name)
+                return queue_spec(there[0])
+            wanted = replace(spec, application_name=application_name)
             run("update_queue", **_columns(wanted))
             return wanted
 
         return self._pool.transact(work)
 
     def load(self, name: str) -> QueueSpec | None:
-        """One definition, or None."""
+        """One definition, or None. Raises `DBOSException` for one that is impossible."""
         rows = self._pool.read("load_queue", queue_name=name)
         return queue_spec(rows[0]) if rows else None
 
     def list(self, application_names: Sequence[str | None] | None = None) -> list[QueueSpec]:
-        """All definitions in order of creation, or those that these applications own; None among them: nobody."""
+        """All definitions in order of creation, or those that these applications own; None among them: nobody.
+
+        Those that are impossible are left out.
+        """
         names = application_names or ()
         rows = self._pool.read(
             "list_queues",
@@ -69,20 +73,20 @@ class Queues:
             application_names=json.dumps([name for name in names if name is not None]),
             unowned=int(None in names),
         )
-        return [queue_spec(row) for row in rows]
+        return [definition for row in rows if isinstance(definition := understood(row), QueueSpec)]
 
     def update(self, name: str, **changes: Any) -> QueueSpec | None:
         """Change fields of a definition, named as in `QueueSpec`; the new one, or None if there is none of that name.
 
-        Raises ValueError, and changes nothing, for one that cannot work.
+        Raises ValueError, and changes nothing, for one that cannot work; DBOSException for one that could not before.
         """
 
         def work(run: Run) -> QueueSpec | None:
             run("lock_claims", queue_name=name)
-            there = _load(run, name)
-            if there is None:
+            rows = run("lock_queue", queue_name=name)
+            if not rows:
                 return None
-            changed = replace(there, **changes)
+            changed = replace(queue_spec(rows[0]), **changes)
             run("update_queue", **_columns(changed))
             return changed
 
@@ -91,11 +95,6 @@ class Queues:
     def delete(self, name: str) -> bool:
         """Remove a definition; what waits on the queue stays. Was there one?"""
         return bool(self._pool.write("delete_queue", queue_name=name))
-
-
-def _load(run: Run, name: str) -> QueueSpec | None:
-    rows = run("lock_queue", queue_name=name)
-    return queue_spec(rows[0]) if rows else None
 
 
 def _columns(spec: QueueSpec) -> Mapping[str, object]:
@@ -117,8 +116,33 @@ def _columns(spec: QueueSpec) -> Mapping[str, object]:
     }
 
 
+@dataclass(frozen=True, slots=True)
+class Impossible:
+    """A definition that somebody wrote by hand and no queue can have."""
+
+    name: str
+    problem: str
+
+
 def queue_spec(row: Row) -> QueueSpec:
-    """From `{queue_columns}`."""
+    """From `{queue_columns}`. Raises `DBOSException` for what no queue can be."""
+    definition = understood(row)
+    if isinstance(definition, Impossible):
+        raise DBOSException(
+            f"Queue {definition.name!r} is defined in the database as no queue can be: {definition.problem}"
+        )
+    return definition
+
+
+def understood(row: Row) -> QueueSpec | Impossible:
+    """The same for whoever goes on with others."""
+    try:
+        return _spec(row)
+    except ValueError as error:
+        return Impossible(row[0], str(error))
+
+
+def _spec(row: Row) -> QueueSpec:
     name, concurrency, worker, limit, period, per_concurrency, per_worker, per_limit, per_period, *rest = row
     priority_enabled, partition_queue, polling_seconds, application_name = rest
     return QueueSpec(

@@ -106,6 +106,9 @@ and (
     or (w.application_version is null and :application_version = coalesce({latest_version}, :application_version))
 )
 and {registered_here}
+and (w.workflow_uuid, w.epoch) not in (
+    select a.key, cast(a.value as integer) from {each_pair}(cast(:set_aside as {json})) as a
+)
 
 -- fragment: latest_version
 (
@@ -214,6 +217,14 @@ chosen as (
 )
 update {schema}.workflow_status set {claimed} where workflow_uuid in (select id from chosen)
 returning {workflow_columns}, sequence;
+
+-- name: give_back
+-- What was claimed and turned out to be nothing that can run here waits in its old place again. It was no attempt.
+update {schema}.workflow_status
+set
+    status = 'ENQUEUED', epoch = epoch + 1, recovery_attempts = recovery_attempts - 1,
+    executor_id = null, executor_instance = null, started_at_epoch_ms = null, updated_at = {now_ms}
+where workflow_uuid = :workflow_id and epoch = :epoch and executor_instance = :instance and completed_at is null;
 
 -- ------------------------------------------------------------ telling
 
