@@ -1,5 +1,6 @@
 """A client enqueues and sends in a transaction of the user's: it happens if and only if the user commits."""
 
+import threading
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -8,9 +9,13 @@ import sqlalchemy
 from sqlalchemy.orm import Session
 
 from dbos import DBOS, DBOSClient, EnqueueOptions, Queue, SendMessage, SetWorkflowID, error
+from dbos.api.launched import launched_engine
 from tests.acceptance.user_database import INSERT, create_table, notes
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import count_rows
+from tests.support.waiting import PATIENCE_SECONDS, eventually
+
+NEVER_POLLED = 300.0
 
 OPTIONS: EnqueueOptions = {"workflow_name": "listen", "queue_name": "inbox", "workflow_id": "w"}
 
@@ -112,6 +117,30 @@ def test_it_works_in_a_transaction_of_a_workflow(launch: Launch, database_url: s
     with SetWorkflowID("parent"):
         assert DBOS.get_result(work()) == ["hello"]
     assert {each.workflow_id for each in DBOS.list_workflows()} == {"parent", "of False"}
+
+
+def test_the_commit_itself_wakes_who_waits(launch: Launch, engine: sqlalchemy.Engine, database_url: str) -> None:
+    """No polling of this test is as frequent as its deadlines; the transaction stays as durable as it was."""
+    began, heard = threading.Event(), threading.Event()
+    Queue("inbox", polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow(name="listen")
+    def listen(word: str) -> None:
+        began.set()
+        if DBOS.recv(timeout_seconds=NEVER_POLLED) == word:
+            heard.set()
+
+    launch(notification_listener_polling_interval_sec=NEVER_POLLED)
+    with DBOSClient(system_database_url=database_url) as client:
+        with engine.begin() as connection:
+            client.enqueue_in_transaction(connection, OPTIONS, "hello")
+            if connection.dialect.name == "postgresql":
+                assert connection.exec_driver_sql("show synchronous_commit").scalar() == "on"
+        assert began.wait(PATIENCE_SECONDS)
+        eventually(lambda: launched_engine().waiters.waiting_for("message"))
+        with engine.begin() as connection:
+            client.send_in_transaction(connection, "w", "hello")
+        assert heard.wait(PATIENCE_SECONDS)
 
 
 def test_what_is_no_transaction_is_refused(client: DBOSClient) -> None:

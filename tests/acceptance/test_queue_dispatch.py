@@ -431,6 +431,25 @@ def test_another_process_wakes_the_dispatcher(launch: Launch, database_url: str)
         assert behind.get_result() == "done"
 
 
+def test_a_slot_that_a_client_frees_is_taken_at_once(launch: Launch, database_url: str, gated: Gated) -> None:
+    gate, work = gated
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def quick() -> str:
+        return "done"
+
+    launch(notification_listener_polling_interval_sec=NEVER_POLLED)
+    with gate, DBOSClient(system_database_url=database_url) as client:
+        for end in (client.cancel_workflow, client.delete_workflow):
+            stuck = queue.enqueue(work, 1)
+            eventually(lambda: stuck.get_status().status == "PENDING")  # noqa: B023
+            behind = queue.enqueue(quick)
+            eventually(lambda: full("q"))
+            end(stuck.get_workflow_id())
+            assert behind.get_result() == "done"
+
+
 # ------------------------------------------------------------ what waits in vain
 
 

@@ -114,6 +114,13 @@ MUTANTS = (
         "test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue[sqlite]",
     ),
     Mutant(
+        "queues: the commit of the user's transaction wakes nobody",
+        "store/postgres/hints.py",
+        "            self._session.run(self._notify, {",
+        "            dict({",
+        "tests/acceptance/test_client_in_transaction.py::test_the_commit_itself_wakes_who_waits[postgres]",
+    ),
+    Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/workflow.py",
         "    engine.store.claims.give_back(row)\n",

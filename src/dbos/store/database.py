@@ -119,6 +119,9 @@ class Database(Protocol):
     def hints(self, pool: Pool) -> Hints:
         """Wake-ups between the processes that share this database."""
 
+    def hints_within(self, session: Session) -> Hints:
+        """The same, given by the commit of the user's transaction that a borrowed session is in."""
+
     def classify(self, error: BaseException) -> Verdict | None:
         """What an error means; None if it does not come from the driver."""
 

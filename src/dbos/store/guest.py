@@ -1,7 +1,7 @@
 """The store as a guest in somebody else's transaction: the same tables and verbs, through one connection of the user's.
 
 Nothing here begins, commits, rolls back or tries again: that is up to whoever owns the transaction. So errors of the
-driver pass through to him, and nobody is told of what may never be committed.
+driver pass through to him. Who waits for what is written is told by the commit, where the database can do that.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar, cast
 
 from dbos.store.database import Results, Row, Session
-from dbos.store.hints import NoHints
+from dbos.store.hints import Hints
 from dbos.store.messages import Messages
 from dbos.store.pool import Pool, Run
 from dbos.store.queues import Queues
@@ -40,13 +40,13 @@ class _Seat:
 class Guest:
     """A store that lives as long as one call."""
 
-    def __init__(self, session: Session, statements: Statements) -> None:
+    def __init__(self, session: Session, statements: Statements, hints: Hints) -> None:
         seat = cast(Pool, _Seat(session, statements))
         self._session = session
         self.workflows = Workflows(seat, 0)
         self.messages = Messages(seat)
         self.queues = Queues(seat)
-        self.hints = NoHints()
+        self.hints = hints
         self.journal = self
 
     def write(self, records: Sequence[Record]) -> Results:

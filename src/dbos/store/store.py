@@ -119,7 +119,8 @@ class Store:
         Raises `DBOSException` for one of another driver.
         """
         database = self._pool.database
-        return Guest(database.borrow(connection), database.statements)
+        session = database.borrow(connection)
+        return Guest(session, database.statements, database.hints_within(session))
 
     def close(self) -> None:
         """Finish the batch in flight, fail what is queued, close every connection. Closing again does nothing."""

@@ -17,7 +17,7 @@ from dbos.store.database import KeyTaken, Role, StoreSettings, ValueRefused, Ver
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
-from dbos.store.postgres.hints import PostgresHints, channel_of
+from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, channel_of
 from dbos.store.postgres.session import PostgresSession
 from dbos.store.statements import Statements
 
@@ -183,6 +183,11 @@ class PostgresDatabase:
             return NoHints()
         connect = self.open if pool.may_listen and self._settings.listens else None
         return PostgresHints(pool, channel_of(self._settings.schema), connect, self._settings.coalesce_seconds)
+
+    def hints_within(self, session: Session) -> Hints:
+        if not self._settings.use_listen_notify:
+            return NoHints()
+        return HintsOfTransaction(session, self.statements["notify_by_commit"], channel_of(self._settings.schema))
 
     def classify(self, error: BaseException) -> Verdict | None:
         if isinstance(error, psycopg.Error) and error.sqlstate in _STATEMENT_LOST_STATES:

@@ -22,8 +22,10 @@ import psycopg
 from psycopg import pq
 
 from dbos.error import DBOSException
-from dbos.store.hints import ANYTHING, Hint
+from dbos.store.database import Session
+from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
+from dbos.store.statements import Statement
 
 SENDING_SHARE = 0.1  # of the time, at most: after a sending that took long, the next one gathers for longer
 LONGEST_GATHERING_SECONDS = 0.05  # though no longer than this
@@ -141,6 +143,21 @@ class PostgresHints:
         self._notifier.disown()
         self._in_use = threading.Lock()
         self._closed = True  # the connection stays referenced: the parent's socket must not be closed by collection
+
+
+class HintsOfTransaction(NoHints):
+    """Sending only, in a transaction of the user's: its commit delivers, to everybody, what a rollback takes back."""
+
+    def __init__(self, session: Session, notify: Statement, channel: str) -> None:
+        super().__init__()
+        self._session = session
+        self._notify = notify
+        self._channel = channel
+        self._sender = uuid.uuid4().hex  # nobody's: this process shall hear it, too
+
+    def publish(self, kind: str, ids: Iterable[str]) -> None:
+        for payload in payloads(self._sender, [(kind, identifier) for identifier in ids]):
+            self._session.run(self._notify, {"channel": self._channel, "payload": payload})
 
 
 class _Notifier:

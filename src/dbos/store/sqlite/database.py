@@ -20,7 +20,7 @@ from dbos.model.containment import contains
 from dbos.store.batch import by_kind
 from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
-from dbos.store.hints import Hints
+from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
 from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
 from dbos.store.sqlite.hints import SqliteHints
@@ -259,6 +259,9 @@ class SqliteDatabase:
 
     def hints(self, pool: Pool) -> Hints:
         return SqliteHints(pool.writer)
+
+    def hints_within(self, session: Session) -> Hints:
+        return NoHints()  # any commit is hint enough
 
     def classify(self, error: BaseException) -> Verdict | None:
         return classify(error)
