@@ -10,14 +10,16 @@ import logging
 import threading
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
-from dbos import DBOS, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
+from dbos import DBOS, DBOSClient, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
 from dbos.services.dispatcher import Dispatcher
+from dbos.store.claims import Claim
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 from tests.store.records import start as start_record
@@ -431,7 +433,10 @@ def test_another_process_wakes_the_dispatcher(launch: Launch, database_url: str)
         assert behind.get_result() == "done"
 
 
-def test_a_slot_that_a_client_frees_is_taken_at_once(launch: Launch, database_url: str, gated: Gated) -> None:
+@pytest.mark.parametrize("verb", ["cancel_workflow", "delete_workflow", "resume_workflow"])
+def test_a_slot_that_a_client_frees_is_taken_at_once(
+    launch: Launch, database_url: str, gated: Gated, monkeypatch: pytest.MonkeyPatch, verb: str
+) -> None:
     gate, work = gated
     queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
 
@@ -440,14 +445,24 @@ def test_a_slot_that_a_client_frees_is_taken_at_once(launch: Launch, database_ur
         return "done"
 
     launch(notification_listener_polling_interval_sec=NEVER_POLLED)
+    found_full = threading.Event()
+    claim = executor().store.claims.claim
+
+    def watched(spec: QueueSpec, *arguments: Any, **options: Any) -> Claim:
+        answer = claim(spec, *arguments, **options)
+        if answer.full and spec.name == "q":
+            found_full.set()
+        return answer
+
+    monkeypatch.setattr(executor().store.claims, "claim", watched)
     with gate, DBOSClient(system_database_url=database_url) as client:
-        for end in (client.cancel_workflow, client.delete_workflow):
-            stuck = queue.enqueue(work, 1)
-            eventually(lambda: stuck.get_status().status == "PENDING")  # noqa: B023
-            behind = queue.enqueue(quick)
-            eventually(lambda: full("q"))
-            end(stuck.get_workflow_id())
-            assert behind.get_result() == "done"
+        stuck = queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        found_full.clear()
+        behind = queue.enqueue(quick)
+        assert found_full.wait(PATIENCE_SECONDS)
+        getattr(client, verb)(stuck.get_workflow_id())
+        assert behind.get_result() == "done"
 
 
 # ------------------------------------------------------------ what waits in vain

@@ -121,6 +121,14 @@ MUTANTS = (
         "tests/acceptance/test_client_in_transaction.py::test_the_commit_itself_wakes_who_waits[postgres]",
     ),
     Mutant(
+        "queues: a slot that is freed elsewhere is nobody's news",
+        "services/listener.py",
+        "                self._probe_due = True\n                engine.queue_changed(None)\n",
+        "                self._probe_due = True\n",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_a_slot_that_a_client_frees_is_taken_at_once[postgres-cancel_workflow]",
+    ),
+    Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/workflow.py",
         "    engine.store.claims.give_back(row)\n",

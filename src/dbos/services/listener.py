@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dbos.model.workflow import Status
 from dbos.runtime.engine import Engine
 from dbos.services.service import Service
-from dbos.store.hints import ANYTHING
 
 PROBE_SHARE = 0.1  # of the time, at most, goes into asking the store because of hints ...
 PROBE_SECONDS = 0.002, 0.1  # ... which is never asked again sooner than the first, and always after the second
@@ -58,9 +57,8 @@ class Listener(Service):
                 engine.queue_changed(identifier or None)
             elif kind == "schedules":
                 engine.waiters.wake("service", "scheduler")
-            else:
+            else:  # cancelled, deleted, or anything: an attempt may have lost its workflow, and with it a slot
                 self._probe_due = True
-            if (kind, identifier) == ANYTHING:
                 engine.queue_changed(None)
         return 0
 

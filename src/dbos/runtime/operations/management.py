@@ -15,7 +15,7 @@ from typing import Any, TypeVar
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
 from dbos.model.status import StepInfo, WorkflowStatus
-from dbos.model.workflow import INTERNAL_QUEUE, Status, StepRow, WorkflowRow
+from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime.context import Attempt, current_attempt, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
@@ -186,7 +186,7 @@ def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> 
     changed: list[str] = yield Ask(engine.store.workflows.resume, *arguments)
     for workflow_id in changed:
         engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))
-    engine.announce_enqueued(queue_name or INTERNAL_QUEUE)
+    engine.announce_enqueued(None)  # they wait on one queue, and may have left slots of any other
 
 
 def delete_workflow(engine: Engine, workflow_id: str, *, delete_children: bool = False) -> Operation[None]:
