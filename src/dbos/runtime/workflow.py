@@ -207,7 +207,9 @@ def _set_aside(engine: Executor, row: WorkflowRow) -> None:
         logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
         return
     engine.set_aside[row.workflow_uuid] = row.epoch + 1
-    logger.exception("Workflow %s (%s) cannot be run; it stays on queue %s", row.workflow_uuid, row.name, row.queue_name)
+    logger.exception(
+        "Workflow %s (%s) cannot be run; it stays on queue %s", row.workflow_uuid, row.name, row.queue_name
+    )
     engine.store.claims.give_back(row)
     engine.announce_enqueued(row.queue_name)
 

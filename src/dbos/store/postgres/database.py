@@ -13,7 +13,7 @@ import psycopg
 from psycopg import conninfo
 
 from dbos.error import DBOSException, DBOSInitializationError
-from dbos.store.database import KeyTaken, Role, StoreSettings, ValueRefused, Verdict
+from dbos.store.database import KeyTaken, Role, Session, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool

@@ -18,7 +18,7 @@ from typing import Any
 from dbos.error import DBOSException, DBOSInitializationError, DBOSQueryTimeoutError
 from dbos.model.containment import contains
 from dbos.store.batch import by_kind
-from dbos.store.database import Results, Role, Row, StoreDamaged, StoreSettings, ValueRefused, Verdict
+from dbos.store.database import Results, Role, Row, Session, StoreDamaged, StoreSettings, ValueRefused, Verdict
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
