@@ -6,6 +6,7 @@ import asyncio
 import logging
 import subprocess
 import sys
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -30,7 +31,7 @@ from dbos.runtime.executor import Executor
 from dbos.services.scheduler import Scheduler
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 HOUR_MS = 3_600_000
 EVERY_SECOND = "* * * * * *"
@@ -350,6 +351,27 @@ def test_a_paused_schedule_that_is_due_does_not_fire(
     before, later = len(runs_of("s")), len(runs_of("other")) + 3
     eventually(lambda: len(runs_of("other")) >= later)
     assert len(runs_of("s")) <= before + 1
+
+
+def test_a_pause_between_the_last_look_and_the_commit_is_heeded(
+    launch: Launch, job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launch(scheduler_polling_interval_sec=1000)
+    look, paused = Scheduler._still_so, threading.Event()
+
+    def pause_then(scheduler: Scheduler, due: Any) -> Any:
+        fit = look(scheduler, due)
+        if not paused.is_set() and fit:
+            DBOS.pause_schedule("s")
+            paused.set()
+        return fit
+
+    monkeypatch.setattr(Scheduler, "_still_so", pause_then)
+    DBOS.create_schedule(schedule_name="s", workflow_fn=job, schedule=EVERY_SECOND)
+    DBOS.create_schedule(schedule_name="other", workflow_fn=job, schedule=EVERY_SECOND)
+    assert paused.wait(PATIENCE_SECONDS)
+    eventually(lambda: len(runs_of("other")) >= 2)
+    assert (runs_of("s"), schedule("s")["last_fired_at"]) == ([], None)
 
 
 def test_what_another_process_defines_is_noticed(launch: Launch, job: Callable[..., Any], database_url: str) -> None:

@@ -104,6 +104,13 @@ MUTANTS = (
         "delete from {schema}.transaction_outputs where workflow_uuid = :workflow_id and function_id < 0",
         "tests/acceptance/test_rewinding.py::test_a_transaction_happens_again[sqlite]",
     ),
+    Mutant(
+        "scheduler: a pause between the look and the commit lets a tick through",
+        "services/scheduler.py",
+        "return [run._replace(schedule_active_since=row.active_since)]",
+        "return [run]",
+        SCHEDULES.format("test_a_pause_between_the_last_look_and_the_commit_is_heeded[sqlite]"),
+    ),
     # ------------------------------------------------------------ queues that change
     Mutant(
         "queues: a definition that cannot be stops all dispatching",
@@ -131,7 +138,7 @@ MUTANTS = (
     Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/workflow.py",
-        "    engine.store.claims.give_back(row)\n",
+        "        engine.store.claims.give_back(row)\n",
         "",
         "tests/acceptance/test_queue_dispatch.py::test_a_workflow_that_cannot_be_read_holds_no_slot[sqlite]",
     ),

@@ -7,14 +7,17 @@ import uuid
 from dataclasses import replace
 from typing import Any
 
+import psycopg
 import pytest
 
 from dbos.error import DBOSException
 from dbos.model.schedule import ScheduleRow
+from dbos.store.database import StoreSettings
 from dbos.store.records import CreateSchedule, DeleteSchedule, ScheduleFired, SetScheduleState
 from dbos.store.store import Store
 from tests.store.records import APPLICATION, checkpoint, finish, start
 from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
 
 NO_GUARD = (None, None)
 
@@ -124,9 +127,10 @@ def test_a_stale_attempt_changes_nothing(ended: str, store: Store, database_url:
 def test_the_last_tick_only_grows(store: Store) -> None:
     record = schedule("s")
     store.journal.write([record])
-    assert store.journal.write([ScheduleFired(record.schedule_id, "two", 2)]) == [()]
-    assert store.journal.write([ScheduleFired(record.schedule_id, "one", 1)]) == [None]
-    assert store.journal.write([ScheduleFired("of an earlier schedule of that name", "three", 3)]) == [None]
+    since = row(store).active_since
+    assert store.journal.write([ScheduleFired(record.schedule_id, since, "two", 2)]) == [()]
+    assert store.journal.write([ScheduleFired(record.schedule_id, since, "one", 1)]) == [None]
+    assert store.journal.write([ScheduleFired("of an earlier schedule of that name", since, "three", 3)]) == [None]
     assert (row(store).last_fired_at, row(store).last_fired_at_ms) == ("two", 2)
 
 
@@ -137,6 +141,41 @@ def test_a_run_remembers_its_schedule(store: Store) -> None:
     rows = store.workflows.load_many(["w0", "w2", "alone", "none"])
     names = {workflow_id: row.schedule_name for workflow_id, row in rows.items()}
     assert names == {"w0": "s0", "w2": "s2", "alone": "s", "none": None}
+
+
+@pytest.mark.parametrize("change", ["status = 'PAUSED'", "active_since = active_since + 1"])
+@pytest.mark.parametrize("count", [1, 2])
+def test_a_tick_that_was_found_due_before_a_change_does_not_run(
+    store: Store, database_url: str, change: str, count: int
+) -> None:
+    """`count`: alone, or in one batch with others."""
+    record = schedule("s")
+    store.journal.write([record])
+    since = row(store).active_since
+    run_sql(database_url, f"update workflow_schedules set {change}")
+    ticks = [
+        start(f"tick {n}", status="ENQUEUED", schedule_name="s", schedule_active_since=since) for n in range(count)
+    ]
+    assert store.journal.write([*ticks, ScheduleFired(record.schedule_id, since, "two", 2)]) == [None] * (count + 1)
+    assert store.journal.write([start("by hand", status="ENQUEUED", schedule_name="s")]) != [None]
+    assert (row(store).last_fired_at, len(store.workflows.load_many(["tick 0", "tick 1"]))) == (None, 0)
+
+
+def test_whoever_pauses_a_schedule_waits_for_the_tick_that_is_being_written(postgres_url: str) -> None:
+    """Once the pause has returned nothing fires any more."""
+    with Store.open(StoreSettings(url=postgres_url)) as store:
+        store.journal.write([schedule("s")])
+        since = row(store).active_since
+        with psycopg.connect(postgres_url) as pausing:
+            pausing.execute("update dbos.workflow_schedules set status = 'PAUSED'")
+            tick = start("tick", status="ENQUEUED", schedule_name="s", schedule_active_since=since)
+            written: list[object] = []
+            writing = threading.Thread(target=lambda: written.extend(store.journal.write([tick])))
+            writing.start()
+            eventually(lambda: run_sql(postgres_url, "select 1 from pg_locks where not granted"))
+            pausing.commit()
+            writing.join()
+        assert written == [None]
 
 
 # ------------------------------------------------------------ applying
@@ -151,8 +190,9 @@ def definition(name: str, **fields: object) -> ScheduleRow:
 
 def test_applying_creates_and_replaces(store: Store, database_url: str) -> None:
     record = schedule("s", queue_name="q", automatic_backfill=True, context='"old"')
-    store.journal.write([record, SetScheduleState("s", "PAUSED", APPLICATION, *NO_GUARD)])
-    store.journal.write([ScheduleFired(record.schedule_id, "then", 7)])
+    store.journal.write([record])
+    store.journal.write([ScheduleFired(record.schedule_id, row(store).active_since, "then", 7)])
+    store.journal.write([SetScheduleState("s", "PAUSED", APPLICATION, *NO_GUARD)])
     run_sql(database_url, "update workflow_schedules set active_since = 5")
     store.schedules.apply([definition("t"), definition("s", workflow_name="g", context='"new"')])
     changed = row(store)

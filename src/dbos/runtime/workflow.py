@@ -195,23 +195,20 @@ def run_claimed(engine: Executor, rows: Sequence[WorkflowRow], in_slots: bool = 
         try:
             if _run_one(engine, row, histories.get(row.workflow_uuid, ()), in_slots):
                 started.append(row.workflow_uuid)
-        except (Exception, SystemExit, KeyboardInterrupt):  # stored values may raise anything when they are loaded
-            _set_aside(engine, row)
+        except (Exception, SystemExit, KeyboardInterrupt) as error:  # stored values may raise anything when loaded
+            _set_aside(engine, row, error)
     return started
 
 
-def _set_aside(engine: Executor, row: WorkflowRow) -> None:
+def _set_aside(engine: Executor, row: WorkflowRow, error: BaseException) -> None:
     """Say why a workflow cannot be run here, and keep the sweeps from trying again. Its slot in a queue is free."""
-    if row.queue_name is None:
-        engine.set_aside[row.workflow_uuid] = row.epoch
-        logger.exception("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, row.status)
-        return
-    engine.set_aside[row.workflow_uuid] = row.epoch + 1
-    logger.exception(
-        "Workflow %s (%s) cannot be run; it stays on queue %s", row.workflow_uuid, row.name, row.queue_name
-    )
-    engine.store.claims.give_back(row)
-    engine.announce_enqueued(row.queue_name)
+    stays = row.status if row.queue_name is None else f"on queue {row.queue_name}"
+    logger.error("Workflow %s (%s) cannot be run; it stays %s", row.workflow_uuid, row.name, stays, exc_info=error)
+    engine.set_aside[row.workflow_uuid] = row.epoch
+    if row.queue_name is not None:
+        engine.set_aside[row.workflow_uuid] = row.epoch + 1
+        engine.store.claims.give_back(row)
+        engine.announce_enqueued(row.queue_name)
 
 
 def _may_have_history(row: WorkflowRow) -> bool:

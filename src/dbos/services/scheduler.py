@@ -159,7 +159,7 @@ class Scheduler(Service):
                 runs += self._runs(plan, plan.next, versions)
                 plan.advance()
         marks = [
-            ScheduleFired(plan.row.schedule_id, tick.isoformat(), to_ms(tick))
+            ScheduleFired(plan.row.schedule_id, plan.row.active_since, tick.isoformat(), to_ms(tick))
             for plan, tick in fired.items()
             if plan.row is not None
         ]
@@ -178,7 +178,10 @@ class Scheduler(Service):
         return len(fit) < len(due) or len(runs) >= BATCH
 
     def _still_so(self, due: Sequence[_Plan]) -> list[_Plan]:
-        """Those whose time table still holds: one that was paused or changed meanwhile must not fire by the old one."""
+        """Those whose time table still holds: one that was paused or changed meanwhile must not fire by the old one.
+
+        The write repeats the condition, and locks the schedules: in the order of their names, as everybody does.
+        """
         names = [plan.row.schedule_name for plan in due if plan.row is not None]
         rows = {_time_table(row): row for row in self.engine.store.schedules.load_many(names)}
         fit = []
@@ -189,7 +192,7 @@ class Scheduler(Service):
                     continue
                 plan.row = row  # its queue, workflow and context as they are now
             fit.append(plan)
-        return fit
+        return sorted(fit, key=lambda plan: "" if plan.row is None else plan.row.schedule_name)
 
     def _runs(self, plan: _Plan, tick: datetime, versions: Mapping[str | None, str | None]) -> list[StartWorkflow]:
         """The run of a tick. What cannot be run is reported, and stops nobody else."""
@@ -197,7 +200,8 @@ class Scheduler(Service):
         try:
             if row is not None:
                 workflow_id = run_id(row.schedule_name, tick)
-                return [run_of(engine, row, workflow_id, tick, versions[row.application_name])]
+                run = run_of(engine, row, workflow_id, tick, versions[row.application_name])
+                return [run._replace(schedule_active_since=row.active_since)]
             assert target is not None
             workflow_id = run_id(target.names.workflow, tick)
             times = tick, from_ms(engine.clock.now_ms())

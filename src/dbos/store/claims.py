@@ -108,8 +108,8 @@ class Claims:
         """Take the first workflows of a queue that the owner can run, as many as limits allow and at most `limit`.
 
         `stored`: the definition is in the database; it is read again where limits are shared, and nothing is taken if
-        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns. Workflows that
-        are `set_aside`, at the epoch they had then, are passed by.
+        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns. Workflows
+        that are `set_aside`, at the epoch they had then, are passed by.
         """
         values = candidates(owner, runnable, limit) | {"queue_name": queue.name, "set_aside": json.dumps({**set_aside})}
         whole = queue.as_a_whole

@@ -13,6 +13,8 @@ from typing import NamedTuple
 class StartWorkflow(NamedTuple):
     """A new workflow row. Written only if the id is free, and only while the guard (if any) still owns its row.
 
+    The run of a tick is written only if the schedule is still as it was when the tick was found due.
+
     The result is `(deadline_ms,)` (None inside when there is no deadline) if this write created the row,
     and None if the id was taken or the guard no longer holds.
     """
@@ -45,6 +47,7 @@ class StartWorkflow(NamedTuple):
     guard_workflow_id: str | None  # the attempt that starts it, when a workflow does
     guard_epoch: int | None
     schedule_name: str | None = None  # of the schedule that it is a run of
+    schedule_active_since: int | None = None  # for the run of a tick: the schedule is ACTIVE, and has been since then
 
 
 class Checkpoint(NamedTuple):
@@ -272,9 +275,13 @@ class DeleteSchedule(NamedTuple):
 
 
 class ScheduleFired(NamedTuple):
-    """Up to which tick a schedule has fired; never taken back. Result: a row if that is news."""
+    """Up to which tick a schedule has fired; never taken back.
+
+    Result: a row if that is news, and the schedule is still as it was when the tick was found due.
+    """
 
     schedule_id: str
+    active_since: int
     fired_at: str
     fired_at_ms: int
 

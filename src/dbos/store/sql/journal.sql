@@ -40,6 +40,17 @@ where {attempt_owns}
 on conflict do nothing
 {returning_key:workflow_uuid, epoch, function_id};
 
+-- fragment: schedule_goes_on
+-- The schedule is ACTIVE, and by the time table by which a tick of it was found due; or it is no run of a tick. Whoever
+-- pauses it waits for this commit, or is seen here.
+(
+    i.schedule_active_since is null or exists (
+        select 1 from {schema}.workflow_schedules as s
+        where s.schedule_name = i.schedule_name and s.active_since = i.schedule_active_since and s.status = 'ACTIVE'
+        {lock}
+    )
+)
+
 -- name: StartWorkflow
 -- A new workflow, if its id is free and the attempt that starts it (if one does) still owns its own row.
 insert into {schema}.workflow_status (
@@ -62,7 +73,7 @@ select
     case when i.status = 'PENDING' then {now_ms} end,
     {now_ms}, {now_ms}
 from {input} as i
-where {attempt_goes_on}
+where {attempt_goes_on} and {schedule_goes_on}
 on conflict do nothing
 returning owner_xid, workflow_deadline_epoch_ms;
 

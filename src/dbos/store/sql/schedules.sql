@@ -90,11 +90,13 @@ where schedule_name in (
 {returning_key:schedule_name};
 
 -- name: ScheduleFired
--- The last tick that was enqueued. A later one may have been marked by another process.
+-- The last tick that was enqueued. A later one may have been marked by another process. One that was found due right
+-- before the schedule was paused is none of its own.
 update {schema}.workflow_schedules
 set last_fired_at = i.fired_at, last_fired_at_ms = i.fired_at_ms
 from {input} as i
 where
     workflow_schedules.schedule_id = i.schedule_id
+    and workflow_schedules.active_since = i.active_since and workflow_schedules.status = 'ACTIVE'
     and coalesce(workflow_schedules.last_fired_at_ms, 0) < i.fired_at_ms
 {returning_key:workflow_schedules.schedule_id};
