@@ -156,13 +156,15 @@ def test_a_takeover_that_comes_second_waits(postgres_url: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["Checkpoint", "Checkpoint_many"])
-def test_without_the_lock_a_stale_attempt_would_write(postgres_url: str, name: str) -> None:
+def test_without_the_lock_a_stale_attempt_would_write(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
     """The proof that the tests above look at the right thing."""
     with Store.open(StoreSettings(url=postgres_url)) as store:
         statements = store._pool.database.statements
         unlocked = statements[name].sql.replace("for no key update", "")
         assert unlocked != statements[name].sql
-        statements._by_name[name] = dataclasses.replace(statements[name], sql=unlocked)
+        monkeypatch.setitem(statements._by_name, name, dataclasses.replace(statements[name], sql=unlocked))
         store.journal.write([start("w")])
         records: list[Record] = [checkpoint("w", 1), checkpoint("w", 2)][: 2 if name.endswith("many") else 1]
         assert write_during(store, postgres_url, records) == [()] * len(records)

@@ -7,6 +7,7 @@ place, and nothing depends on `search_path`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 import psycopg
@@ -127,6 +128,12 @@ def quote(identifier: str) -> str:
     return '"' + identifier.replace('"', '""') + '"'
 
 
+@lru_cache(maxsize=16)
+def _statements(schema: str) -> Statements:
+    """One reading serves every database: it takes longer than connecting to one."""
+    return Statements(PostgresDatabase.dialect, _Vocabulary(schema))
+
+
 class PostgresDatabase:
     """The dialect in one schema of one database."""
 
@@ -136,7 +143,7 @@ class PostgresDatabase:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._prepares = True
-        self.statements = Statements(self.dialect, _Vocabulary(settings.schema))
+        self.statements = _statements(settings.schema)
 
     def connect(self, role: Role) -> PostgresSession:
         connection = self.open()

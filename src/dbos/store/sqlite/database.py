@@ -12,6 +12,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -88,6 +89,12 @@ class _Vocabulary:
     def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
         # Plain `?`: the fields of a record are bound in their order. One record per execution is the fastest way here.
         return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)}, 1 as place)"}
+
+
+@cache
+def _statements() -> Statements:
+    """One reading serves every file: it takes longer than all else that opening a store does."""
+    return Statements(SqliteDatabase.dialect, _Vocabulary())
 
 
 class SqliteSession:
@@ -215,7 +222,7 @@ class SqliteDatabase:
     def __init__(self, settings: StoreSettings, path: Path) -> None:
         self._settings = settings
         self._path = Path(os.path.realpath(path))
-        self.statements = Statements(self.dialect, _Vocabulary())
+        self.statements = _statements()
 
     def connect(self, role: Role) -> SqliteSession:
         connection = self.open()
