@@ -184,15 +184,15 @@ def test_a_kept_queue_is_found_everywhere(launch: Launch, call: Way, setting: tu
     assert isinstance(queue, Queue)
     assert {name: read(queue, name) for name in EVERYTHING} == EVERYTHING
     assert queue.application_name == "test-app"
-    call("register_queue", "plain")
-    assert [each.name for each in call("list_queues")] == ["q", "plain"]
+    call("register_queue", "unlimited")
+    assert [each.name for each in call("list_queues")] == ["q", "unlimited"]
     assert call("list_queues", application_name="other-app") == []
-    again = call("retrieve_queue", "plain")
+    again = call("retrieve_queue", "unlimited")
     assert {name: read(again, name) for name in NOTHING} == NOTHING
     assert call("retrieve_queue", "declared") is None
     launch(name="other-app")
     assert call("list_queues") == []
-    assert [each.name for each in call("list_queues", application_name=["test-app"])] == ["q", "plain"]
+    assert [each.name for each in call("list_queues", application_name=["test-app"])] == ["q", "unlimited"]
     with pytest.raises(error.DBOSException, match="belongs to application 'test-app'"):
         call("register_queue", "q", on_conflict="never_update")
 
