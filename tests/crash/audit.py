@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from dbos.model.stream import CLOSED_TEXT
-from tests.support.raw_sql import run_sql
+from tests.support.raw_sql import Sql
 
 TRANSITIONS = {
     None: {"PENDING", "ENQUEUED", "DELAYED"},
@@ -83,26 +83,37 @@ POSTGRES = (
 )
 
 
-def install(database_url: str) -> None:
+INDEXES = tuple(
+    f"create index {table}_of_run on {table} (workflow_uuid)" for table in ("audit", "audit_steps", "audit_streams")
+)
+
+OF_RUN = "where workflow_uuid between ? and ?"
+
+
+def span(run_id: str) -> tuple[str, str]:
+    """From where to where the ids of a run reach: what `OF_RUN` takes."""
+    return run_id, run_id + "~"
+
+
+def install(sql: Sql, database_url: str) -> None:
     """From here on everything is written down. The system tables must exist."""
-    for statement in SQLITE if database_url.startswith("sqlite") else POSTGRES:
-        run_sql(database_url, statement)
+    for statement in (*(SQLITE if database_url.startswith("sqlite") else POSTGRES), *INDEXES):
+        sql(statement)
 
 
-def violations(database_url: str, run_id: str, *, reopens_failures: bool = False, rewinds: bool = False) -> list[str]:
+def violations(sql: Sql, run_id: str, *, reopens_failures: bool = False, rewinds: bool = False) -> list[str]:
     """What broke the rules in one run.
 
     `reopens_failures` allows the loss of checkpoints that a resume brings, `rewinds` that a success is taken back, too.
     """
-    of_run = "where workflow_uuid like ?"
     found: list[str] = []
     if not reopens_failures and not rewinds:
-        for workflow_id, step_id, event in run_sql(database_url, f"select * from audit_steps {of_run}", f"{run_id}%"):
+        for workflow_id, step_id, event in sql(f"select * from audit_steps {OF_RUN}", *span(run_id)):
             found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
-    for change in run_sql(database_url, f"select {COLUMNS} from audit {of_run} order by number", f"{run_id}%"):
+    for change in sql(f"select {COLUMNS} from audit {OF_RUN} order by number", *span(run_id)):
         if not rewinds or change[1:3] != ("SUCCESS", "ENQUEUED"):
             found += _judge(*change)
-    values = run_sql(database_url, f"select {STREAM_COLUMNS} from audit_streams {of_run} order by number", f"{run_id}%")
+    values = sql(f"select {STREAM_COLUMNS} from audit_streams {OF_RUN} order by number", *span(run_id))
     return found + _judge_streams(values)
 
 
@@ -149,16 +160,16 @@ def _judge(
     return found
 
 
-def claims(database_url: str, run_id: str) -> Counter[str]:
+def claims(sql: Sql, run_id: str) -> Counter[str]:
     """How often each workflow of a run was started or taken up by an executor."""
     statement = (
-        "select workflow_uuid from audit where workflow_uuid like ? and new_status = 'PENDING'"
+        f"select workflow_uuid from audit {OF_RUN} and new_status = 'PENDING'"
         " and (old_epoch is null or old_epoch <> new_epoch)"
     )
-    return Counter(workflow_id for (workflow_id,) in run_sql(database_url, statement, f"{run_id}%"))
+    return Counter(workflow_id for (workflow_id,) in sql(statement, *span(run_id)))
 
 
-def unfinished(database_url: str) -> int:
+def unfinished(sql: Sql) -> int:
     """How many workflows have not ended."""
-    count: int = run_sql(database_url, "select count(*) from workflow_status where completed_at is null")[0][0]
+    count: int = sql("select count(*) from workflow_status where completed_at is null")[0][0]
     return count

@@ -13,10 +13,11 @@ from typing import Any
 from dbos import DBOS
 from dbos.runtime.workflow import run_claimed
 from tests.crash import audit
+from tests.crash.audit import OF_RUN, span
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Scenario, perform
 from tests.support.crashing import Crashed, Point, Process, Seam
-from tests.support.raw_sql import run_sql
+from tests.support.raw_sql import Sql
 from tests.support.waiting import POLL_SECONDS, eventually
 
 STEPS = "workflow_uuid, function_id, function_name, output, error, child_workflow_id, epoch"
@@ -45,14 +46,15 @@ class Trial:
         self.process = Process(database_url, **config)
         DBOS.destroy(destroy_registry=True)
         self._drive = scenario.build(self.ledger)
-        self._url = database_url
         self.process.launch()
-        audit.install(database_url)
+        self._sql = Sql(database_url)
+        audit.install(self._sql, database_url)
         self.undisturbed = self._undisturbed()
         self.effects = list(seam.trace)
 
     def close(self) -> None:
         """Let go of everything."""
+        self._sql.close()
         self.process.stop()
         DBOS.destroy(destroy_registry=True)
 
@@ -84,7 +86,7 @@ class Trial:
             if not self.seam.struck:
                 break
             crashes += 1
-            before = self._checkpoints(f"{run_id}%")
+            before = self._checkpoints(*span(run_id))
             self.process.kill()
             self._check_that_they_stay(run_id, before)
         self.seam.arm(None)
@@ -111,8 +113,8 @@ class Trial:
             outcome = perform(self._drive, run_id)
             self.settle()
         for table in ("operation_outputs", "workflow_status"):
-            where = "workflow_uuid like ? and error like ?"
-            assert not run_sql(self._url, f"select error from {table} where {where}", f"{run_id}%", "%CancelledError%")
+            errors = f"select error from {table} {OF_RUN} and error like ?"
+            assert not self._sql(errors, *span(run_id), "%CancelledError%")
         picture = self._picture(run_id, outcome)
         self._check(run_id, picture, crashes=0)
         assert picture == self.undisturbed
@@ -170,42 +172,38 @@ class Trial:
         eventually(self._is_quiet)
 
     def _is_quiet(self) -> bool:
-        return not self.process.engine.active() and audit.unfinished(self._url) == 0
+        return not self.process.engine.active() and audit.unfinished(self._sql) == 0
 
     # ------------------------------------------------------------ checking
 
     def _picture(self, run_id: str, outcome: tuple[str, str]) -> Picture:
-        pattern = run_id if self.scenario.races else f"{run_id}%"
-        workflows = run_sql(
-            self._url, "select workflow_uuid, name, status from workflow_status where workflow_uuid like ?", pattern
-        )
+        reach = (run_id, run_id) if self.scenario.races else span(run_id)
+        workflows = self._sql(f"select workflow_uuid, name, status from workflow_status {OF_RUN}", *reach)
         return Picture(
             outcome,
             {_free(run_id, each): (name, status) for each, name, status in workflows},
             {
                 (_free(run_id, each), number): (name, error is not None, child and _free(run_id, child))
-                for each, number, name, _, error, child, _ in self._checkpoints(pattern)
+                for each, number, name, _, error, child, _ in self._checkpoints(*reach)
             },
         )
 
-    def _checkpoints(self, pattern: str) -> list[tuple[Any, ...]]:
-        return run_sql(
-            self._url, f"select {STEPS} from operation_outputs where workflow_uuid like ? order by 1, 2", pattern
-        )
+    def _checkpoints(self, first: str, last: str) -> list[tuple[Any, ...]]:
+        return self._sql(f"select {STEPS} from operation_outputs {OF_RUN} order by 1, 2", first, last)
 
     def _check_that_they_stay(self, run_id: str, before: Sequence[tuple[Any, ...]]) -> None:
         """Invariant I9: what was recorded when the process died is there, byte for byte."""
-        lost = set(before) - set(self._checkpoints(f"{run_id}%"))
+        lost = set(before) - set(self._checkpoints(*span(run_id)))
         assert not lost, f"checkpoints of before the crash changed or went away: {lost}"
 
     def _check(self, run_id: str, picture: Picture, crashes: int) -> None:
         """The invariants I3, I4, I6, I7, I10 and I11, which hold whatever happens."""
         broken = audit.violations(
-            self._url, run_id, reopens_failures=self.scenario.reopens_failures, rewinds=self.scenario.rewinds
+            self._sql, run_id, reopens_failures=self.scenario.reopens_failures, rewinds=self.scenario.rewinds
         )
         assert not broken, broken
         starts = self.ledger.of_run(run_id)
-        recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(f"{run_id}%")}
+        recorded = {(row[0], row[1]): row[-1] for row in self._checkpoints(*span(run_id))}
         for entry in starts:
             epoch = recorded.get((entry.workflow_id, entry.step_id))
             assert epoch is None or entry.epoch <= epoch, f"{entry} began although epoch {epoch} had recorded it"
@@ -221,12 +219,9 @@ class Trial:
             self._check_attempts(run_id, crashes)
 
     def _check_attempts(self, run_id: str, crashes: int) -> None:
-        claims = audit.claims(self._url, run_id)
-        for workflow_id, attempts in run_sql(
-            self._url,
-            "select workflow_uuid, recovery_attempts from workflow_status where workflow_uuid like ?",
-            f"{run_id}%",
-        ):
+        claims = audit.claims(self._sql, run_id)
+        attempted = f"select workflow_uuid, recovery_attempts from workflow_status {OF_RUN}"
+        for workflow_id, attempts in self._sql(attempted, *span(run_id)):
             count = claims[workflow_id]
             assert count == attempts, f"{workflow_id} was claimed {count} times, and counts {attempts} attempts"
             lives = 1 + crashes + self._adoptions[workflow_id]

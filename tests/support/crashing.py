@@ -176,7 +176,11 @@ class Process:
 
     def __init__(self, database_url: str, **config: Any) -> None:
         self.database_url = database_url
-        self._config: DBOSConfig = {"name": "crash-tests", "system_database_url": database_url}
+        self._config: DBOSConfig = {
+            "name": "crash-tests",
+            "system_database_url": database_url,
+            "application_version": "crash-tests",  # so that no launch reads the sources again
+        }
         self._config.update(config)  # type: ignore[typeddict-item]  # keys by name, checked when it is launched
         self._running: Running | None = None
 
