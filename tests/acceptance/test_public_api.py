@@ -118,6 +118,8 @@ MEMBERS = [
         DBOS.rewind_workflow,
         "workflow_id start_step=None application_version=None queue_name=None queue_partition_key=None shard_key=None",
     ),
+    (DBOS.patch, "patch_name"),
+    (DBOS.deprecate_patch, "patch_name"),
     (DBOS.list_application_versions, ""),
     (DBOS.get_latest_application_version, ""),
     (DBOS.set_latest_application_version, "version_name application_name=None"),

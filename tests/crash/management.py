@@ -63,3 +63,51 @@ def async_rewound_child(ledger: Ledger) -> Drive:
             return await parent()
 
     return drive
+
+
+@scenario(gives=["done", True, "done"])
+def patched(ledger: Ledger) -> Drive:
+    """A workflow takes the new way at a patch, and passes one that is deprecated."""
+
+    @DBOS.step()
+    def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    def changed() -> list[Any]:
+        done: list[Any] = [work()]
+        if DBOS.patch("second"):
+            done.append(DBOS.deprecate_patch("gone"))
+            done.append(work())
+        return done
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return changed()
+
+    return drive
+
+
+@scenario(gives=["done", True, "done"])
+def async_patched(ledger: Ledger) -> Drive:
+    """The same in async style."""
+
+    @DBOS.step()
+    async def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    async def changed() -> list[Any]:
+        done: list[Any] = [await work()]
+        if await DBOS.patch_async("second"):
+            done.append(await DBOS.deprecate_patch_async("gone"))
+            done.append(await work())
+        return done
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await changed()
+
+    return drive

@@ -29,6 +29,7 @@ DEBOUNCE = "tests/store/test_debouncing.py::{}"
 FORKING = "tests/store/test_forking.py::{}[sqlite]"
 ROLES = "tests/acceptance/test_roles.py::{}"
 WEB = "tests/acceptance/test_web.py::{}"
+PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
 REWINDING = "tests/store/test_rewinding.py::{}[sqlite]"
 TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
@@ -81,6 +82,21 @@ MUTANTS = (
         "await asyncio.to_thread(life.end)",
         "pass",
         WEB.format("test_fastapi_launches_before_the_applications_own_lifespan_and_destroys_after_it"),
+    ),
+    # ------------------------------------------------------------ patching
+    Mutant(
+        "a workflow of the old code takes the new way",
+        "runtime/operations/patching.py",
+        "        return False\n    yield from",
+        "        return True\n    yield from",
+        PATCHING.format("test_the_life_of_a_patch"),
+    ),
+    Mutant(
+        "looking at the next step draws its number",
+        "runtime/context.py",
+        "self._numbers = itertools.count(number)",
+        "self._numbers = itertools.count(number + 1)",
+        PATCHING.format("test_a_workflow_that_has_not_come_to_the_patch_takes_the_new_way"),
     ),
     # ------------------------------------------------------------ rewinding
     Mutant(

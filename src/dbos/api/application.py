@@ -19,6 +19,7 @@ from dbos.api.facade.events import EventCalls
 from dbos.api.facade.forks import ForkCalls
 from dbos.api.facade.management import ManagementCalls
 from dbos.api.facade.messages import MessageCalls
+from dbos.api.facade.patches import PatchCalls
 from dbos.api.facade.queues import QueueCalls
 from dbos.api.facade.schedules import ScheduleCalls
 from dbos.api.facade.steps import StepCalls
@@ -53,6 +54,7 @@ class DBOS(
     ManagementCalls,
     ForkCalls,
     VersionCalls,
+    PatchCalls,
     ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.

@@ -144,6 +144,8 @@ class Settings:
     unknown_keys: tuple[str, ...] = ()
 
 
+PATCHED_VERSION = "PATCHING_ENABLED"  # of an application whose versions are told apart by patches alone
+
 _LEVEL_KEYS = frozenset({"log_level", "console_log_level", "otlp_log_level"})
 _SECRET_KEYS = frozenset({"conductor_key", "transact_enterprise_key", "db_engine_kwargs"})
 
@@ -158,7 +160,6 @@ _DORMANT_KEYS = frozenset(
         "conductor_metadata_only_mode",
         "conductor_url",
         "enable_otlp",
-        "enable_patching",
         "kafka_queue_polling_interval_sec",
         "otel_attribute_format",
         "otlp_attributes",
@@ -186,6 +187,8 @@ def read_config(config: Mapping[str, Any] | DBOSConfig | None, environ: Mapping[
 
     values = {key: _checked(key, value) for key, value in given.items() if key in RULES or key in _LEVEL_KEYS}
     _add_environment(values, environ)
+    if values.get("enable_patching"):
+        values.setdefault("application_version", PATCHED_VERSION)
     _add_system_database(values)
     _rename_database_url(values)
     values.setdefault("sys_db_polling_concurrency", max(1, values.get("sys_db_pool_size", 20) // 2))

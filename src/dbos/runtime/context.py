@@ -117,6 +117,15 @@ class Attempt:
         """Draw a step number; from 1, in order of call, before any I/O."""
         return next(self._numbers)
 
+    def recorded_next(self) -> StepRow | None:
+        """What an earlier attempt recorded at the next number, without drawing it.
+
+        Exact unless another thread of the workflow draws a number just now, as no deterministic workflow does.
+        """
+        number = next(self._numbers)
+        self._numbers = itertools.count(number)
+        return None if self.history is None else self.history.get(number)
+
     def token_of(self, step_id: int) -> str:
         """Names a step of this life of the workflow, the same in every execution, for what it writes elsewhere."""
         return f"{self.life or self.workflow_id}:{step_id}"
