@@ -1,8 +1,8 @@
 """Fenced code blocks of a Markdown page, with where they stand and how they are tagged.
 
 The word after the language says how a Python block is run: `program` in a process of its own, `pytest` as a file of
-tests, and no word as a part of its page, which is one process from top to bottom. A block `text output` holds what the
-Python block before it prints.
+tests, `excerpt` within the example that it is copied from, and no word as a part of its page, which is one process from
+top to bottom. A block `text output` holds what the Python block before it prints.
 """
 
 import re

@@ -165,5 +165,5 @@ def test_links_lead_somewhere(path: Path) -> None:
 def test_every_page_and_every_example_is_in_the_index() -> None:
     index = ROOT / "docs/index.md"
     reached = {(index.parent / link.partition("#")[0]).resolve() for link in links(index)}
-    pages_and_examples = {*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").glob("*.py")}
+    pages_and_examples = {*(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.py")}
     assert pages_and_examples - {index} == reached

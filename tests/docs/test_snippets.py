@@ -17,7 +17,7 @@ RUNNER = Path(__file__).with_name("run_blocks.py")
 TIMEOUT_SECONDS = 45.0  # each takes about half a second; a page that hangs must say so before its test is killed
 
 KNOWN = {
-    *(("python", tag) for tag in ("", "program", "pytest")),
+    *(("python", tag) for tag in ("", "program", "pytest", "excerpt")),
     ("json", ""),
     *(("text", tag) for tag in ("", "output")),
     ("console", ""),
@@ -82,6 +82,13 @@ def test_files_of_tests_pass(tmp_path: Path) -> None:
         file.write_text(_located(block), encoding="utf-8")
         process = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file))
         assert process.returncode == 0, process.stdout
+
+
+def test_excerpts_stand_where_a_test_compares_them() -> None:
+    """With the program they are from: test_shop.py."""
+    assert {block.page for path in pages() for block in blocks(path) if block.tag == "excerpt"} == {
+        "docs/tutorials/shop.md"
+    }
 
 
 def test_tags_are_known() -> None:

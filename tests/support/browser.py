@@ -6,6 +6,7 @@ The two programs are looked for, never installed: the Debian packages `chromium`
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -14,6 +15,8 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+
+import pytest
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 DRIVER = "chromedriver"
@@ -37,6 +40,15 @@ def missing() -> list[str]:
     """What of a browser and its driver is not installed here."""
     browser = [] if _browser() is not None else ["chromium"]
     return browser if shutil.which(DRIVER) else [*browser, "chromium-driver"]
+
+
+def require_browser() -> None:
+    """Skip the test where there is no browser; in continuous integration, fail it."""
+    if missing():
+        reason = f"no browser: install the Debian packages {' '.join(missing())}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
 
 
 def _browser() -> str | None:
