@@ -225,6 +225,28 @@ def test_a_crash_between_the_two_commits_is_repaired_on_replay(
     assert len(DBOS.list_workflow_steps("w")) == 1
 
 
+def test_the_witness_of_another_function_is_not_replayed(
+    launch: Launch, both: Both, user_url: str, database_url: str, replay: Replay
+) -> None:
+    named = "debit"
+
+    def work(write: Callable[[str], None]) -> str:
+        write(named)
+        return "done"
+
+    body = both.body(work)
+    functions = {name: both.datasource.transaction(name=name)(body) for name in ("debit", "credit")}
+    workflow = both.step(lambda: functions[named]())
+    launch()
+    with SetWorkflowID("w"):
+        both.run(workflow)
+    run_sql(database_url, "delete from operation_outputs")
+    named = "credit"
+    with pytest.raises(error.DBOSUnexpectedStepError, match="debit"):
+        replay("w").get_result()
+    assert notes(user_url) == ["debit"]
+
+
 def test_inside_a_step_it_is_a_plain_transaction_of_its_own(launch: Launch, both: Both, user_url: str) -> None:
     def work(write: Callable[[str], None]) -> Any:
         write("noted")

@@ -201,7 +201,8 @@ def test_priorities_are_honoured_on_any_queue(launch: Launch, queue: Queue, capl
             assert DBOS.enqueue_workflow(name, task).get_status().priority == 3
     warnings = [record.getMessage() for record in caplog.records if name in record.getMessage()]
     assert warnings == [
-        f"Queue {name} was declared without priority_enabled=True; priorities on it are honoured all the same"
+        f"Workflows on queue {name} have priorities, which are honoured here. Say priority_enabled=True where it is "
+        "declared: older releases refuse them without"
     ]
 
 

@@ -144,6 +144,37 @@ def test_a_crash_between_the_two_commits_is_repaired_on_replay(
     assert len(DBOS.list_workflow_steps("w")) == 1  # repaired
 
 
+def test_the_witness_of_another_function_is_not_replayed(
+    launch: Launch, database_url: str, user_url: str, replay: Replay
+) -> None:
+    """Here the code changed while the step was committed and not recorded yet."""
+    first = True
+
+    @DBOS.transaction()
+    def debit() -> str:
+        write("debit")
+        return "debited"
+
+    @DBOS.transaction()
+    def credit() -> str:
+        write("credit")
+        return "credited"
+
+    @DBOS.workflow()
+    def work() -> str:
+        return debit() if first else credit()
+
+    launch(application_database_url=user_url)
+    with SetWorkflowID("w"):
+        work()
+    run_sql(database_url, "delete from operation_outputs")
+    first = False
+    with pytest.raises(error.DBOSUnexpectedStepError, match="debit"):
+        replay("w").get_result()
+    assert notes(user_url) == ["debit"]
+    assert DBOS.list_workflow_steps("w") == []
+
+
 def test_a_recorded_transaction_is_replayed_without_its_database(
     launch: Launch, database_url: str, other_url: str, replay: Replay
 ) -> None:

@@ -618,6 +618,13 @@ MUTANTS = (
         TRANSACTIONS.format("test_a_reused_id_sees_no_witness_of_an_older_life", ""),
     ),
     Mutant(
+        "transactions: the witness of another function counts",
+        "runtime/transaction.py",
+        "    if testimony.name != work.spec.name:\n",
+        "    if not testimony.name:\n",
+        TRANSACTIONS.format("test_the_witness_of_another_function_is_not_replayed", ""),
+    ),
+    Mutant(
         "transactions: a failure counts for ever",
         "userdata/sql/transaction_outputs.sql",
         "(error is null or epoch > :resumed_epoch)",

@@ -54,5 +54,7 @@ def _warn_of_priority(name: str) -> None:
     if name not in _warned:
         _warned.add(name)
         logger.warning(
-            "Queue %s was declared without priority_enabled=True; priorities on it are honoured all the same", name
+            "Workflows on queue %s have priorities, which are honoured here. Say priority_enabled=True where it is "
+            "declared: older releases refuse them without",
+            name,
         )

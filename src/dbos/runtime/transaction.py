@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from dbos.error import DBOSException
+from dbos.error import DBOSException, DBOSUnexpectedStepError
 from dbos.model.serialization import Serialization
 from dbos.runtime.context import Attempt, StepStatus, current_transaction, inside_step, inside_transaction
 from dbos.runtime.operation import Ask, Invoke, Operation, Outcome
@@ -105,7 +105,7 @@ class Work:
         assert attempt is not None
         executor_id = attempt.engine.owner.executor_id
         epochs = attempt.epoch, attempt.resumed_epoch
-        return Key(attempt.workflow_id, self.step_id, attempt.life, *epochs, self.spec.name, executor_id)
+        return Key(attempt.workflow_id, self.step_id, attempt.life, *epochs, executor_id)
 
     @property
     def codec(self) -> Serialization:
@@ -259,12 +259,16 @@ def _encoded(work: Work, outcome: Outcome[Any]) -> Testimony:
     """Raises DBOSSerializationError for a value that cannot be stored."""
     if outcome.error is not None:
         error, serialization = work.codec.encode_error(outcome.error)
-        return Testimony(None, error, serialization)
+        return Testimony(work.spec.name, None, error, serialization)
     output, serialization = work.codec.encode(outcome.value, "result")
-    return Testimony(output, None, serialization)
+    return Testimony(work.spec.name, output, None, serialization)
 
 
 def _decoded(work: Work, testimony: Testimony) -> Outcome[Any]:
+    """Raises DBOSUnexpectedStepError for the witness of another function, as for its record."""
+    if testimony.name != work.spec.name:
+        assert work.attempt is not None
+        raise DBOSUnexpectedStepError(work.attempt.workflow_id, work.step_id, work.spec.name, testimony.name)
     if testimony.error is not None:
         return Outcome(error=work.codec.decode_error(testimony.error, testimony.serialization))
     return Outcome(work.codec.decode(testimony.output or "", testimony.serialization))

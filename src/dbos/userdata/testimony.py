@@ -14,7 +14,6 @@ class Key:
     life: str
     epoch: int  # of the execution
     resumed_epoch: int  # failures of executions up to this one count no more
-    name: str
     executor_id: str
 
 
@@ -22,6 +21,7 @@ class Key:
 class Testimony:
     """What the step came to, encoded."""
 
+    name: str  # of the function
     output: str | None
     error: str | None
     serialization: str | None

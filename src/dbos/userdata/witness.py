@@ -116,7 +116,7 @@ class Witness:
             columns = {column["name"] for column in inspect(connection).get_columns(self._name, schema=self._schema)}
         except NoSuchTableError:
             return False
-        if not {"life", "epoch"} <= columns:
+        if not {"function_name", "life", "epoch"} <= columns:
             raise DBOSInitializationError(
                 f"The table {self._table} in {_address(connection)} is of another library or of an incompatible "
                 "release. It was left untouched: choose another database or, on Postgres, another schema."

@@ -2,6 +2,7 @@
 create table {table} (
     workflow_id text not null,
     step_id integer not null,
+    function_name text not null,
     output text,
     error text,
     serialization text, -- codec of output or error

@@ -3,7 +3,7 @@
 -- name: find
 -- What a step came to, if it has happened in this life of its workflow. A failure counts no more
 -- once the workflow was resumed: the function runs again.
-select output, error, serialization from {table}
+select function_name, output, error, serialization from {table}
 where workflow_uuid = :workflow_id and function_id = :step_id and life = :life
     and (error is null or epoch > :resumed_epoch);
 
