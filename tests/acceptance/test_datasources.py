@@ -236,7 +236,11 @@ def test_the_witness_of_another_function_is_not_replayed(
 
     body = both.body(work)
     functions = {name: both.datasource.transaction(name=name)(body) for name in ("debit", "credit")}
-    workflow = both.step(lambda: functions[named]())
+
+    def either() -> Any:
+        return functions[named]()
+
+    workflow = both.step(either)
     launch()
     with SetWorkflowID("w"):
         both.run(workflow)

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from dbos import DBOS, DBOSClient, Queue, SetWorkflowAttributes, SetWorkflowID, error
+from dbos.api.launched import launched_engine
 from tests.support.fixture_types import Launch, Replay
-from tests.support.waiting import Gate
+from tests.support.waiting import Gate, eventually
 
 runs: list[str] = []
 
@@ -323,6 +324,51 @@ def test_a_deleted_id_can_be_used_again(launch: Launch) -> None:
             assert workflow("end") == ["first of w", "second of w"]
         DBOS.delete_workflow("w")
     assert runs == ["first", "second"] * 2
+
+
+def test_deleting_does_not_stop_who_takes_the_id_meanwhile(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A workflow of the same id begins between the deletion and the news of it."""
+    with Gate() as gate:
+
+        @DBOS.step()
+        def step() -> str:
+            return "done"
+
+        @DBOS.workflow()
+        def workflow() -> str:
+            gate.pass_through()
+            return step()
+
+        launch()
+        workflows = launched_engine().store.workflows
+        delete = workflows.delete
+
+        def delete_and_begin_anew(*arguments: Any) -> list[str] | None:
+            deleted = delete(*arguments)
+            with SetWorkflowID("w"):
+                DBOS.start_workflow(workflow)
+            gate.wait_for_arrival()
+            return deleted
+
+        monkeypatch.setattr(workflows, "delete", delete_and_begin_anew)
+        DBOS.delete_workflow("w")
+    eventually(lambda: DBOS.retrieve_workflow("w").get_status().output == "done", 10)
+
+
+def test_a_workflow_may_fork_itself_if_it_knows_when_to_stop(launch: Launch) -> None:
+    """Its fork comes to the same call, with an id of its own."""
+
+    @DBOS.workflow()
+    def workflow() -> str | None:
+        assert DBOS.workflow_id is not None
+        if DBOS.workflow_id.count("-") == 2:
+            return DBOS.workflow_id
+        return DBOS.get_result(DBOS.fork_workflow(DBOS.workflow_id, 1).workflow_id)
+
+    launch()
+    with SetWorkflowID("w"):
+        assert workflow() == "w-1-1"
+    assert sorted(each.workflow_id for each in DBOS.list_workflows()) == ["w", "w-1", "w-1-1"]
 
 
 def test_deleting_in_a_workflow_is_a_step(launch: Launch, replay: Replay) -> None:

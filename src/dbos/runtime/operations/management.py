@@ -208,11 +208,15 @@ def delete_workflows(engine: Engine, workflow_ids: Sequence[str], *, delete_chil
 def _delete(engine: Engine, workflow_ids: list[str], with_children: bool) -> Operation[None]:
     caller = workflow_body()
     guard = None if caller is None else (caller.workflow_id, caller.epoch)
-    while (deleted := (yield Ask(engine.store.workflows.delete, workflow_ids, with_children, guard))) is None:
+    while True:
+        before = engine.active()  # whoever begins after the deletion has an id that was free
+        deleted: list[str] | None = yield Ask(engine.store.workflows.delete, workflow_ids, with_children, guard)
+        if deleted is not None:
+            break
         if caller is not None:
             yield from caller.verify()
     for workflow_id in deleted:
-        engine.supersede(workflow_id, Status.PENDING, engine.attempt_of(workflow_id))
+        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))
         engine.waiters.wake("workflow", workflow_id)
     engine.store.hints.publish("deleted", deleted)
 
