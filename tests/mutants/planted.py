@@ -131,8 +131,7 @@ MUTANTS = (
     Mutant(
         "deleting stops who takes the id meanwhile",
         "runtime/operations/management.py",
-        "        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))\n"
-        "        engine.waiters.wake(",
+        "        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))\n        engine.waiters.wake(",
         "        engine.supersede(workflow_id, Status.PENDING, engine.attempt_of(workflow_id))\n"
         "        engine.waiters.wake(",
         "tests/acceptance/test_forking.py::test_deleting_does_not_stop_who_takes_the_id_meanwhile[sqlite]",
