@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import IO, Any, Literal, Self
 from urllib.parse import quote
 
-from tests.support.postgres_installation import Account, Installation, find_account, find_installation
+from dbos.cli.postgres_installation import Account, Installation, find_account, find_installation
 
 StopMode = Literal["smart", "fast", "immediate"]
 

@@ -12,15 +12,15 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from tests.support import postgres as module
-from tests.support.postgres import PostgresCluster
-from tests.support.postgres_installation import (
+from dbos.cli.postgres_installation import (
     BIN_VARIABLE,
     OLDEST_VERSION,
     WHEEL_PACKAGE,
     PostgresNotFound,
     find_account,
 )
+from tests.support import postgres as module
+from tests.support.postgres import PostgresCluster
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0

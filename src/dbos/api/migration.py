@@ -5,6 +5,7 @@ from __future__ import annotations
 from dbos.api.assembly import store_settings
 from dbos.api.configuration import DBOSConfig, read_config
 from dbos.error import DBOSInitializationError
+from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 
 
@@ -23,9 +24,25 @@ def run_dbos_database_migrations(
     """
     if sharding:
         raise DBOSInitializationError("Sharded system databases are not supported; leave out sharding=True")
-    config: DBOSConfig = {
-        "name": "migrations",
-        "system_database_url": system_database_url,
-        "dbos_system_schema": schema,
-    }
-    Store.migrate(store_settings(read_config(config, {})), application_role)
+    Store.migrate(_settings(system_database_url, schema), application_role)
+
+
+def migrations_as_sql(schema: str, only: int | None = None) -> str:
+    """What migrating an empty Postgres runs, as a script for `psql`: all steps, or only the one of a number.
+
+    Raises DBOSInitializationError for a number that there is not.
+    """
+    return Store.migrations_as_sql(_settings(ANY_POSTGRES, schema), only)
+
+
+def grants_as_sql(schema: str, application_role: str) -> str:
+    """What an application role is granted, as a script for `psql`."""
+    return Store.grants_as_sql(_settings(ANY_POSTGRES, schema), application_role)
+
+
+ANY_POSTGRES = "postgresql://localhost/any"  # names the dialect; nothing connects
+
+
+def _settings(url: str, schema: str) -> StoreSettings:
+    config: DBOSConfig = {"name": "migrations", "system_database_url": url, "dbos_system_schema": schema}
+    return store_settings(read_config(config, {}))

@@ -88,6 +88,21 @@ class Store:
             lifecycle.grant(settings, application_role)
 
     @staticmethod
+    def migrations_as_sql(settings: StoreSettings, only: int | None = None) -> str:
+        """What `migrate` would run on an empty Postgres, all of it or one numbered step, as a script; connects nowhere.
+
+        Raises `DBOSInitializationError` for SQLite, and for a number that there is not.
+        """
+        text: str = _lifecycle(settings).migrations_as_sql(settings, only)
+        return text
+
+    @staticmethod
+    def grants_as_sql(settings: StoreSettings, application_role: str) -> str:
+        """What `migrate` would grant to a role (Postgres), as a script; connects nowhere."""
+        text: str = _lifecycle(settings).grants_as_sql(settings, application_role)
+        return text
+
+    @staticmethod
     def drop(settings: StoreSettings) -> None:
         """Remove the whole database: on Postgres the database, on SQLite the file. Missing is fine."""
         settings = _with_url_of_engine(settings)

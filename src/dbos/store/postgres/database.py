@@ -19,6 +19,7 @@ from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
 from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, channel_of
+from dbos.store.postgres.rights import LACKS_RIGHT, quote, remedy
 from dbos.store.postgres.session import PostgresSession
 from dbos.store.statements import Statements
 
@@ -123,11 +124,6 @@ def _many_rows(columns: Mapping[str, type]) -> str:
     return f"(select {names} from unnest({arrays}) with ordinality as arrays ({names}))"
 
 
-def quote(identifier: str) -> str:
-    """An identifier in SQL: the only place where one is quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
-
-
 @lru_cache(maxsize=16)
 def _statements(schema: str) -> Statements:
     """One reading serves every database: it takes longer than connecting to one."""
@@ -208,6 +204,8 @@ class PostgresDatabase:
             return ValueRefused(f"Postgres cannot store a value: {error}")
         if isinstance(error, psycopg.errors.UniqueViolation):
             return KeyTaken(f"Postgres holds such a row already: {redacted(error, self._settings)}")
+        if isinstance(error, LACKS_RIGHT):
+            return DBOSException(remedy(error, self._settings.schema, connection_parameters(self._settings)))
         what = "fails" if isinstance(error, psycopg.OperationalError) else "refused a statement"
         return DBOSException(f"Postgres {what}: {redacted(error, self._settings)}")
 

