@@ -118,6 +118,8 @@ MEMBERS = [
         DBOS.rewind_workflow,
         "workflow_id start_step=None application_version=None queue_name=None queue_partition_key=None shard_key=None",
     ),
+    (DBOS.garbage_collect, "cutoff_epoch_timestamp_ms=None rows_threshold=None"),
+    (DBOS.global_timeout, "cutoff_epoch_timestamp_ms"),
     (DBOS.patch, "patch_name"),
     (DBOS.deprecate_patch, "patch_name"),
     (DBOS.list_application_versions, ""),

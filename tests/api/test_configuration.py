@@ -55,6 +55,8 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "notification_coalesce_sec": ([0.001, 1.0], [0, -1, "1"]),
     "observability_query_timeout_sec": ([0.5, 30], [0, -1, "30"]),
     "max_executor_threads": ([1, 64], [0, -1, 1.5, True, "8"]),
+    "retention_age_sec": ([0, 60, 86_400.5], [-1, float("inf"), "60", True]),
+    "retention_rows": ([1, 1_000_000], [0, -1, 1.5, "7", True]),
     "executor_lease_sec": ([0.5, 15, 3600.0], [0.4, 0, -1, float("inf"), float("nan"), "15", True]),
     "scheduler_polling_interval_sec": ([0.001, 30], [0, "30"]),
     "kafka_queue_polling_interval_sec": ([0.001, 1], [0, "1"]),

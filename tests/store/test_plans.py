@@ -25,6 +25,8 @@ BY_KEY = [
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
     "events_set", "event_values", "stream_page", "reached", "stream_end", "written", "load_schedules",
+    "lock_finished", "lock_to_rewind", "rewind", "forget_steps_from", "forget_event_history", "forget_events",
+    "forget_stream_values", "renumber_streams", "settle_streams", "give_back_messages",
 ]  # fmt: skip
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",
@@ -43,6 +45,7 @@ BY_STATUS = {  # statement -> the partial index it goes by
     "usage": "workflow_running",
     "claim_from_partitions": "workflow_partition",
     "lock_abandoned": "workflow_pending",
+    "nth_newest": "workflow_created",
 }
 
 
@@ -137,3 +140,12 @@ def test_partitions_are_walked_by_their_own_index(grown: str) -> None:
     plan = plan_of(grown, "claim_from_partitions", Role.READER)
     assert "workflow_enqueued" not in indexes_used(plan), plan
     assert "Sort Key: w.queue_partition_key" not in plan, plan
+
+
+def test_retention_looks_at_no_more_than_its_page(grown: str) -> None:
+    """In order of creation, and for each workflow by the indexes of those it may be needed by."""
+    plan = plan_of(grown, "old_workflows", Role.READER)
+    assert not relations_scanned(plan), plan
+    needed = {"workflow_created", "workflow_status_pkey", "workflow_parent", "workflow_forks", "operation_child"}
+    assert indexes_used(plan) <= needed, plan
+    assert "workflow_created" in indexes_used(plan), plan

@@ -21,6 +21,7 @@ from dbos.api.facade.management import ManagementCalls
 from dbos.api.facade.messages import MessageCalls
 from dbos.api.facade.patches import PatchCalls
 from dbos.api.facade.queues import QueueCalls
+from dbos.api.facade.retention import RetentionCalls
 from dbos.api.facade.schedules import ScheduleCalls
 from dbos.api.facade.steps import StepCalls
 from dbos.api.facade.streams import StreamCalls
@@ -55,6 +56,7 @@ class DBOS(
     ForkCalls,
     VersionCalls,
     PatchCalls,
+    RetentionCalls,
     ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.

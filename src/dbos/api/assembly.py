@@ -20,6 +20,7 @@ from dbos.services.forgetting import Forgetting
 from dbos.services.listener import Listener
 from dbos.services.lookout import Lookout
 from dbos.services.recovery import Recovery
+from dbos.services.retention import Retention
 from dbos.services.scheduler import Scheduler
 from dbos.services.service import Service
 from dbos.store.database import StoreSettings
@@ -138,7 +139,11 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         dispatcher = Dispatcher(engine)
         lookout = Lookout(engine, settings.executor_lease_sec)
         scheduler = Scheduler(engine, settings.scheduler_polling_interval_sec)
-        services = (listener, dispatcher, scheduler, Deadlines(engine), recovery, lookout, Forgetting(engine))
+        services: tuple[Service, ...] = (
+            listener, dispatcher, scheduler, Deadlines(engine), recovery, lookout, Forgetting(engine),
+        )  # fmt: skip
+        if settings.retention_age_sec is not None or settings.retention_rows is not None:
+            services += (Retention(engine, settings.retention_age_sec, settings.retention_rows),)
     except BaseException:
         store.close()
         raise

@@ -181,6 +181,8 @@ RULES: dict[str, Rule] = {
     "max_value_bytes": _whole(1),
     "application_database_url": _database_url,
     "database_url": _database_url,
+    "retention_age_sec": _number(0),
+    "retention_rows": _whole(1),
     "enable_patching": _flag,
     "auto_upgrade": _flag,
     "auto_upgrade_interval_sec": _number(_MIN_INTERVAL_SEC),

@@ -56,6 +56,10 @@ class DBOSConfig(TypedDict, total=False):
     application_database_url: str | None
     database_url: str | None  # the old name of application_database_url
 
+    # retention
+    retention_age_sec: float | None
+    retention_rows: int | None
+
     # versions
     enable_patching: bool | None
     auto_upgrade: bool | None
@@ -116,6 +120,9 @@ class Settings:
     max_value_bytes: int = DEFAULT_MAX_BYTES
 
     application_database_url: str | None = field(default=None, repr=False)
+
+    retention_age_sec: float | None = None  # None: for ever
+    retention_rows: int | None = None  # None: all
 
     enable_patching: bool = False
     auto_upgrade: bool = False

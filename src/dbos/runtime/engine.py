@@ -11,7 +11,7 @@ import itertools
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dbos.error import DBOSException
@@ -112,6 +112,9 @@ class Engine:
 
         `attempt` is the one that ran here before that. By now another one may, which has every right to.
         """
+
+    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
+        """These were deleted: drop what their transactions left in other databases that this process knows."""
 
     def close(self) -> None:
         """Write nothing more; waiters wake up and find the engine closed."""

@@ -6,9 +6,10 @@ The api assembles it at launch, the services keep it going.
 from __future__ import annotations
 
 import asyncio
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dbos.model.queue import QueueSpec
@@ -24,6 +25,8 @@ from dbos.store.store import Store
 
 if TYPE_CHECKING:
     from dbos.userdata.database import UserDatabase
+
+logger = logging.getLogger("dbos")
 
 
 class Executor(Engine):
@@ -74,6 +77,17 @@ class Executor(Engine):
         if database not in self.witnesses:
             self.witnesses.add(database)
             self.waiters.wake("service", "forgetting")
+
+    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
+        databases = {each for each in self.witnesses if each.forgets}
+        with self._opening:
+            if self._user_database is not None:
+                databases.add(self._user_database)
+        for database in databases if workflow_ids else ():
+            try:
+                database.forget_workflows(workflow_ids)
+            except Exception as error:  # of the user's database; the workflows themselves are gone
+                logger.info("Witnesses of deleted workflows are left: %s", error)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a task until it is done."""

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
+from dbos.runtime.announcing import announce_cancelled
 from dbos.runtime.executor import Executor
-from dbos.runtime.operations.management import announce_cancelled
 from dbos.services.service import Service
 
 SWEEP_SECONDS = 1.0

@@ -18,6 +18,7 @@ from dbos.store.forking import Fork, Guard, fork
 from dbos.store.pool import Pool, Run, growing_pauses
 from dbos.store.records import Debounce
 from dbos.store.resume import resume
+from dbos.store.retention import Batch, Bounds, Place, collect, nth_newest, unfinished_before
 from dbos.store.rewinding import Rewind, rewind
 from dbos.store.search import WorkflowFilter, query
 
@@ -174,6 +175,24 @@ class Workflows:
         None: the attempt that asks has lost its workflow.
         """
         return self._pool.transact(lambda run: delete(run, ids, with_children, guard)) if ids else []
+
+    # ------------------------------------------------------------ clearing away
+
+    def collect(self, bounds: Bounds, after: Place, limit: int) -> Batch:
+        """Delete what may go of the next few workflows in order of creation (retention.py)."""
+        return self._pool.transact(lambda run: collect(run, bounds, after, limit))
+
+    def nth_newest(self, number: int, application_name: str | None) -> int | None:
+        """When the n-th newest workflow of an application was created; None if it has fewer."""
+        return self._pool.transact(lambda run: nth_newest(run, number, application_name))
+
+    def unfinished_before(
+        self, created_before_ms: int, application_name: str | None, after: str, limit: int
+    ) -> list[str]:
+        """Unfinished workflows that were created before a moment, in order of their ids, from behind `after`."""
+        return self._pool.transact(
+            lambda run: unfinished_before(run, created_before_ms, application_name, after, limit)
+        )
 
     # ------------------------------------------------------------ taking over
 

@@ -127,6 +127,10 @@ class UserDatabase:
         """Drop the witnesses of these steps, as far as they are older than that."""
         self._within(self.witness.forget, steps, round(age_seconds * 1000))
 
+    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
+        """Drop every witness of workflows that were deleted."""
+        self._within(self.witness.forget_workflows, workflow_ids)
+
     def _within(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do a piece of work in a transaction of its own."""
         with self._engine.begin() as connection:

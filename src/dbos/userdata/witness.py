@@ -79,6 +79,11 @@ class Witness:
             values = {"workflow_id": workflow_id, "step_id": step_id, "age_ms": age_ms}
             connection.execute(self._statements["forget"], values)
 
+    def forget_workflows(self, connection: Connection, workflow_ids: Iterable[str]) -> None:
+        """Drop every witness of these workflows."""
+        for workflow_id in workflow_ids:
+            connection.execute(self._statements["forget_workflow"], {"workflow_id": workflow_id})
+
     # ------------------------------------------------------------ the table
 
     def install(self, connection: Connection) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any, TypeVar
 
@@ -16,7 +16,8 @@ from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.model.workflow import Status, StepRow, WorkflowRow
-from dbos.runtime.context import Attempt, current_attempt, workflow_body
+from dbos.runtime.announcing import announce_cancelled, announce_deleted, running_here
+from dbos.runtime.context import current_attempt, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
 from dbos.runtime.queues import require_queue_name, require_unpartitioned
@@ -136,7 +137,7 @@ def _is_int(value: object) -> bool:
 
 
 def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> Operation[None]:
-    before = _running_here(engine, workflow_ids)
+    before = running_here(engine, workflow_ids)
     changed: list[str] = yield Ask(engine.store.workflows.cancel, workflow_ids)
     announce_cancelled(engine, changed, before)
     reached = set(workflow_ids)
@@ -146,23 +147,10 @@ def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> O
         late = [each for each in children if each not in reached]
         if not late:
             return
-        before = _running_here(engine, late)
+        before = running_here(engine, late)
         changed = yield Ask(engine.store.workflows.cancel, late)
         announce_cancelled(engine, changed, before)
         reached.update(late)
-
-
-def _running_here(engine: Engine, workflow_ids: Sequence[str]) -> dict[str, Attempt | None]:
-    """The attempts that a change of these workflows ends. To be asked before the change: after it others may run."""
-    return {workflow_id: engine.attempt_of(workflow_id) for workflow_id in workflow_ids}
-
-
-def announce_cancelled(engine: Engine, workflow_ids: Sequence[str], before: Mapping[str, Attempt | None]) -> None:
-    """Tell everybody that these were cancelled: the attempts that ran here before, waiters, other processes."""
-    for workflow_id in workflow_ids:
-        engine.supersede(workflow_id, Status.CANCELLED, before.get(workflow_id))
-        engine.waiters.wake("workflow", workflow_id)
-    engine.store.hints.publish("cancelled", workflow_ids)
 
 
 def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
@@ -182,7 +170,7 @@ def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None =
 
 def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> Operation[None]:
     arguments = (workflow_ids,) if queue_name is None else (workflow_ids, queue_name)
-    before = _running_here(engine, workflow_ids)
+    before = running_here(engine, workflow_ids)
     changed: list[str] = yield Ask(engine.store.workflows.resume, *arguments)
     for workflow_id in changed:
         engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))
@@ -215,10 +203,7 @@ def _delete(engine: Engine, workflow_ids: list[str], with_children: bool) -> Ope
             break
         if caller is not None:
             yield from caller.verify()
-    for workflow_id in deleted:
-        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))
-        engine.waiters.wake("workflow", workflow_id)
-    engine.store.hints.publish("deleted", deleted)
+    announce_deleted(engine, deleted, before)
 
 
 def update_workflow_attributes(

@@ -82,6 +82,7 @@ class _Vocabulary:
             "lock_existence": "for key share",
             "lock_rows": "for no key update of w",
             "lock_to_delete": "for update of w",
+            "lock_free_to_delete": "for update of w skip locked",
             "lock_free_rows": "for no key update of w skip locked",
             "lock_definition": "for no key update",
             "hold_definition": "for share",

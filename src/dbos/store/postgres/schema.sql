@@ -96,6 +96,9 @@ create table {schema}.operation_outputs (
 );
 
 -- A heartbeat changes no index, and finds room on its page.
+-- Which steps name a workflow: what an unfinished workflow still needs is kept.
+create index operation_child on {schema}.operation_outputs (child_workflow_id) where child_workflow_id is not null;
+
 create table {schema}.executors (
     instance_id text collate "C" primary key,
     executor_id text not null,

@@ -64,6 +64,7 @@ class _Vocabulary:
         "lock_existence": "",
         "lock_rows": "",
         "lock_to_delete": "",
+        "lock_free_to_delete": "",
         "lock_free_rows": "",
         "lock_definition": "",
         "hold_definition": "",

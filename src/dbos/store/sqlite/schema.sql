@@ -93,6 +93,9 @@ create table operation_outputs (
     primary key (workflow_uuid, function_id)
 ) strict, without rowid;
 
+-- Which steps name a workflow: what an unfinished workflow still needs is kept.
+create index operation_child on operation_outputs (child_workflow_id) where child_workflow_id is not null;
+
 create table executors (
     instance_id text primary key,
     executor_id text not null,

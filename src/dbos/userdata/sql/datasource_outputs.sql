@@ -28,3 +28,7 @@ limit :limit;
 -- A witness that nobody will ask again.
 delete from {table}
 where workflow_id = :workflow_id and step_id = :step_id and created_at < {now_ms} - :age_ms;
+
+-- name: forget_workflow
+-- All of a workflow that was deleted.
+delete from {table} where workflow_id = :workflow_id;

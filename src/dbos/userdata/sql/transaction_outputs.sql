@@ -24,3 +24,7 @@ on conflict (workflow_uuid, function_id) do update set
     executor_id = excluded.executor_id, txn_id = excluded.txn_id, txn_snapshot = excluded.txn_snapshot,
     created_at = excluded.created_at
 where w.life <> excluded.life or (w.error is not null and w.epoch <= :resumed_epoch);
+
+-- name: forget_workflow
+-- All of a workflow that was deleted.
+delete from {table} where workflow_uuid = :workflow_id;

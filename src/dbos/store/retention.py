@@ -1,0 +1,78 @@
+"""Which finished workflows may go: those that are old enough, and that no unfinished workflow still needs.
+
+An unfinished workflow needs the workflows that its steps name, whose results it may ask for when it is replayed; its
+children and its parent; and the workflow it is a fork of. A batch looks at one page of workflows in order of creation
+and deletes what may go, in one short transaction. Rows that somebody has locked are left to the next sweep.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from dbos.store.deleting import delete
+from dbos.store.pool import Run
+
+Place = tuple[int, int]
+"""Of a workflow in order of creation: `created_at` and `sequence`."""
+
+BEGINNING: Place = (-1, -1)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which workflows are old: created before one moment, and ended before another; milliseconds since 1970."""
+
+    created_before_ms: int
+    ended_before_ms: int
+    application_name: str | None = None  # of this application, or of none; None: of any
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """What one batch came to."""
+
+    deleted: tuple[str, ...]
+    reached: Place | None  # where the next one goes on; None: all were looked at
+
+
+def collect(run: Run, bounds: Bounds, after: Place, limit: int) -> Batch:
+    """Delete what may go of the next `limit` workflows behind a place."""
+    page = run(
+        "old_workflows",
+        created_before_ms=bounds.created_before_ms,
+        ended_before_ms=bounds.ended_before_ms,
+        after_created_at=after[0],
+        after_sequence=after[1],
+        limit=limit,
+        **_whose(bounds.application_name),
+    )
+    doomed = [workflow_id for workflow_id, _, _, may_go in page if may_go]
+    free = [row[0] for row in run("lock_finished", ids=json.dumps(doomed))] if doomed else []
+    if free:
+        delete(run, free, with_children=False, guard=None)
+    return Batch(tuple(free), (page[-1][1], page[-1][2]) if len(page) == limit else None)
+
+
+def nth_newest(run: Run, number: int, application_name: str | None) -> int | None:
+    """When the n-th newest workflow was created, counted from 1; None if there are fewer."""
+    rows = run("nth_newest", offset=number - 1, **_whose(application_name))
+    return rows[0][0] if rows else None
+
+
+def unfinished_before(
+    run: Run, created_before_ms: int, application_name: str | None, after: str, limit: int
+) -> list[str]:
+    """Unfinished workflows that were created before a moment, in order of their ids, from behind `after`."""
+    rows = run(
+        "unfinished_before",
+        created_before_ms=created_before_ms,
+        after=after,
+        limit=limit,
+        **_whose(application_name),
+    )
+    return [row[0] for row in rows]
+
+
+def _whose(application_name: str | None) -> dict[str, object]:
+    return {"all": int(application_name is None), "application_name": application_name}
