@@ -153,7 +153,7 @@ MUTANTS = (
     # ------------------------------------------------------------ queues that change
     Mutant(
         "deleting stops who takes the id meanwhile",
-        "runtime/operations/management.py",
+        "runtime/announcing.py",
         "        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))\n        engine.waiters.wake(",
         "        engine.supersede(workflow_id, Status.PENDING, engine.attempt_of(workflow_id))\n"
         "        engine.waiters.wake(",
