@@ -26,9 +26,10 @@ from dbos.api.scopes import (
     SetWorkflowID,
     SetWorkflowTimeout,
 )
+from dbos.error import PortableWorkflowError
 from dbos.model.placement import DuplicationPolicy
 from dbos.model.schedule import WorkflowSchedule
-from dbos.model.serialization import Serializer, WorkflowSerializationFormat
+from dbos.model.serialization import DBOSPortableJSONSerializer, Serializer, WorkflowSerializationFormat
 from dbos.model.status import StepInfo, WorkflowStatus, WorkflowStatusString
 from dbos.model.version import VersionInfo
 from dbos.runtime.operations.messages import SendMessage
@@ -44,11 +45,13 @@ __all__ = [
     "DBOSConfiguredInstance",
     "DBOSContextEnsure",
     "DBOSContextSetAuth",
+    "DBOSPortableJSONSerializer",
     "DatasourceOptions",
     "Debouncer",
     "DebouncerClient",
     "DuplicationPolicy",
     "EnqueueOptions",
+    "PortableWorkflowError",
     "Queue",
     "QueueRateLimit",
     "SQLAlchemyDatasource",

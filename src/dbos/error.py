@@ -400,10 +400,10 @@ class DBOSStepNondeterminismError(DBOSException):
         self.inputs = (workflow_id, step_id)
 
 
-class DBOSSerializationError(DBOSException, pickle.PicklingError, TypeError):
+class DBOSSerializationError(DBOSException, pickle.PicklingError, TypeError, ValueError):
     """A value cannot be stored. `path` leads to the part that cannot, as in `args[0].user.lock`.
 
-    Also a `PicklingError` and a `TypeError`, which is what programs catch that know pickle.
+    Also a `PicklingError`, a `TypeError` and a `ValueError`, which is what programs catch that know pickle and json.
     """
 
     dbos_error_code = DBOSErrorCode.SerializationError.value

@@ -81,11 +81,6 @@ def test_the_native_format_is_pickle_for_everything(launch: Launch, database_url
     assert stored(database_url)["w"][1] == "py_pickle"
 
 
-def test_the_portable_format_is_refused_for_now(launch: Launch) -> None:
-    with pytest.raises(error.DBOSException, match="portable"):
-        DBOS.workflow(serialization_type=WorkflowSerializationFormat.PORTABLE)
-
-
 @pytest.mark.parametrize("serializer", [Seed(), Rot13()])
 def test_a_custom_serializer_replaces_both(
     launch: Launch, replay: Replay, database_url: str, serializer: Serializer

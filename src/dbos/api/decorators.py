@@ -14,7 +14,7 @@ from dbos.api.calls import protected, step_call, transaction_call, workflow_call
 from dbos.api.launched import current_registry
 from dbos.api.roles import unguarded
 from dbos.error import DBOSConflictingRegistrationError, DBOSException
-from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.operations.management import require_storable
 from dbos.runtime.operations.steps import step_spec
 from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered
@@ -41,7 +41,8 @@ def workflow(
         name: The name it is stored under; by default its qualified name.
         max_recovery_attempts: After how many recoveries a workflow that keeps killing its process is put aside, with
             the status MAX_RECOVERY_ATTEMPTS_EXCEEDED; None never does.
-        serialization_type: How its arguments are stored; by default as the configuration says.
+        serialization_type: How its arguments are stored, by default as the configuration says. PORTABLE also holds for
+            its result or error, and for the events and streams that it writes.
         validate_args: Given `(args, kwargs)` as they were stored, returns them as the function shall see them; what it
             raises fails the workflow. Applied when a workflow is recovered or dequeued.
         auto_upgrade: Accepted, and without effect: a workflow stays with the version that started it.
@@ -61,10 +62,7 @@ def workflow(
         raise DBOSException(
             f"max_recovery_attempts must be None or an integer of at least 0, not {max_recovery_attempts!r}"
         )
-    kind = serialization_type or WorkflowSerializationFormat.DEFAULT
-    if kind is WorkflowSerializationFormat.PORTABLE:
-        raise DBOSException("The portable serialization format is not available yet; leave serialization_type out")
-    spec = WorkflowSpec(max_recovery_attempts, kind, validate_args)
+    spec = WorkflowSpec(max_recovery_attempts, require_format(serialization_type), validate_args)
 
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         function = _function(func, name, "workflow")

@@ -8,7 +8,7 @@ from typing import Any, Required, TypedDict
 from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout
 from dbos.error import DBOSException, DBOSMissingOptionError
 from dbos.model.placement import DuplicationPolicy, Placement
-from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.queues import require_queue_name
 from dbos.runtime.registry import Names
@@ -84,9 +84,7 @@ def _names(options: EnqueueOptions) -> Names:
         if name is not None and (not isinstance(name, str) or not name):
             raise DBOSException(f"A name in enqueue options must be a non-empty string, not {name!r}")
     require_storable([str(name) for name in names if name is not None])
-    kind = options.get("serialization_type") or WorkflowSerializationFormat.DEFAULT
-    if kind is WorkflowSerializationFormat.PORTABLE:
-        raise DBOSException("The portable serialization format is not available yet; leave serialization_type out")
+    kind = require_format(options.get("serialization_type"))
     return Names(names[0], names[1], names[2], names[3], kind)  # type: ignore[arg-type]
 
 

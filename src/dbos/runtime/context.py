@@ -22,6 +22,7 @@ from dbos.error import (
     DBOSWorkflowCancelledError,
     DBOSWorkflowConflictIDError,
 )
+from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.model.workflow import Status, StepRow
 from dbos.runtime.operation import Ask, Operation, Outcome
 
@@ -65,6 +66,7 @@ class Attempt:
         "ended",
         "engine",
         "epoch",
+        "format",
         "futures",
         "history",
         "identity",
@@ -101,6 +103,7 @@ class Attempt:
         self.identity = identity
         self.history = history or None  # recorded steps of earlier attempts; None for a fresh workflow
         self.life = life  # names the call that started the workflow, lest one of the same id before it is meant
+        self.format = WorkflowSerializationFormat.DEFAULT  # of its outcome and of what it publishes
         self.resumed_epoch = resumed_epoch  # what executions up to this one failed with elsewhere counts no more
         self.verified_at = time.monotonic()  # when we last knew that the epoch is still ours
         self.revoked: Status | None = None  # CANCELLED, or PENDING: taken over by another attempt
@@ -125,6 +128,11 @@ class Attempt:
         number = next(self._numbers)
         self._numbers = itertools.count(number)
         return None if self.history is None else self.history.get(number)
+
+    def format_of(self, asked: WorkflowSerializationFormat) -> WorkflowSerializationFormat:
+        """How something it publishes is stored: as asked, or else as its outcome will be. Raises DBOSException."""
+        asked = require_format(asked)
+        return self.format if asked is WorkflowSerializationFormat.DEFAULT else asked
 
     def token_of(self, step_id: int) -> str:
         """Names a step of this life of the workflow, the same in every execution, for what it writes elsewhere."""

@@ -36,7 +36,7 @@ def enqueued(
     queue_name: str | None = None,
 ) -> StartWorkflow:
     """A workflow that waits on a queue, started by nobody but the time."""
-    inputs = engine.codec.encode_inputs(args, {}, names.serialization_type)
+    inputs = engine.codec.encode_inputs(args, {})  # portable or not, the function is promised a datetime
     ticket = Ticket(workflow_id, engine.new_token())
     return new_row(engine, ticket, names, inputs, _NOBODYS, version, queue_name=queue_name or INTERNAL_QUEUE)
 

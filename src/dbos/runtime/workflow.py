@@ -19,6 +19,7 @@ from dbos.error import (
     DBOSWorkflowCancelledError,
     DBOSWorkflowConflictIDError,
 )
+from dbos.model.serialization import PORTABLE_JSON, WorkflowSerializationFormat
 from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime.context import Attempt, enter_identity, inside
 from dbos.runtime.executor import Executor
@@ -64,6 +65,12 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
         engine.end(attempt)
 
 
+def outcome_format(target: Target, codec: str | None) -> WorkflowSerializationFormat:
+    """How the outcome is stored: as portable JSON if the function says so, or if its arguments came like that."""
+    portable = codec == PORTABLE_JSON or target.names.serialization_type is WorkflowSerializationFormat.PORTABLE
+    return WorkflowSerializationFormat.PORTABLE if portable else WorkflowSerializationFormat.DEFAULT
+
+
 def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] | None]:
     """Write the outcome, once, by the epoch that owns the workflow. None: it was not ours to write."""
     if attempt.revoked is not None:
@@ -90,11 +97,11 @@ def _encode(attempt: Attempt, outcome: Outcome[Any]) -> tuple[Outcome[Any], Fini
     output = error = None
     if outcome.error is None:
         try:
-            output, serialization = codec.encode(outcome.value, "result")
+            output, serialization = codec.encode(outcome.value, "result", attempt.format)
         except DBOSSerializationError as refusal:
             outcome = Outcome(error=refusal)
     if outcome.error is not None:
-        error, serialization = codec.encode_error(outcome.error)
+        error, serialization = codec.encode_error(outcome.error, attempt.format)
     status = Status.SUCCESS if outcome.error is None else Status.ERROR
     return outcome, FinishWorkflow(attempt.workflow_id, attempt.epoch, status, output, error, serialization)
 
@@ -232,6 +239,7 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_
         # alone: what failed just before is then tried again, which is harmless, as it was taken back.)
         row.epoch - row.recovery_attempts,
     )
+    attempt.format = outcome_format(target, row.serialization)
     if in_slot and row.queue_name is not None:
         attempt.slot = row.queue_name, row.queue_partition_key
     limit = None if spec is None else spec.max_recovery_attempts

@@ -17,11 +17,16 @@ from dbos.model.serialization.culprit import Parts, changed, not_plain, unpickla
 from dbos.model.serialization.custom import CustomCodec
 from dbos.model.serialization.failures import PICKLE_PROTOCOL
 from dbos.model.serialization.plain import from_json, to_json
+from dbos.model.serialization.portable import (
+    PORTABLE_JSON,
+    DBOSPortableJSONSerializer,
+    inputs_to_portable_json,
+    to_portable_json,
+)
 from dbos.model.serialization.serializer import Serializer, WorkflowSerializationFormat
 
 JSON = "json"
 PICKLE = "py_pickle"
-PORTABLE_JSON = "portable_json"
 
 DEFAULT_MAX_BYTES = 64 * 1024 * 1024  # of one encoded value; a larger one belongs into an object store
 WARN_BYTES = 1024 * 1024  # from here on a value slows down everything that shares its database
@@ -30,6 +35,7 @@ PROVED_BYTES = 64 * 1024  # what is pickled into no more is read once, to prove 
 
 _UTF8_CHAR_BYTES = 4  # at most: a text with a quarter of the limit in characters is small enough without counting
 _DEFAULT = WorkflowSerializationFormat.DEFAULT
+_PORTABLE = WorkflowSerializationFormat.PORTABLE
 _NULL = ("null", JSON)
 
 Encoded = tuple[str, str]  # the text and the name of its codec
@@ -38,7 +44,16 @@ Encoded = tuple[str, str]  # the text and the name of its codec
 class Serialization:
     """Encodes and decodes with a user's serializer, or with JSON for plain data and pickle for the rest."""
 
-    __slots__ = ("_allow_pickle", "_custom", "_max_bytes", "_on_large", "_quiet_chars", "_warn_bytes")
+    __slots__ = (
+        "_allow_pickle",
+        "_automatic",
+        "_custom",
+        "_default",
+        "_max_bytes",
+        "_on_large",
+        "_quiet_chars",
+        "_warn_bytes",
+    )
 
     def __init__(
         self,
@@ -50,7 +65,11 @@ class Serialization:
         on_large: Callable[[str, int], None] | None = None,
     ) -> None:
         """`on_large(where, size_bytes)` is told of values above `warn_bytes`; those above `max_bytes` are refused."""
-        self._custom = None if serializer is None else CustomCodec(serializer, frozenset((JSON, PICKLE)))
+        self._default = _DEFAULT  # what the default format means here, if not what `_custom` says, or chosen by value
+        if type(serializer) is DBOSPortableJSONSerializer:
+            serializer, self._default = None, _PORTABLE
+        self._custom = None if serializer is None else CustomCodec(serializer, frozenset((JSON, PICKLE, PORTABLE_JSON)))
+        self._automatic = self._custom is None and self._default is _DEFAULT
         self._allow_pickle = allow_pickle
         self._max_bytes = max_bytes
         self._warn_bytes = warn_bytes
@@ -61,7 +80,9 @@ class Serialization:
 
     def encode(self, value: Any, where: str, format: WorkflowSerializationFormat = _DEFAULT) -> Encoded:
         """The text of a value and its codec. `where` names the value in errors, as in `result` or `event 'status'`."""
-        if self._custom is not None or format is not _DEFAULT:
+        if not self._automatic or format is not _DEFAULT:
+            if self._is_portable(format):
+                return self._fitting(to_portable_json(value, where), PORTABLE_JSON, where)
             return self._encode_as(value, where, format, lambda: _only(where, value))
         if value is None:
             return _NULL
@@ -99,7 +120,9 @@ class Serialization:
     ) -> Encoded:
         """The text of a call's arguments and its codec."""
         where = "the arguments"
-        if self._custom is not None or format is not _DEFAULT:
+        if not self._automatic or format is not _DEFAULT:
+            if self._is_portable(format):
+                return self._fitting(inputs_to_portable_json(args, kwargs), PORTABLE_JSON, where)
             return self._encode_as({"args": args, "kwargs": kwargs}, where, format, lambda: _named(args, kwargs))
         text = self._plain({"args": list(args), "kwargs": kwargs}, where)
         if text is None:
@@ -115,6 +138,8 @@ class Serialization:
         """The positional and the keyword arguments of a call."""
         inputs = self.decode(text, codec)
         try:
+            if codec == PORTABLE_JSON or (codec is None and self._default is _PORTABLE):
+                return tuple(inputs["positionalArgs"]), dict(inputs.get("namedArgs") or {})
             return tuple(inputs["args"]), dict(inputs["kwargs"])
         except (TypeError, KeyError, ValueError) as error:
             raise DBOSDeserializationError(codec, "these are not the arguments of a call") from error
@@ -129,15 +154,17 @@ class Serialization:
 
     # ------------------------------------------------------------ errors
 
-    def encode_error(self, error: BaseException) -> Encoded:
+    def encode_error(self, error: BaseException, format: WorkflowSerializationFormat = _DEFAULT) -> Encoded:
         """The text of an exception and its codec. Never fails: what cannot come back as itself becomes a record."""
+        if self._is_portable(format):
+            return failures.to_portable_json(error), PORTABLE_JSON
         encoded = self._custom_error(self._custom, error) if self._custom is not None else self._pickled_error(error)
         return encoded or (failures.to_record(error), PORTABLE_JSON)
 
     def decode_error(self, text: str, codec: str | None) -> BaseException:
         """The exception of a text. Raises `DBOSDeserializationError` if nothing can be made of it."""
         try:
-            if codec == PICKLE or (codec is None and self._custom is None):
+            if codec == PICKLE or (codec is None and self._automatic):
                 return failures.load(self._unbase64(text, codec))
             return failures.from_value(self._reader(codec)(text))
         except DBOSDeserializationError:
@@ -157,14 +184,14 @@ class Serialization:
     def _encode_as(
         self, value: Any, where: str, format: WorkflowSerializationFormat, parts: Callable[[], Parts]
     ) -> Encoded:
-        if format is WorkflowSerializationFormat.PORTABLE:
-            raise DBOSSerializationError(where, "the portable format is not supported yet")
         if format is WorkflowSerializationFormat.NATIVE or self._custom is None:
             text, codec = self._pickled(value, where, parts), PICKLE
         else:
             text, codec = self._custom.serialize(value, where), self._custom.name
-        self._check_size(text, where)
-        return text, codec
+        return self._fitting(text, codec, where)
+
+    def _is_portable(self, format: WorkflowSerializationFormat) -> bool:
+        return format is _PORTABLE or (format is _DEFAULT and self._default is _PORTABLE)
 
     def _plain(self, value: Any, where: str) -> str | None:
         """The JSON text of plain data, or None if it is not plain."""
@@ -190,7 +217,7 @@ class Serialization:
     def _reader(self, codec: str | None) -> Callable[[str], Any]:
         if self._custom is not None and codec in (None, self._custom.name):
             return self._custom.deserialize
-        if codec in (JSON, PORTABLE_JSON):
+        if codec in (JSON, PORTABLE_JSON) or (codec is None and self._default is _PORTABLE):
             return from_json
         if codec in (None, PICKLE):
             return lambda text: pickle.loads(self._unbase64(text, codec))
@@ -202,6 +229,10 @@ class Serialization:
         if not self._allow_pickle:
             raise DBOSDeserializationError(codec, "the configuration refuses pickle (`allow_pickle` is False)")
         return binascii.a2b_base64(text)
+
+    def _fitting(self, text: str, codec: str, where: str) -> Encoded:
+        self._check_size(text, where)
+        return text, codec
 
     def _check_size(self, text: str, where: str) -> None:
         try:

@@ -16,6 +16,7 @@ from typing import Any
 from dbos.error import DBOSMaxStepRetriesExceeded, PortableWorkflowError, reduce_by_state
 from dbos.model.serialization.culprit import type_name
 from dbos.model.serialization.plain import to_json
+from dbos.model.serialization.portable import portable
 
 PICKLE_PROTOCOL = 5
 _MAX_TEXT_CHARS = 64 * 1024  # of one message, note or argument in a portable record; its whole must stay small
@@ -80,6 +81,20 @@ def to_record(error: BaseException) -> str:
     notes = _notes(portable)
     if notes:
         record["notes"] = notes
+    return to_json(record, sharing=True) or json.dumps(record, default=repr)
+
+
+def to_portable_json(error: BaseException) -> str:
+    """The JSON text of the fields that programs in other languages know. Never fails."""
+    if isinstance(error, PortableWorkflowError):
+        name, code, data = str(error.name), _code(error), error.data
+        try:
+            data = portable(data, "data")
+        except Exception:
+            data = _readable(data)
+    else:
+        name, code, data = type(error).__name__, _code(error), None
+    record = PortableWorkflowError(clip(_text(error)), clip(name), code, data).to_error_data()
     return to_json(record, sharing=True) or json.dumps(record, default=repr)
 
 

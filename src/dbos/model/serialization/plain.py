@@ -11,7 +11,7 @@ from typing import Any
 
 MAX_DEPTH = 100  # the JSON reader recurses, and must not run out of stack wherever the value is read
 # Lists and dicts where sharing is allowed: a hundred that each hold the next one twice would unfold to 2**100.
-_MAX_UNFOLDED = 100_000
+MAX_UNFOLDED = 100_000
 
 _SCALARS = frozenset({type(None), bool, int, float, str})
 _PLAIN = _SCALARS | {list, dict}
@@ -80,7 +80,7 @@ def _is_plain(root: Any, sharing: bool) -> bool:
         shared = shared or len(found) != len(inner) or not seen.isdisjoint(found)
         seen |= found
         count += len(inner)
-        if shared and (not sharing or count > _MAX_UNFOLDED):
+        if shared and (not sharing or count > MAX_UNFOLDED):
             return False
         level = inner
     return False

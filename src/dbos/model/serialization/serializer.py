@@ -6,6 +6,8 @@ from abc import ABC, abstractmethod
 from enum import Enum
 from typing import Any
 
+from dbos.error import DBOSException
+
 
 class Serializer(ABC):
     """Turns every value that the library stores into text, instead of the built-in codecs.
@@ -33,3 +35,15 @@ class WorkflowSerializationFormat(str, Enum):  # noqa: UP042 (documented so; a S
     DEFAULT = "None"  # the configured serializer, or else plain data as JSON and the rest as pickle
     NATIVE = "native"  # always pickle
     PORTABLE = "portable"  # JSON that other languages read
+
+
+def require_format(given: object) -> WorkflowSerializationFormat:
+    """A format as a member of the enumeration; None stands for the default. Raises DBOSException for anything else."""
+    if given is None:
+        return WorkflowSerializationFormat.DEFAULT
+    try:
+        return WorkflowSerializationFormat(given)
+    except ValueError:
+        raise DBOSException(
+            f"serialization_type must be a WorkflowSerializationFormat: DEFAULT, NATIVE or PORTABLE; not {given!r}"
+        ) from None

@@ -36,7 +36,7 @@ def set_event(
     Args:
         key: Its name within the workflow.
         value: Any value that can be stored.
-        serialization_type: How the value is stored.
+        serialization_type: How the value is stored; by default as the workflow's result will be.
 
     In the body of a workflow it is a step (`DBOS.setEvent`). In a step it happens again if the step does. The event
     stays when the workflow has ended. Raises DBOSException outside a workflow, DBOSSerializationError for a value that
@@ -46,7 +46,7 @@ def set_event(
     if attempt is None:
         raise DBOSException("DBOS.set_event() must be called from within a workflow")
     validate_key("key of an event", key)
-    text, codec = engine.codec.encode(value, f"event {key!r}", serialization_type)
+    text, codec = engine.codec.encode(value, f"event {key!r}", attempt.format_of(serialization_type))
     step_id = attempt.next_step_id() if step is None else step.step_id
     event = attempt.workflow_id, attempt.epoch, step_id, key, text, codec
     changes = SetEvent(*event), KeepEvent(*event)

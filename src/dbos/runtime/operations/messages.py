@@ -18,7 +18,7 @@ from typing import Any
 from dbos.error import DBOSConcurrentReceiveError, DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.ids import validate_workflow_id
 from dbos.model.mailbox import place, validate_key, validate_topic
-from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, current_attempt, require_workflow_body, workflow_body
 from dbos.runtime.engine import Engine
@@ -123,6 +123,7 @@ def _requested_key() -> str | None:
 def _send(
     engine: Engine, name: str, letters: list[SendMessage], format: WorkflowSerializationFormat, to_forks: bool
 ) -> Operation[None]:
+    format = require_format(format)
     for letter in letters:
         validate_workflow_id(letter.destination_id)
         validate_topic(letter.topic)

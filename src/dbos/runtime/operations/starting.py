@@ -16,7 +16,7 @@ from dbos.runtime.registry import Target
 from dbos.runtime.requests import asking_nothing, current_requests
 from dbos.runtime.roles import identity_of, on_behalf
 from dbos.runtime.step import outcome_as_step
-from dbos.runtime.workflow import body, execute, run_in_background, run_logged_async
+from dbos.runtime.workflow import body, execute, outcome_format, run_in_background, run_logged_async
 from dbos.store.records import StartWorkflow
 
 
@@ -90,5 +90,6 @@ def start(
         return Started(admitted.workflow_id)
     row = admitted.row
     attempt = Attempt(engine, row.workflow_id, row.name, 1, admitted.deadline_ms, identity_of(row), life=row.token)
+    attempt.format = outcome_format(target, row.serialization)
     engine.expect_deadline(admitted.deadline_ms)
     return Started(admitted.workflow_id, attempt)

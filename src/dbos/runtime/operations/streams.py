@@ -71,14 +71,14 @@ def write_stream(
     Args:
         key: Names the stream.
         value: Anything that can be stored.
-        serialization_type: How to store it; see WorkflowSerializationFormat.
+        serialization_type: How to store it; by default as the workflow's result will be.
 
     In the body of a workflow this is the step `DBOS.writeStream`, and the value is written exactly once. Inside a step
     it is part of that step: a step that runs again writes again. Raises DBOSException outside a workflow or for a key
     that cannot be stored, DBOSSerializationError for such a value, and DBOSStreamClosedError if the stream was closed.
     """
     attempt = _writer("DBOS.write_stream", key)
-    text, codec = engine.codec.encode(value, f"a value of stream {key!r}", serialization_type)
+    text, codec = engine.codec.encode(value, f"a value of stream {key!r}", attempt.format_of(serialization_type))
     if closes(text, codec):
         raise DBOSException(f"The value {CLOSED!r} marks the end of a stream: call DBOS.close_stream() instead")
     if not (yield from _append(attempt, WRITE, key, text, codec)):
