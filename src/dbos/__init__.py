@@ -26,6 +26,7 @@ from dbos.api.scopes import (
     SetWorkflowID,
     SetWorkflowTimeout,
 )
+from dbos.api.validation import make_pydantic_args_validator, pydantic_args_validator
 from dbos.error import PortableWorkflowError
 from dbos.model.placement import DuplicationPolicy
 from dbos.model.schedule import WorkflowSchedule
@@ -75,5 +76,7 @@ __all__ = [
     "WorkflowStatus",
     "WorkflowStatusString",
     "error",
+    "make_pydantic_args_validator",
+    "pydantic_args_validator",
     "run_dbos_database_migrations",
 ]

@@ -45,6 +45,7 @@ class DBOSErrorCode(Enum):
     DeserializationError = 102
     ConcurrentReceive = 103
     StreamClosed = 104
+    InvalidArguments = 105
 
 
 _new: Callable[..., Any] = getattr(copyreg, "__newobj__")  # noqa: B009 (typeshed does not know it)
@@ -423,6 +424,21 @@ class DBOSDeserializationError(DBOSException, pickle.UnpicklingError):
         super().__init__(f"Cannot read a value stored as {codec or 'the default serializer'}: {reason}")
         self.codec = codec
         self.reason = reason
+
+
+class DBOSInvalidArgumentsError(DBOSException, ValueError):
+    """Arguments are not what a function takes, going by its annotations. Also a `ValueError`.
+
+    `problems` says where and what, as in `{"order.items[0]": "Input should be a valid integer ..."}`.
+    """
+
+    dbos_error_code = DBOSErrorCode.InvalidArguments.value
+
+    def __init__(self, function_name: str, problems: dict[str, str]) -> None:
+        found = "; ".join(f"{path}: {problem}" for path, problem in problems.items())
+        super().__init__(f"Argument validation failed for {function_name}: {found}")
+        self.function_name = function_name
+        self.problems = problems
 
 
 class DBOSMissingOptionError(DBOSException, KeyError):

@@ -22,6 +22,7 @@ NAMES = """
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     Debouncer DebouncerClient
     run_dbos_database_migrations
+    DBOSPortableJSONSerializer PortableWorkflowError make_pydantic_args_validator pydantic_args_validator
     VersionInfo ClientScheduleInput ScheduleInput WorkflowSchedule
 """
 
@@ -35,6 +36,8 @@ MEMBERS = [
     (DBOS.transaction, "isolation_level='SERIALIZABLE' name=None"),
     (DBOS.dbos_class, "class_name=None"),
     (DBOS.required_roles, "roles"),
+    (dbos.make_pydantic_args_validator, "func"),
+    (dbos.PortableWorkflowError, "message name code=None data=None"),
     (DBOS.default_required_roles, "roles"),
     (DBOS.launch, "debug_mode=False"),
     (DBOS.destroy, "workflow_completion_timeout_sec=0 destroy_registry=False"),

@@ -13,6 +13,7 @@ from typing import Any, ParamSpec, TypeVar
 from dbos.api.calls import protected, step_call, transaction_call, workflow_call
 from dbos.api.launched import current_registry
 from dbos.api.roles import unguarded
+from dbos.api.validation import chosen
 from dbos.error import DBOSConflictingRegistrationError, DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.operations.management import require_storable
@@ -44,7 +45,8 @@ def workflow(
         serialization_type: How its arguments are stored, by default as the configuration says. PORTABLE also holds for
             its result or error, and for the events and streams that it writes.
         validate_args: Given `(args, kwargs)` as they were stored, returns them as the function shall see them; what it
-            raises fails the workflow. Applied when a workflow is recovered or dequeued.
+            raises fails the workflow. Applied when a workflow is recovered or dequeued; for a portable one also when it
+            is called, where it raises at the call. `pydantic_args_validator` validates by the annotations.
         auto_upgrade: Accepted, and without effect: a workflow stays with the version that started it.
 
     The function may be sync or async, and a plain function or a method of a `@DBOS.dbos_class()`. Calling it runs the
@@ -62,11 +64,11 @@ def workflow(
         raise DBOSException(
             f"max_recovery_attempts must be None or an integer of at least 0, not {max_recovery_attempts!r}"
         )
-    spec = WorkflowSpec(max_recovery_attempts, require_format(serialization_type), validate_args)
+    format = require_format(serialization_type)
 
     def decorate(func: Callable[P, R]) -> Callable[P, R]:
         function = _function(func, name, "workflow")
-        function.workflow = spec
+        function.workflow = WorkflowSpec(max_recovery_attempts, format, chosen(validate_args, function.body))
         return _publish(function, workflow_call(function))
 
     return decorate

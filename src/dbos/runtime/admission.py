@@ -11,6 +11,7 @@ import json
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from dbos.error import (
     DBOSConflictingWorkflowError,
@@ -39,10 +40,11 @@ REFUSALS = (DBOSConflictingWorkflowError, DBOSWorkflowIDInUseError, DBOSQueueDed
 
 @dataclass(frozen=True, slots=True)
 class Started:
-    """A workflow that exists now. `attempt` is set if this call created it and may run it."""
+    """A workflow that exists now. `attempt` and `run` are set if this call created it and may run it."""
 
     workflow_id: str
     attempt: Attempt | None = None
+    run: Callable[[], Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,7 @@ def queued_row(
     if isinstance(callee, Target):
         callee.check(args, kwargs)
         asked = on_behalf(asked, callee)
+        callee.validated_at_call(args, kwargs)
         version = version or engine.application_version
     names = names_of(callee)
     inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)

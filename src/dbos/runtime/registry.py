@@ -36,7 +36,8 @@ class Binding(Enum):
     CLASS = "class"
 
 
-ValidateArgs = Callable[[tuple[Any, ...], dict[str, Any]], tuple[tuple[Any, ...], dict[str, Any]]]
+Arguments = tuple[tuple[Any, ...], dict[str, Any]]
+ValidateArgs = Callable[[tuple[Any, ...], dict[str, Any]], Arguments]
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,28 @@ class Target:
                 signature.bind(*self.bind(args), **kwargs)
             except TypeError as error:
                 raise TypeError(f"{self.function.name}(): {error}") from None
+
+    def validated(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """The arguments as the function shall see them. Raises what its validator raises."""
+        workflow = self.function.workflow
+        if workflow is None or workflow.validate_args is None:
+            return args, kwargs
+        answer: Any = workflow.validate_args(args, kwargs)
+        try:
+            valid_args, valid_kwargs = answer
+            return tuple(valid_args), dict(valid_kwargs)
+        except (TypeError, ValueError):
+            raise DBOSException(
+                f"The validate_args of {self.function.name} must return (args, kwargs), not {answer!r}"
+            ) from None
+
+    def validated_at_call(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Arguments:
+        """The same where it is called, before anything is written; for portable workflows only.
+
+        The arguments of others are validated when they come from the database: a caller in Python is trusted.
+        """
+        portable = self.names.serialization_type is WorkflowSerializationFormat.PORTABLE
+        return self.validated(args, kwargs) if portable else (args, kwargs)
 
 
 Runnable = tuple[str, str, str]

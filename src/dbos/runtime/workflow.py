@@ -259,9 +259,7 @@ def _checked(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: di
     if function.required_roles:
         attempt.identity = reauthorize(function, attempt.identity)
         enter_identity(attempt.identity)
-    if function.workflow is not None and function.workflow.validate_args is not None:
-        args, kwargs = function.workflow.validate_args(args, kwargs)
-    return body(attempt, target, args, kwargs)()
+    return body(attempt, target, *target.validated(args, kwargs))()
 
 
 def _give_up(attempt: Attempt, limit: int) -> None:

@@ -28,10 +28,10 @@ def call(engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[s
     parent = workflow_body()
     numbers = (None, None) if parent is None else (parent.next_step_id(), parent.next_step_id())
     started = yield from start(engine, target, args, kwargs, numbers[0])
-    attempt = started.attempt
-    if attempt is None:
+    attempt, run = started.attempt, started.run
+    if attempt is None or run is None:
         return (yield from get_result(engine, started.workflow_id, step_id=numbers[1]))
-    running = _run_here(attempt, body(attempt, target, args, kwargs), target.function.is_async)
+    running = _run_here(attempt, run, target.function.is_async)
     return (yield from outcome_as_step(GET_RESULT, running, started.workflow_id, numbers[1]))
 
 
@@ -55,10 +55,9 @@ def start_in_background(
             "or start it outside the SetEnqueueOptions block"
         )
     started = yield from start(engine, target, args, kwargs)
-    attempt = started.attempt
-    if attempt is None:
+    attempt, run = started.attempt, started.run
+    if attempt is None or run is None:
         return started
-    run = body(attempt, target, args, kwargs)
     with asking_nothing():
         if target.function.is_async and on_callers_loop:
             engine.begin(attempt)
@@ -77,10 +76,13 @@ def start(
     """
     asked = current_requests()
     names = target.names
+    arguments = args, kwargs
 
     def make_row(ticket: Ticket) -> StartWorkflow:
+        nonlocal arguments
         target.check(args, kwargs)
         permitted = on_behalf(asked, target)
+        arguments = target.validated_at_call(args, kwargs)
         inputs = engine.codec.encode_inputs(args, kwargs, names.serialization_type)
         version = asked.placement.app_version or engine.application_version
         return new_row(engine, ticket, names, inputs, permitted, version, owner=engine.owner)
@@ -92,4 +94,4 @@ def start(
     attempt = Attempt(engine, row.workflow_id, row.name, 1, admitted.deadline_ms, identity_of(row), life=row.token)
     attempt.format = outcome_format(target, row.serialization)
     engine.expect_deadline(admitted.deadline_ms)
-    return Started(admitted.workflow_id, attempt)
+    return Started(admitted.workflow_id, attempt, body(attempt, target, *arguments))
