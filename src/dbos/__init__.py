@@ -20,6 +20,7 @@ from dbos.api.scheduling import ClientScheduleInput, ScheduleInput
 from dbos.api.scopes import (
     DBOSContextEnsure,
     DBOSContextSetAuth,
+    PropagateOtelContext,
     SetEnqueueOptions,
     SetShardKey,
     SetWorkflowAttributes,
@@ -53,6 +54,7 @@ __all__ = [
     "DuplicationPolicy",
     "EnqueueOptions",
     "PortableWorkflowError",
+    "PropagateOtelContext",
     "Queue",
     "QueueRateLimit",
     "SQLAlchemyDatasource",

@@ -142,10 +142,10 @@ def test_everything_works_without_notifications(launch: Launch, use_listen_notif
 
 
 def test_unknown_and_dormant_keys_are_named_once(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
-    launch(colour="blue", enable_otlp=True)
+    launch(colour="blue", conductor_key="key")
     texts = [record.getMessage() for record in caplog.records]
     assert [text for text in texts if "colour" in text] == ["Unknown configuration keys are ignored: colour"]
-    (dormant,) = [text for text in texts if "enable_otlp" in text]
+    (dormant,) = [text for text in texts if "conductor_key" in text]
     assert "no effect yet" in dormant
 
 

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = """
     DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
     Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
-    SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
+    PropagateOtelContext SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     Debouncer DebouncerClient

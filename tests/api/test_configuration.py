@@ -230,9 +230,9 @@ def test_unknown_keys_are_listed() -> None:
 
 
 def test_dormant_keys_are_listed_only_when_they_ask_for_something() -> None:
-    assert read(run_admin_server=False, admin_port=4000, enable_otlp=False, otlp_logs_endpoints=[]).dormant_keys == ()
-    settings = read(conductor_key="key", otlp_logs_endpoints=["http://localhost:4318"])
-    assert settings.dormant_keys == ("conductor_key", "otlp_logs_endpoints")
+    assert read(run_admin_server=False, admin_port=4000, conductor_executor_metadata={}).dormant_keys == ()
+    settings = read(conductor_key="key", conductor_url="http://localhost:4318")
+    assert settings.dormant_keys == ("conductor_key", "conductor_url")
 
 
 def test_the_old_name_of_the_application_database_still_works() -> None:

@@ -24,9 +24,6 @@ COMPANIONS = {
     "auto_upgrade_grace_sec",
     "auto_upgrade_interval_sec",
     "database_url",
-    "otel_attribute_format",
-    "otlp_attributes",
-    "otlp_log_level",
 }  # keys that matter together with another one only
 
 

@@ -31,6 +31,7 @@ PORTABLE = "tests/acceptance/test_portable.py::{}"
 PORTABLE_JSON = "tests/model/test_portable.py::{}"
 VALIDATION = "tests/acceptance/test_validation.py::{}"
 ROLES = "tests/acceptance/test_roles.py::{}"
+TRACING = "tests/acceptance/test_tracing.py::{}[sqlite{}]"
 WEB = "tests/acceptance/test_web.py::{}"
 RETAINED = "tests/store/test_retention.py::{}[sqlite]"
 PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
@@ -976,5 +977,26 @@ MUTANTS = (
         "workflow_status.status = 'DELAYED' and workflow_status.is_debounced and",
         "workflow_status.status = 'DELAYED' and",
         DEBOUNCE.format("test_a_slot_that_something_else_holds_is_refused[sqlite]"),
+    ),
+    Mutant(
+        "what is replayed has a span once more",
+        "runtime/step.py",
+        "    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running))",
+        "    return spans.of_step(attempt, spec.name, recorded(attempt, step_id, spec.name, running))",
+        TRACING.format("test_one_span_for_each_workflow_step_and_call", ""),
+    ),
+    Mutant(
+        "a recovered workflow begins another trace",
+        "runtime/step.py",
+        "commit(attempt, checkpoint, *others, *attempt.luggage)",
+        "commit(attempt, checkpoint, *others)",
+        TRACING.format("test_one_trace_for_all_executions", "-queued"),
+    ),
+    Mutant(
+        "a queued workflow forgets the trace it was asked for",
+        "runtime/admission.py",
+        "asked.attributes if asked.trace is None else _in_trace(asked)",
+        "asked.attributes",
+        TRACING.format("test_a_queued_workflow_belongs_to_the_trace_it_was_asked_for", ""),
     ),
 )

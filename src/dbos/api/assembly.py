@@ -9,6 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from dbos.api.configuration import Settings
+from dbos.api.telemetry import Telemetry, open_telemetry
 from dbos.model.database_url import dialect_of
 from dbos.model.serialization import Serialization, Serializer
 from dbos.runtime.engine import Engine
@@ -41,6 +42,7 @@ class Running:
     """What `launch` made and `destroy` takes down."""
 
     engine: Executor
+    telemetry: Telemetry
     services: tuple[Service, ...]
     recovery: Recovery
     dispatcher: Dispatcher
@@ -77,6 +79,7 @@ class Running:
             overdue.join()
             if not self.engine.closed:
                 self.engine.close()
+            self.telemetry.stop()
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +116,9 @@ def store_settings(settings: Settings) -> StoreSettings:
 def launch(settings: Settings, registry: Registry, version: str, instance: str) -> Running:
     """Open the store, register this executor, and make ready what keeps it going."""
     store = Store.open(store_settings(settings))
+    telemetry = Telemetry()
     try:
+        telemetry = open_telemetry(settings, version)
         owner = Owner(instance, settings.executor_id, settings.name, version)
         codec = Serialization(
             settings.serializer,
@@ -129,6 +134,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             settings.application_id,
             settings.max_executor_threads,
             partial(open_user_database, settings),
+            telemetry.tracing,
         )
         if any(function.transaction is not None for function in registry.steps.values()):
             engine.user_database()  # what is wrong with it is better known at once
@@ -146,8 +152,9 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             services += (Retention(engine, settings.retention_age_sec, settings.retention_rows),)
     except BaseException:
         store.close()
+        telemetry.stop()
         raise
-    return Running(engine, services, recovery, dispatcher, scheduler)
+    return Running(engine, telemetry, services, recovery, dispatcher, scheduler)
 
 
 def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:

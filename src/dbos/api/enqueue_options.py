@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Required, TypedDict
 
-from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout
+from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout, require_trace
 from dbos.error import DBOSException, DBOSMissingOptionError
 from dbos.model.placement import DuplicationPolicy, Placement
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
@@ -41,7 +41,7 @@ class EnqueueOptions(TypedDict, total=False):
     serialization_type: WorkflowSerializationFormat
     attributes: dict[str, Any]
     max_recovery_attempts: int
-    otel_context: Any
+    otel_context: Any  # an OpenTelemetry Context
     shard_key: str
 
 
@@ -93,13 +93,14 @@ def _requests(options: EnqueueOptions) -> Requests:
     user, roles = options.get("authenticated_user"), options.get("authenticated_roles")
     workflow_id, policy = options.get("workflow_id"), options.get("workflow_id_reuse_policy")
     attributes = options.get("attributes")
-    timeout = asked.timeout_seconds
+    timeout, trace = asked.timeout_seconds, options.get("otel_context")
     if "workflow_timeout" in options:
         timeout = require_timeout(options["workflow_timeout"])
     return Requests(
         identity=asked.identity if workflow_id is None else request_id(workflow_id, policy),
         timeout_seconds=timeout,
         attributes=asked.attributes if attributes is None else encode_attributes(attributes),
+        trace=asked.trace if trace is None else require_trace(trace),
         placement=Placement(**{key: options.get(key) for key in PLACEMENT}),  # type: ignore[arg-type]
         on_behalf_of=None if user is None and roles is None else make_identity(user, roles),
     )

@@ -6,10 +6,11 @@ on to what the started workflows start themselves, except the identity.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
@@ -18,6 +19,9 @@ from dbos.model.seconds import is_seconds
 from dbos.runtime.context import Identity, current_identity, enter_identity
 from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.requests import RequestedId, Requests, ReusePolicy, current_requests, enter_requests
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 
 class _RequestScope(AbstractContextManager["_RequestScope"]):
@@ -95,6 +99,29 @@ class SetWorkflowAttributes(_RequestScope):
 
     def __init__(self, attributes: dict[str, Any] | None) -> None:
         super().__init__(attributes=None if attributes is None else encode_attributes(attributes))
+
+
+class PropagateOtelContext(_RequestScope):
+    """Let the workflows started in the block, wherever and whenever they run, belong to an OpenTelemetry trace.
+
+    Args:
+        context: The OpenTelemetry context of the span that they shall be children of; by default the span that is
+            active where they are started. Without an active span they begin traces of their own.
+
+    What is kept with the workflow is `traceparent` and `tracestate`. What they start themselves is not affected.
+    Raises DBOSException for what is no context.
+    """
+
+    def __init__(self, context: Context | None = None) -> None:
+        super().__init__(trace="active" if context is None else require_trace(context))
+
+
+def require_trace(context: Any) -> Context:
+    """An OpenTelemetry context. Raises DBOSException for anything else."""
+    api = sys.modules.get("opentelemetry.context")
+    if api is None or not isinstance(context, api.Context):
+        raise DBOSException(f"A trace to go on with is an OpenTelemetry Context, not {context!r}")
+    return cast("Context", context)
 
 
 class SetEnqueueOptions(AbstractContextManager["SetEnqueueOptions"]):

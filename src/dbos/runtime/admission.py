@@ -31,6 +31,7 @@ from dbos.runtime.requests import Inherit, Requests
 from dbos.runtime.step import encode, record
 from dbos.store.executors import Owner
 from dbos.store.records import Checkpoint, Debounce, StartWorkflow
+from dbos.telemetry import carrier
 
 logger = logging.getLogger("dbos")
 
@@ -270,10 +271,16 @@ def new_row(
         priority=placement.priority or 0,
         queue_partition_key=placement.queue_partition_key,
         parent_workflow_id=None if ticket.parent is None else ticket.parent.workflow_id,
-        attributes=asked.attributes,
+        attributes=asked.attributes if asked.trace is None else _in_trace(asked),
         guard_workflow_id=None if ticket.parent is None else ticket.parent.workflow_id,
         guard_epoch=None if ticket.parent is None else ticket.parent.epoch,
     )
+
+
+def _in_trace(asked: Requests) -> str | None:
+    """The attributes of a workflow that shall belong to a trace; nothing is added if there is no active span."""
+    context = None if asked.trace == "active" else asked.trace
+    return carrier.with_asked(asked.attributes, carrier.active(context))
 
 
 def _time_limits(asked: float | Inherit | None, parent: Attempt | None) -> tuple[int | None, int | None]:

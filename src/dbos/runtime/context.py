@@ -28,6 +28,8 @@ from dbos.runtime.operation import Ask, Operation, Outcome
 
 if TYPE_CHECKING:
     from dbos.runtime.executor import Executor
+    from dbos.store.records import Record
+    from dbos.telemetry.carrier import Carrier
 
 V = TypeVar("V")
 
@@ -62,6 +64,7 @@ class Attempt:
 
     __slots__ = (
         "_numbers",
+        "carrier",
         "deadline_ms",
         "ended",
         "engine",
@@ -72,8 +75,10 @@ class Attempt:
         "identity",
         "life",
         "loop",
+        "luggage",
         "name",
         "outcome",
+        "queue_name",
         "reads_stream",
         "receiving",
         "resumed_epoch",
@@ -114,6 +119,9 @@ class Attempt:
         self.reads_stream = False  # its body waits for a value of a stream: another must not, at the same time
         self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
         self.receiving: set[str] = set()  # topics that a call waits for a message on
+        self.queue_name: str | None = None  # that it was taken from
+        self.carrier: Carrier | None = None  # of the trace that it belongs to, if that is known before it runs
+        self.luggage: tuple[Record, ...] = ()  # becomes durable with the next checkpoint
         self._numbers = itertools.count(1)
 
     def next_step_id(self) -> int:

@@ -24,6 +24,7 @@ from dbos.store.executors import Owner
 from dbos.store.store import Store
 
 if TYPE_CHECKING:
+    from dbos.telemetry.tracing import Tracing
     from dbos.userdata.database import UserDatabase
 
 logger = logging.getLogger("dbos")
@@ -43,12 +44,14 @@ class Executor(Engine):
         application_id: str = "",
         max_threads: int | None = None,
         open_user_database: Callable[[], UserDatabase] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         super().__init__(store, codec, owner.instance, owner.application_name)
         self.registry = registry
         self.owner = owner
         self.application_version = owner.application_version
         self.application_id = application_id
+        self.tracing = tracing  # None where nobody watches
         self.threads = ThreadHost("dbos-worker", max_threads)
         self.loop = LoopHost()
         # Claimed here and not runnable, at which epoch: until that changes its row waits for a fix, and nobody retries.

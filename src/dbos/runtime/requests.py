@@ -9,10 +9,13 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from dbos.model.placement import NO_PLACEMENT, Placement
 from dbos.runtime.context import Identity
+
+if TYPE_CHECKING:
+    from opentelemetry.context import Context
 
 ReusePolicy = Literal["return-existing", "reject"]
 
@@ -46,6 +49,7 @@ class Requests:
     timeout_seconds: float | Inherit | None = INHERIT
     attributes: str | None = None  # JSON object
     placement: Placement = NO_PLACEMENT
+    trace: Context | Literal["active"] | None = None  # that the workflow shall belong to
     on_behalf_of: Identity | None = None  # None: whoever the caller acts for
 
 

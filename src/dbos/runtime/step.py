@@ -17,6 +17,7 @@ from dbos.error import (
     DBOSStepTimeoutError,
 )
 from dbos.model.workflow import StepRow
+from dbos.runtime import spans
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, StepStatus, inside_step, refuse_in_transaction, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
@@ -41,7 +42,7 @@ def perform_numbered(
         running = _run_once(attempt, StepStatus(step_id), spec, call, awaited)
     else:
         running = _run_with_retries(attempt, step_id, spec, call, awaited)
-    return recorded(attempt, step_id, spec.name, running)
+    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running))
 
 
 def recorded(
@@ -95,6 +96,8 @@ def _run_with_retries(
         if spec.should_retry is not None and not (yield from _wants_retry(spec, error)):
             return outcome
         errors.append(error)
+        if attempt.engine.tracing is not None:
+            attempt.engine.tracing.tried_in_vain(number, error)
         logger.warning(
             "Step %s of workflow %s failed, attempt %d of %d: %r",
             spec.name,
@@ -177,14 +180,16 @@ def record(
     into whatever else may have refused it, and raises or lets it be tried again.
     """
     while True:
-        results = yield from commit(attempt, checkpoint, *others)
+        results = yield from commit(attempt, checkpoint, *others, *attempt.luggage)
         if results[0] is not None:
             attempt.confirm()
-            return results[1:]
+            attempt.luggage = ()
+            spans.recorded(attempt, checkpoint)
+            return results[1 : len(others) + 1]
         yield from attempt.verify()
         row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)
         if row is not None and row.epoch == attempt.epoch:
-            return results[1:]
+            return results[1 : len(others) + 1]
         if row is not None:
             raise DBOSStepNondeterminismError(attempt.workflow_id, checkpoint.step_id)
         if otherwise is not None:

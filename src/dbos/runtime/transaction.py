@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos.error import DBOSException, DBOSUnexpectedStepError
 from dbos.model.serialization import Serialization
+from dbos.runtime import spans
 from dbos.runtime.context import Attempt, StepStatus, current_transaction, inside_step, inside_transaction
 from dbos.runtime.operation import Ask, Invoke, Operation, Outcome
 from dbos.runtime.registry import TransactionSpec
@@ -64,7 +65,8 @@ def require_sqlalchemy(what: str) -> None:
 def perform(attempt: Attempt, spec: TransactionSpec, call: Callable[[], Any]) -> Operation[Outcome[Any]]:
     """Run a `@DBOS.transaction` of a workflow under the next number, in the application's database."""
     step_id = attempt.next_step_id()
-    return recorded(attempt, step_id, spec.name, _in_application_database(attempt, step_id, spec, call))
+    running = _in_application_database(attempt, step_id, spec, call)
+    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running, "transaction"))
 
 
 def _in_application_database(
@@ -78,7 +80,8 @@ def perform_within(work: Work) -> Operation[Outcome[Any]]:
     """Run a transaction of a datasource: recorded under the next number of a workflow, or on its own."""
     if work.attempt is None:
         return transact(work)
-    return recorded(work.attempt, work.step_id, work.spec.name, transact(work))
+    running = spans.of_step(work.attempt, work.spec.name, transact(work), "transaction")
+    return recorded(work.attempt, work.step_id, work.spec.name, running)
 
 
 @dataclass(frozen=True, slots=True)

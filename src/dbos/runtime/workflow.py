@@ -21,6 +21,7 @@ from dbos.error import (
 )
 from dbos.model.serialization import PORTABLE_JSON, WorkflowSerializationFormat
 from dbos.model.workflow import Status, StepRow, WorkflowRow
+from dbos.runtime import spans
 from dbos.runtime.context import Attempt, enter_identity, inside
 from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
@@ -30,6 +31,7 @@ from dbos.runtime.roles import identity_of, reauthorize
 from dbos.runtime.step import perform
 from dbos.runtime.transaction import perform as perform_transaction
 from dbos.store.records import FinishWorkflow
+from dbos.telemetry.carrier import stored
 
 logger = logging.getLogger("dbos")
 
@@ -43,21 +45,7 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
     attempt.loop = asyncio._get_running_loop() if awaited else None
     engine.begin(attempt)
     try:
-        with inside(attempt):
-            try:
-                if attempt.revoked is not None:
-                    raise attempt.revocation()
-                outcome: Outcome[Any] | None = yield Invoke(call, awaited)
-            except (*SIGNALS, BaseExceptionGroup):  # a group: raised in a task of an asyncio.TaskGroup
-                if attempt.revoked is None and not engine.closed:  # one of another workflow, let through by user code
-                    attempt.verified_at = 0.0
-                    try:
-                        yield from attempt.verify()
-                    except SIGNALS:
-                        pass
-                    else:
-                        raise
-                outcome = None
+        outcome = yield from spans.of_workflow(attempt, _run_body(attempt, call, awaited))
         if outcome is not None:
             outcome = yield from _finish(attempt, outcome)
         return outcome
@@ -69,6 +57,26 @@ def outcome_format(target: Target, codec: str | None) -> WorkflowSerializationFo
     """How the outcome is stored: as portable JSON if the function says so, or if its arguments came like that."""
     portable = codec == PORTABLE_JSON or target.names.serialization_type is WorkflowSerializationFormat.PORTABLE
     return WorkflowSerializationFormat.PORTABLE if portable else WorkflowSerializationFormat.DEFAULT
+
+
+def _run_body(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any] | None]:
+    """What the body came to. None: it ended because the attempt has lost its workflow."""
+    with inside(attempt):
+        try:
+            if attempt.revoked is not None:
+                raise attempt.revocation()
+            outcome: Outcome[Any] = yield Invoke(call, awaited)
+            return outcome
+        except (*SIGNALS, BaseExceptionGroup):  # a group: raised in a task of an asyncio.TaskGroup
+            if attempt.revoked is None and not attempt.engine.closed:  # of another workflow, let through by user code
+                attempt.verified_at = 0.0
+                try:
+                    yield from attempt.verify()
+                except SIGNALS:
+                    pass
+                else:
+                    raise
+            return None
 
 
 def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] | None]:
@@ -240,6 +248,9 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_
         row.epoch - row.recovery_attempts,
     )
     attempt.format = outcome_format(target, row.serialization)
+    attempt.queue_name = row.queue_name
+    if engine.tracing is not None:
+        attempt.carrier = stored(row.attributes)
     if in_slot and row.queue_name is not None:
         attempt.slot = row.queue_name, row.queue_partition_key
     limit = None if spec is None else spec.max_recovery_attempts

@@ -24,6 +24,7 @@ from dbos.runtime.queues import require_queue_name, require_unpartitioned
 from dbos.runtime.step import as_step, commit_as_step
 from dbos.store.records import UpdateAttributes
 from dbos.store.search import WorkflowFilter
+from dbos.telemetry import carrier
 
 logger = logging.getLogger("dbos")
 
@@ -230,15 +231,16 @@ def update_workflow_attributes(
         yield from commit_as_step(attempt, "DBOS.updateWorkflowAttributes", change)
 
 
-RESERVED_ATTRIBUTE = "dbos.otelContext"
+RESERVED_ATTRIBUTES = carrier.ASKED, carrier.FOLLOWED
 
 
 def encode_attributes(attributes: Any) -> str:
     """Attributes as JSON text. Raises DBOSException for anything JSON or the database cannot hold."""
     if not isinstance(attributes, dict) or not all(isinstance(key, str) for key in attributes):
         raise DBOSException(f"Workflow attributes must be a dict with str keys, not {attributes!r}")
-    if RESERVED_ATTRIBUTE in attributes:
-        raise DBOSException(f"The workflow attribute {RESERVED_ATTRIBUTE!r} is reserved")
+    for name in RESERVED_ATTRIBUTES:
+        if name in attributes:
+            raise DBOSException(f"The workflow attribute {name!r} is reserved")
     try:
         text = json.dumps(attributes, allow_nan=False)
     except (TypeError, ValueError, RuntimeError) as error:
@@ -296,7 +298,7 @@ def present(engine: Engine, row: WorkflowRow) -> WorkflowStatus:
         dequeued_at=row.started_at_epoch_ms if row.queue_name is not None else None,
         delay_until_epoch_ms=row.delay_until_epoch_ms,
         completed_at=row.completed_at,
-        attributes=_loads(row.attributes),
+        attributes=carrier.without_followed(_loads(row.attributes)),
         schedule_name=row.schedule_name,
         application_name=row.application_name,
     )

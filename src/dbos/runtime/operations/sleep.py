@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dbos.runtime.context import require_workflow_body
+from dbos.runtime.context import Attempt, require_workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
+from dbos.runtime.spans import of_call
 from dbos.runtime.step import wait_until
 from dbos.runtime.timeouts import TimeLimit, require_seconds
 
@@ -20,6 +21,13 @@ def sleep(engine: Engine, seconds: float) -> Operation[None]:
     """
     attempt = require_workflow_body("DBOS.sleep")
     limit = TimeLimit(attempt, require_seconds("DBOS.sleep", seconds))
+    if not limit.unrecorded and limit.remaining_seconds() <= 0:
+        attempt.ensure_going()
+        return
+    yield from of_call(attempt, "sleep", _sleep(attempt, limit))
+
+
+def _sleep(attempt: Attempt, limit: TimeLimit) -> Operation[None]:
     if limit.unrecorded:
         if attempt.must_verify():
             yield from attempt.verify()

@@ -18,6 +18,7 @@ from dbos.runtime.roles import identity_of, on_behalf
 from dbos.runtime.step import outcome_as_step
 from dbos.runtime.workflow import body, execute, outcome_format, run_in_background, run_logged_async
 from dbos.store.records import StartWorkflow
+from dbos.telemetry.carrier import stored
 
 
 def call(engine: Executor, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Operation[Outcome[Any]]:
@@ -93,5 +94,7 @@ def start(
     row = admitted.row
     attempt = Attempt(engine, row.workflow_id, row.name, 1, admitted.deadline_ms, identity_of(row), life=row.token)
     attempt.format = outcome_format(target, row.serialization)
+    if engine.tracing is not None:
+        attempt.carrier = stored(row.attributes)
     engine.expect_deadline(admitted.deadline_ms)
     return Started(admitted.workflow_id, attempt, body(attempt, target, *arguments))
