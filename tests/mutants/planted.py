@@ -537,7 +537,7 @@ MUTANTS = (
     Mutant(
         "an unknown commit of a step is taken for a failure",
         "runtime/step.py",
-        "        if row is not None and row.epoch == attempt.epoch:\n            return results[1:]\n",
+        "        if row is not None and row.epoch == attempt.epoch:\n            return results[1 : len(others) + 1]\n",
         "",
         LOST_REPLIES.format("blocking-sequence"),
     ),
