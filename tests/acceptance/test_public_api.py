@@ -123,6 +123,8 @@ MEMBERS = [
     ),
     (DBOS.garbage_collect, "cutoff_epoch_timestamp_ms=None rows_threshold=None"),
     (DBOS.global_timeout, "cutoff_epoch_timestamp_ms"),
+    (DBOS.export_workflow, "workflow_id export_children=False"),
+    (DBOS.import_workflow, "document"),
     (DBOS.patch, "patch_name"),
     (DBOS.deprecate_patch, "patch_name"),
     (DBOS.list_application_versions, ""),

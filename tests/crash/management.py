@@ -111,3 +111,59 @@ def async_patched(ledger: Ledger) -> Drive:
             return await changed()
 
     return drive
+
+
+@scenario(gives=(["RUN-1"], 0, 0, "done"))
+def housekeeping(ledger: Ledger) -> Drive:
+    """A child that has ended is exported and imported again; nothing is old enough to go."""
+
+    @DBOS.step()
+    def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    def child() -> str:
+        return work()
+
+    @DBOS.workflow()
+    def parent() -> tuple[list[str], int, int, str]:
+        handle = DBOS.start_workflow(child)
+        handle.get_result()
+        imported = DBOS.import_workflow(DBOS.export_workflow(handle.workflow_id))
+        collected = DBOS.garbage_collect(cutoff_epoch_timestamp_ms=0)
+        return imported, collected, DBOS.global_timeout(0), handle.get_result()
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return parent()
+
+    return drive
+
+
+@scenario(gives=(["RUN-1"], 0, 0, "done"))
+def async_housekeeping(ledger: Ledger) -> Drive:
+    """The same in async style."""
+
+    @DBOS.step()
+    async def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    async def child() -> str:
+        return await work()
+
+    @DBOS.workflow()
+    async def parent() -> tuple[list[str], int, int, str]:
+        handle = await DBOS.start_workflow_async(child)
+        await handle.get_result()
+        imported = await DBOS.import_workflow_async(await DBOS.export_workflow_async(handle.workflow_id))
+        collected = await DBOS.garbage_collect_async(cutoff_epoch_timestamp_ms=0)
+        return imported, collected, await DBOS.global_timeout_async(0), await handle.get_result()
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await parent()
+
+    return drive

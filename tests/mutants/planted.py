@@ -88,6 +88,21 @@ MUTANTS = (
         "pass",
         WEB.format("test_fastapi_launches_before_the_applications_own_lifespan_and_destroys_after_it"),
     ),
+    # ------------------------------------------------------------ export and import
+    Mutant(
+        "an imported workflow loses its place among the versions of its id",
+        "store/sql/transfer.sql",
+        "    :workflow_uuid, :status, :epoch, :name,",
+        "    :workflow_uuid, :status, :epoch * 0, :name,",
+        "tests/acceptance/test_transfer.py::test_export_and_import_are_the_identity[sqlite]",
+    ),
+    Mutant(
+        "an import takes an older state for the one that is exported",
+        "store/transfer.py",
+        'if epoch < workflow["epoch"]:',
+        "if False:",
+        "tests/acceptance/test_transfer.py::test_another_workflow_under_the_id_and_an_older_state[sqlite]",
+    ),
     # ------------------------------------------------------------ retention
     Mutant(
         "a child goes that its running parent may ask for",

@@ -25,6 +25,7 @@ from dbos.api.facade.retention import RetentionCalls
 from dbos.api.facade.schedules import ScheduleCalls
 from dbos.api.facade.steps import StepCalls
 from dbos.api.facade.streams import StreamCalls
+from dbos.api.facade.transfer import TransferCalls
 from dbos.api.facade.versions import VersionCalls
 from dbos.api.facade.workflows import WorkflowCalls
 from dbos.api.handles import WorkflowHandle
@@ -57,6 +58,7 @@ class DBOS(
     VersionCalls,
     PatchCalls,
     RetentionCalls,
+    TransferCalls,
     ContextVariables,
 ):
     """The application in this process. There is one: constructing it again returns the same object.

@@ -17,7 +17,7 @@ from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
-from dbos.runtime.operations import delays, events, management, messages, retention, streams, versions
+from dbos.runtime.operations import delays, events, management, messages, retention, streams, transfer, versions
 from dbos.runtime.operations.messages import SendMessage, send_bulk
 from dbos.runtime.operations.streams import END, StreamReader
 from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
@@ -331,6 +331,10 @@ class DBOSClient(ClientForkCalls, ClientScheduleCalls):
     delete_workflow_async = awaitable_method(management.delete_workflow)
     delete_workflows = blocking_method(management.delete_workflows)
     delete_workflows_async = awaitable_method(management.delete_workflows)
+    export_workflow = blocking_method(transfer.export_workflow)
+    export_workflow_async = awaitable_method(transfer.export_workflow)
+    import_workflow = blocking_method(transfer.import_workflow)
+    import_workflow_async = awaitable_method(transfer.import_workflow)
     garbage_collect = blocking_method(retention.garbage_collect)
     garbage_collect_async = awaitable_method(retention.garbage_collect)
     global_timeout = blocking_method(retention.global_timeout)

@@ -28,7 +28,7 @@ class _Seat:
         self._session = session
         self._statements = statements
 
-    def read(self, name: str, **values: object) -> list[Row]:
+    def read(self, name: str, /, **values: object) -> list[Row]:
         return self._session.run(self._statements[name], values)
 
     write = read

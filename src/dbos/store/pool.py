@@ -36,7 +36,7 @@ BUSY_SECONDS = 5.0  # nobody writes for that long: from then on it counts as an 
 class Run(Protocol):
     """Runs a named statement inside a transaction."""
 
-    def __call__(self, name: str, **values: object) -> list[Row]: ...
+    def __call__(self, name: str, /, **values: object) -> list[Row]: ...
 
 
 class Pool:
@@ -67,13 +67,13 @@ class Pool:
 
     # ------------------------------------------------------------ work
 
-    def read(self, name: str, **values: object) -> list[Row]:
+    def read(self, name: str, /, **values: object) -> list[Row]:
         """The rows of one query."""
         statement = self.database.statements[name]
         self.counters.queries += 1
         return self._perform(self._for_reads, lambda session: session.run(statement, values))
 
-    def try_once(self, name: str, **values: object) -> list[Row]:
+    def try_once(self, name: str, /, **values: object) -> list[Row]:
         """The rows of one query, or at once the error if the database is away."""
         statement = self.database.statements[name]
         self.counters.queries += 1
@@ -85,13 +85,13 @@ class Pool:
         self.counters.queries += 1
         return self._perform(self._for_listings, lambda session: session.run_within(timeout_seconds, statement, values))
 
-    def write(self, name: str, **values: object) -> list[Row]:
+    def write(self, name: str, /, **values: object) -> list[Row]:
         """The rows returned by one statement that writes, in a transaction of its own."""
         statement = self.database.statements[name]
         self.counters.queries += 1
         return self._perform(self._for_writes, lambda session: session.run(statement, values))
 
-    def write_promptly(self, name: str, **values: object) -> list[Row]:
+    def write_promptly(self, name: str, /, **values: object) -> list[Row]:
         """The same for what must not be late: it waits for a turn of the journal, never for a reader to be free."""
         statement = self.database.statements[name]
         self.counters.queries += 1
@@ -101,7 +101,7 @@ class Pool:
         """Run `work` in one transaction. It may run more than once, each time on a clean slate."""
 
         def attempt(session: Session) -> T:
-            def run(name: str, **values: object) -> list[Row]:
+            def run(name: str, /, **values: object) -> list[Row]:
                 return session.run(self.database.statements[name], values)
 
             with session.transaction():

@@ -27,6 +27,7 @@ from dbos.store.queues import Queues
 from dbos.store.schedules import Schedules
 from dbos.store.steps import Steps
 from dbos.store.streams import Streams
+from dbos.store.transfer import Transfers
 from dbos.store.versions import Versions
 from dbos.store.workflows import Workflows
 
@@ -60,6 +61,7 @@ class Store:
         self.versions = Versions(self._pool)
         self.claims = Claims(self._pool)
         self.schedules = Schedules(self._pool)
+        self.transfers = Transfers(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
         _open_stores.add(self)
