@@ -88,6 +88,13 @@ MUTANTS = (
         "pass",
         WEB.format("test_fastapi_launches_before_the_applications_own_lifespan_and_destroys_after_it"),
     ),
+    Mutant(
+        "a new name takes what nobody owns without being asked",
+        "store/sql/ownership.sql",
+        "(application_name = :old or (:unclaimed = 1 and application_name is null))",
+        "(application_name = :old or (:unclaimed = :unclaimed and application_name is null))",
+        "tests/acceptance/test_ownership.py::test_what_nobody_owns_is_adopted_if_it_shall_be[sqlite]",
+    ),
     # ------------------------------------------------------------ export and import
     Mutant(
         "an imported workflow loses its place among the versions of its id",

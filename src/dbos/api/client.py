@@ -345,6 +345,8 @@ class DBOSClient(ClientForkCalls, ClientScheduleCalls):
     get_latest_application_version_async = awaitable_method(versions.get_latest_application_version)
     set_latest_application_version = blocking_method(versions.set_latest_application_version)
     set_latest_application_version_async = awaitable_method(versions.set_latest_application_version)
+    rename_application = blocking_method(client_calls.rename_application)
+    rename_application_async = awaitable_method(client_calls.rename_application)
     set_workflow_delay = blocking_method(delays.set_workflow_delay)
     set_workflow_delay_async = awaitable_method(delays.set_workflow_delay)
     update_workflow_attributes = blocking_method(management.update_workflow_attributes)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from dbos.api.config_rules import RULES
 from dbos.api.queue import Queue, spec_of
 from dbos.api.queue_settings import QueueRateLimit, one_concurrency
 from dbos.api.registration import keep
@@ -11,7 +12,7 @@ from dbos.error import DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
-from dbos.runtime.operations import messages
+from dbos.runtime.operations import messages, ownership
 from dbos.store.queues import OnConflict
 
 
@@ -91,3 +92,28 @@ def register_queue(
         application_name=application_name or engine.application_name,
     )
     return keep(engine, spec, on_conflict)
+
+
+def rename_application(
+    engine: Engine, old: str | None, new: str, *, batch_size: int = 10_000, adopt_unclaimed_rows: bool = False
+) -> Operation[dict[str, int]]:
+    """Give everything that an application has to another name, its own new one say; stop it first.
+
+    Args:
+        old: The name so far; None: only what nobody owns.
+        new: The new name.
+        batch_size: How many workflows that have ended are renamed by one transaction. Everything else is by the first.
+        adopt_unclaimed_rows: Take what nobody owns as well.
+
+    Returns how many queues, schedules, versions, workflows, and steps of these, have the new name now. Called again, it
+    goes on where it was interrupted. Raises DBOSException for names that cannot be.
+    """
+    try:
+        RULES["name"](new)
+    except ValueError as error:
+        raise DBOSException(f"{new!r} cannot be the name of an application: it must be {error}") from None
+    if old is not None and not isinstance(old, str):
+        raise DBOSException(f"The name of an application is a str, not {old!r}")
+    return ownership.rename_application(
+        engine, old, new, batch_size=batch_size, adopt_unclaimed_rows=adopt_unclaimed_rows
+    )

@@ -22,6 +22,7 @@ from dbos.store.executors import Executors
 from dbos.store.guest import Guest
 from dbos.store.journal import Journal
 from dbos.store.messages import Messages
+from dbos.store.ownership import Ownership
 from dbos.store.pool import Pool
 from dbos.store.queues import Queues
 from dbos.store.schedules import Schedules
@@ -61,6 +62,7 @@ class Store:
         self.versions = Versions(self._pool)
         self.claims = Claims(self._pool)
         self.schedules = Schedules(self._pool)
+        self.ownership = Ownership(self._pool)
         self.transfers = Transfers(self._pool)
         self.hints = database.hints(self._pool)
         self.journal = Journal(self._pool)
