@@ -50,6 +50,16 @@ class Commands:
         dialect = self._config["system_database_url"].partition(":")[0]
         Death(commit, phase).await_journal(dialect)
 
+    def use_transactions(self) -> None:
+        """Before the launch: declare the workflows that write to a database of the user's."""
+        import tests.support.worker_transactions  # noqa: F401 (loads SQLAlchemy, which few tests need)
+
+    def die_in_transaction(self, phase: str, side: str, number: int) -> None:
+        """From now on, be killed before or after this phase of the n-th transaction."""
+        from tests.support.worker_transactions import die_in_transaction
+
+        die_in_transaction(phase, side, number)
+
     def start(self, name: str, workflow_id: str, *args: Any) -> None:
         with SetWorkflowID(workflow_id):
             DBOS.start_workflow(worker_workflows.WORKFLOWS[name], *args)
@@ -228,7 +238,9 @@ def _reap(pid: int, timeout_seconds: float) -> int | None:
 
 
 if __name__ == "__main__":
-    import psycopg  # noqa: F401  # once, here, not in every worker
+    import aiosqlite  # noqa: F401  # once, here, not in every worker
+    import psycopg  # noqa: F401
+    import sqlalchemy.ext.asyncio  # noqa: F401
 
     with socket.socket(fileno=int(sys.argv[1])) as parent:
         serve(parent)

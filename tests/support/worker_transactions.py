@@ -1,0 +1,67 @@
+"""What worker processes that write to a database of the user's run, and where they die; loads SQLAlchemy."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sqlalchemy import text
+
+from dbos import DBOS, AsyncSQLAlchemyDatasource
+from dbos.userdata.database import UserDatabase
+from tests.support.worker_death import die
+from tests.support.worker_workflows import WORKFLOWS, note, note_async
+
+INSERT = text("insert into effects (run, note) values (:run, :note)")
+NOTES = ("first", "second", "third")
+
+_datasource: AsyncSQLAlchemyDatasource | None = None
+
+
+@DBOS.transaction()
+def enter(word: str) -> str:
+    """Write a row."""
+    DBOS.sql_session.execute(INSERT, {"run": DBOS.workflow_id, "note": word})
+    return word
+
+
+async def enter_async(word: str) -> str:
+    """The same through the datasource."""
+    assert _datasource is not None
+    await _datasource.sql_session().execute(INSERT, {"run": DBOS.workflow_id, "note": word})
+    return word
+
+
+@DBOS.workflow()
+def book() -> list[str]:
+    """Transactions, with steps between them."""
+    return [note(enter(word)) for word in NOTES]
+
+
+@DBOS.workflow()
+async def book_async(url: str) -> list[str]:
+    """The same as a coroutine."""
+    global _datasource
+    _datasource = await AsyncSQLAlchemyDatasource.create(url)
+    assert _datasource is not None
+    return [await note_async(await _datasource.run_tx_step_async(None, enter_async, word)) for word in NOTES]
+
+
+WORKFLOWS.update(book=book, book_async=book_async)
+
+
+def die_in_transaction(phase: str, side: str, number: int) -> None:
+    """Die before or after the n-th time that a transaction comes to a phase: begin, testify, commit or close."""
+    method = getattr(UserDatabase, phase)
+    calls = 0
+
+    def mortal(this: UserDatabase, *arguments: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == number and side == "before":
+            die()
+        answer = method(this, *arguments)
+        if calls == number:
+            die()
+        return answer
+
+    setattr(UserDatabase, phase, mortal)
