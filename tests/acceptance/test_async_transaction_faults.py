@@ -17,8 +17,9 @@ TABLE = "datasource_outputs"
 
 
 @pytest.fixture
-def proxied(postgres_url: str) -> Iterator[PostgresProxy]:
-    """A way to the user's database that can be cut."""
+def proxied(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresProxy]:
+    """A way to the user's database that can be cut. Nothing but transactions goes there: a sweep commits as well."""
+    monkeypatch.setattr("dbos.services.forgetting.Forgetting._sweep", lambda *_: None)
     create_table(postgres_url)
     with PostgresProxy(postgres_url) as proxy:
         yield proxy

@@ -32,8 +32,9 @@ def user_url(request: pytest.FixtureRequest, database_url: str, tmp_path: Path) 
 
 
 @pytest.fixture
-def proxied(postgres_url: str) -> Iterator[PostgresProxy]:
-    """A way to the user's database that can be cut."""
+def proxied(postgres_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[PostgresProxy]:
+    """A way to the user's database that can be cut. Nothing but transactions goes there: a sweep commits as well."""
+    monkeypatch.setattr("dbos.services.forgetting.Forgetting._sweep", lambda *_: None)
     create_table(postgres_url)
     with PostgresProxy(postgres_url) as proxy:
         yield proxy
