@@ -23,8 +23,9 @@ from dbos.model.ids import child_id, validate_workflow_id
 from dbos.model.placement import NO_PLACEMENT
 from dbos.model.workflow import Status, WorkflowRow
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, current_attempt, current_identity, current_step
+from dbos.runtime.context import Attempt, current_attempt, current_step
 from dbos.runtime.engine import Engine
+from dbos.runtime.identity import current_identity
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
 from dbos.runtime.registry import Names
 from dbos.runtime.requests import Inherit, Requests

@@ -1,4 +1,4 @@
-"""Who am I: the workflow attempt that runs here, the step it is in, and who called.
+"""Where am I: the workflow attempt that runs here, the step it is in, and the transaction that is open.
 
 Everything hangs on context variables, so it follows the user's code through `asyncio` tasks and `to_thread`. An
 `Attempt` is one execution of one workflow by this process; its epoch is the right to write.
@@ -10,10 +10,10 @@ import asyncio
 import itertools
 import time
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
-from contextvars import ContextVar, Token
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 from dbos.error import (
@@ -24,30 +24,18 @@ from dbos.error import (
 )
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.model.workflow import Status, StepRow
+from dbos.runtime.identity import Identity, acting_as
 from dbos.runtime.operation import Ask, Operation, Outcome
+from dbos.runtime.variables import holding, put_back
 
 if TYPE_CHECKING:
     from dbos.runtime.executor import Executor
     from dbos.store.records import Record
     from dbos.telemetry.carrier import Carrier
 
-V = TypeVar("V")
-
 FRESH_SECONDS = 0.08
 """How old the knowledge "this attempt still owns its workflow" may be when a step starts. A cancellation by another
 process must keep a step from starting within 100 ms; hot loops learn it anew with every checkpoint and pay nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """On whose behalf code runs."""
-
-    user: str | None = None
-    roles: tuple[str, ...] | None = None
-    assumed_role: str | None = None
-
-
-NOBODY = Identity()
 
 
 @dataclass(slots=True)
@@ -211,18 +199,7 @@ class OpenTransaction:
 
 _attempt: ContextVar[Attempt | None] = ContextVar("dbos_attempt", default=None)
 _step: ContextVar[StepStatus | None] = ContextVar("dbos_step", default=None)
-_identity: ContextVar[Identity] = ContextVar("dbos_identity", default=NOBODY)
 _transaction: ContextVar[OpenTransaction | None] = ContextVar("dbos_transaction", default=None)
-
-
-def put_back(variable: ContextVar[V], token: Token[V]) -> None:
-    """Restore a variable, if this still is the context it was set in.
-
-    A coroutine that was abandoned is closed by the garbage collector, in the context of whatever runs at that moment:
-    that one's variables are none of our business.
-    """
-    with suppress(ValueError):
-        variable.reset(token)
 
 
 def current_attempt() -> Attempt | None:
@@ -246,19 +223,9 @@ def outside() -> Generator[None]:
         put_back(_step, tokens[1])
 
 
-def current_identity() -> Identity:
-    """On whose behalf this code runs."""
-    return _identity.get()
-
-
-@contextmanager
-def inside_step(step: StepStatus) -> Generator[None]:
+def inside_step(step: StepStatus) -> AbstractContextManager[None]:
     """Run a step body: until the end of the block this context is inside that step."""
-    token = _step.set(step)
-    try:
-        yield
-    finally:
-        put_back(_step, token)
+    return holding(_step, step)
 
 
 def current_transaction() -> OpenTransaction | None:
@@ -291,21 +258,6 @@ def inside_transaction(name: str, owner: object, session: Any) -> Generator[None
         put_back(_transaction, token)
 
 
-def enter_identity(identity: Identity) -> None:
-    """From here on this context runs on that behalf."""
-    _identity.set(identity)
-
-
-@contextmanager
-def acting_as(identity: Identity) -> Generator[None]:
-    """Run code on that behalf: until the end of the block."""
-    token = _identity.set(identity)
-    try:
-        yield
-    finally:
-        put_back(_identity, token)
-
-
 def workflow_body() -> Attempt | None:
     """The attempt whose workflow body runs here, or None outside a workflow and inside a step."""
     return _attempt.get() if _step.get() is None else None
@@ -327,10 +279,10 @@ def require_workflow_body(call: str) -> Attempt:
 @contextmanager
 def inside(attempt: Attempt) -> Generator[None]:
     """Run a workflow body: a fresh scope, restored at the end."""
-    tokens = _attempt.set(attempt), _step.set(None), _identity.set(attempt.identity)
+    tokens = _attempt.set(attempt), _step.set(None)
     try:
-        yield
+        with acting_as(attempt.identity):
+            yield
     finally:
         put_back(_attempt, tokens[0])
         put_back(_step, tokens[1])
-        put_back(_identity, tokens[2])

@@ -5,14 +5,14 @@ Set by the context managers of the api (scopes.py), read when a workflow starts,
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from dbos.model.placement import NO_PLACEMENT, Placement
-from dbos.runtime.context import Identity
+from dbos.runtime.identity import Identity
+from dbos.runtime.variables import holding
 
 if TYPE_CHECKING:
     from opentelemetry.context import Context
@@ -62,15 +62,9 @@ def current_requests() -> Requests:
     return _requests.get()
 
 
-@contextmanager
-def asking_nothing() -> Generator[None]:
+def asking_nothing() -> AbstractContextManager[None]:
     """Within the block nothing is asked: what a workflow was asked is not passed on to what it starts."""
-    token = _requests.set(NOTHING)
-    try:
-        yield
-    finally:
-        with suppress(ValueError):  # closed by the garbage collector, in another context
-            _requests.reset(token)
+    return holding(_requests, NOTHING)
 
 
 def enter_requests(requests: Requests) -> None:

@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from dbos.error import DBOSNotAuthorizedError
-from dbos.runtime.context import Identity, acting_as, current_identity
+from dbos.runtime.identity import Identity, acting_as, current_identity
 from dbos.runtime.registry import Function, Target
 from dbos.runtime.requests import Requests
 

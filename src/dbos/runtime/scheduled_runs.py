@@ -8,8 +8,8 @@ from datetime import datetime
 from dbos.model.schedule import ScheduleRow
 from dbos.model.workflow import INTERNAL_QUEUE
 from dbos.runtime.admission import Ticket, new_row
-from dbos.runtime.context import NOBODY
 from dbos.runtime.engine import Engine
+from dbos.runtime.identity import NOBODY
 from dbos.runtime.registry import Names
 from dbos.runtime.requests import Requests
 from dbos.store.records import StartWorkflow

@@ -22,8 +22,9 @@ from dbos.error import (
 from dbos.model.serialization import PORTABLE_JSON, WorkflowSerializationFormat
 from dbos.model.workflow import Status, StepRow, WorkflowRow
 from dbos.runtime import spans
-from dbos.runtime.context import Attempt, enter_identity, inside
+from dbos.runtime.context import Attempt, inside
 from dbos.runtime.executor import Executor
+from dbos.runtime.identity import enter_identity
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
 from dbos.runtime.registry import StepSpec, Target

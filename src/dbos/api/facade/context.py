@@ -12,14 +12,12 @@ from dbos.api.properties import class_property
 from dbos.api.scopes import make_identity
 from dbos.error import DBOSNoTransactionError
 from dbos.runtime.context import (
-    Identity,
     StepStatus,
     current_attempt,
-    current_identity,
     current_step,
     current_transaction,
-    enter_identity,
 )
+from dbos.runtime.identity import Identity, current_identity, enter_identity
 
 if TYPE_CHECKING:
     from sqlalchemy.orm import Session
