@@ -95,6 +95,21 @@ MUTANTS = (
         "(application_name = :old or (:unclaimed = :unclaimed and application_name is null))",
         "tests/acceptance/test_ownership.py::test_what_nobody_owns_is_adopted_if_it_shall_be[sqlite]",
     ),
+    # ------------------------------------------------------------ functions in SQL
+    Mutant(
+        "a workflow that SQL enqueues wakes nobody",
+        "store/migrations/postgres/0009_sql_functions.sql",
+        "'sql', 'enqueued', json_build_array(queue_name)",
+        "'sql', 'message', json_build_array(queue_name)",
+        "tests/acceptance/test_sql_functions.py::test_the_commit_wakes_who_waits",
+    ),
+    Mutant(
+        "SQL sends a message to nobody",
+        "store/migrations/postgres/0009_sql_functions.sql",
+        "    if not found then",
+        "    if false then",
+        "tests/acceptance/test_sql_functions.py::test_psql_sends_what_a_workflow_receives",
+    ),
     # ------------------------------------------------------------ export and import
     Mutant(
         "an imported workflow loses its place among the versions of its id",

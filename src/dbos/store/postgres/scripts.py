@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dbos.error import DBOSInitializationError
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrations
+from dbos.store.postgres.hints import channel_of
 from dbos.store.postgres.rights import quote, script
 
 
@@ -28,8 +29,9 @@ def record(schema: str, migration: Migration) -> str:
 
 
 def body(schema: str, migration: Migration) -> str:
-    """The statements of a migration."""
-    return migration.script.replace("{schema}", quote(schema))
+    """The statements of a migration. `{channel}` stands for the text that names the schema's channel of wake-ups."""
+    channel = "'" + channel_of(schema).replace("'", "''") + "'"
+    return migration.script.replace("{schema}", quote(schema)).replace("{channel}", channel)
 
 
 def migration_script(schema: str, only: int | None = None) -> str:
