@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, DBOSClient, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
+from dbos import DBOS, DBOSClient, EnqueueOptions, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
@@ -24,6 +24,7 @@ from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 from tests.store.records import start as start_record
 from tests.support.fixture_types import Launch
+from tests.support.proxy import PostgresProxy
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import PATIENCE_SECONDS, Gate, eventually
 
@@ -463,6 +464,47 @@ def test_a_slot_that_a_client_frees_is_taken_at_once(
         assert found_full.wait(PATIENCE_SECONDS)
         getattr(client, verb)(stuck.get_workflow_id())
         assert behind.get_result() == "done"
+
+
+@pytest.mark.parametrize(
+    ("limits", "statement", "which"),
+    [({}, "rate_limited = ", 1), ({"concurrency": 1}, "commit", 2)],  # the second, after BEGIN ... READ COMMITTED
+    ids=["no limit", "one slot"],
+)
+def test_what_was_claimed_and_never_heard_of_runs_at_once(
+    postgres_url: str, limits: dict[str, int], statement: str, which: int
+) -> None:
+    """The connection is cut when the claim is committed, and nobody has told what was claimed. The lease is long."""
+    runs: list[int] = []
+    DBOS.destroy(destroy_registry=True)
+    Queue("q", polling_interval_sec=0.05, **limits)  # type: ignore[arg-type]
+
+    @DBOS.workflow(name="work")
+    def work(number: int) -> int:
+        runs.append(number)
+        return number
+
+    with PostgresProxy(postgres_url) as proxy:
+        DBOS(
+            config={
+                "name": "test-app",
+                "system_database_url": proxy.url,
+                "executor_lease_sec": 3600,
+                "use_listen_notify": False,
+            }
+        )
+        DBOS.launch()
+        try:
+            eventually(lambda: executor().serves_queues)
+            with DBOSClient(system_database_url=postgres_url) as client:
+                cut = proxy.cut_at(which, "after", containing=statement)
+                options = [EnqueueOptions(workflow_name="work", queue_name="q", workflow_id=f"w{n}") for n in range(3)]
+                handles = client.enqueue_bulk([(each, (n,)) for n, each in enumerate(options)])
+                assert cut.done.wait(PATIENCE_SECONDS)
+                eventually(lambda: sorted(runs) == [0, 1, 2])
+                assert [handle.get_result() for handle in handles] == [0, 1, 2]
+        finally:
+            DBOS.destroy(destroy_registry=True)
 
 
 # ------------------------------------------------------------ what waits in vain

@@ -216,6 +216,14 @@ MUTANTS = (
         "tests/acceptance/test_client_in_transaction.py::test_the_commit_itself_wakes_who_waits[postgres]",
     ),
     Mutant(
+        "queues: what was claimed and never heard of holds its slot",
+        "services/dispatcher.py",
+        "        if self._losses != self.engine.store.losses:\n            self._recognise_our_own()\n",
+        "",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_what_was_claimed_and_never_heard_of_runs_at_once[one slot]",
+    ),
+    Mutant(
         "queues: a slot that is freed elsewhere is nobody's news",
         "services/listener.py",
         "                self._probe_due = True\n                engine.queue_changed(None)\n",

@@ -57,9 +57,12 @@ class Dispatcher(Service):
         self._served: dict[str, Served] = {}
         self._announced: list[str] = []
         self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
+        self._losses = 0  # of connections, after which we asked what is ours
 
     def poll(self) -> float:
         """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
+        if self._losses != self.engine.store.losses:
+            self._recognise_our_own()
         news, everywhere = self.engine.openings.take()
         waiting, next_due_ms = self._look()
         if next_due_ms is not None and next_due_ms <= 0:
@@ -73,7 +76,23 @@ class Dispatcher(Service):
             if everywhere:
                 queue.not_before = 0.0
             more |= self._serve(queue, news.get(queue.spec.name))
-        return 0.0 if more else self._rest_seconds(next_due_ms, waiting)
+        if more or self._losses != self.engine.store.losses:
+            return 0.0
+        return self._rest_seconds(next_due_ms, waiting)
+
+    def _recognise_our_own(self) -> None:
+        """Find what a claim whose reply was lost has given us: run it, or let it wait in its queue again.
+
+        Only this thread claims, so that nothing of it is about to begin. What recovery has taken from a queue of ours
+        may be; it is then superseded by the attempt that begins here.
+        """
+        engine, losses = self.engine, self.engine.store.losses
+        known = {**{each: attempt.epoch for each, attempt in engine.active().items()}, **engine.set_aside}
+        claimed = engine.store.claims.claimed_by(engine.owner.instance)
+        unknown = [workflow_id for workflow_id, epoch in claimed if known.get(workflow_id) != epoch]
+        if unknown:
+            run_claimed(engine, engine.store.workflows.adopt_orphans(engine.owner, unknown))
+        self._losses = losses
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""

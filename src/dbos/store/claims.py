@@ -137,6 +137,10 @@ class Claims:
 
         return self._pool.transact(work)
 
+    def claimed_by(self, instance: str) -> list[tuple[str, int]]:
+        """(workflow id, epoch) of what an executor instance has claimed and not ended."""
+        return [(row[0], row[1]) for row in self._pool.read("claimed_by", instance=instance)]
+
     def give_back(self, row: WorkflowRow) -> None:
         """Let a workflow that was claimed and cannot run here wait in its queue again, at the epoch after its own.
 

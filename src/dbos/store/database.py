@@ -139,3 +139,4 @@ class Counters:
     round_trips: int = 0  # waits for the database in them
     largest_batch: int = 0  # records in the largest of them
     queries: int = 0  # reads and management transactions; under many threads only about right
+    losses: int = 0  # connections lost in the middle of something: whether it was committed is not known

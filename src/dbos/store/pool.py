@@ -169,6 +169,8 @@ class Pool:
                 if session is None:  # could not connect: whatever the reason, it was possible once
                     verdict = Verdict.RECONNECT
                 sound = verdict is not Verdict.RECONNECT
+                if session is not None and not sound:
+                    self.counters.losses += 1
                 if verdict is Verdict.REFUSED or (verdict is Verdict.RECONNECT and not patient):
                     raise self.database.translate(error) from error
                 begun = begun or time.monotonic()

@@ -118,6 +118,11 @@ class Store:
         settings = _with_url_of_engine(settings)
         _lifecycle(settings).truncate(settings)
 
+    @property
+    def losses(self) -> int:
+        """How often so far a connection was lost in the middle of something."""
+        return self._pool.counters.losses
+
     def now_ms(self) -> int:
         """The database's clock, in milliseconds since 1970."""
         now: int = self._pool.read("now")[0][0]

@@ -218,6 +218,11 @@ chosen as (
 update {schema}.workflow_status set {claimed} where workflow_uuid in (select id from chosen)
 returning {workflow_columns}, sequence;
 
+-- name: claimed_by
+-- What an executor instance has from queues, and by which attempt.
+select w.workflow_uuid, w.epoch from {schema}.workflow_status as w
+where w.status = 'PENDING' and w.executor_instance = :instance and w.queue_name is not null;
+
 -- name: give_back
 -- What was claimed and turned out to be nothing that can run here waits in its old place again. It was no attempt.
 update {schema}.workflow_status
