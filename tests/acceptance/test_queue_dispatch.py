@@ -14,7 +14,17 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, DBOSClient, EnqueueOptions, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, WorkflowHandle, error
+from dbos import (
+    DBOS,
+    DBOSClient,
+    EnqueueOptions,
+    Queue,
+    SetEnqueueOptions,
+    SetWorkflowID,
+    SetWorkflowTimeout,
+    WorkflowHandle,
+    error,
+)
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor

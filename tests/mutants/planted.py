@@ -220,8 +220,7 @@ MUTANTS = (
         "services/dispatcher.py",
         "        if self._losses != self.engine.store.losses:\n            self._recognise_our_own()\n",
         "",
-        "tests/acceptance/test_queue_dispatch.py::"
-        "test_what_was_claimed_and_never_heard_of_runs_at_once[one slot]",
+        "tests/acceptance/test_queue_dispatch.py::test_what_was_claimed_and_never_heard_of_runs_at_once[one slot]",
     ),
     Mutant(
         "queues: a slot that is freed elsewhere is nobody's news",
