@@ -3,12 +3,15 @@
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from typing import Any
 
 import psycopg
 import pytest
 
 from dbos import DBOS, Queue, SetWorkflowID, WorkflowSerializationFormat
+from dbos.store.database import StoreSettings
+from dbos.store.store import Store
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
@@ -21,6 +24,14 @@ needs_psql = pytest.mark.skipif(PSQL is None and not os.environ.get("CI"), reaso
 def database_url(postgres_url: str) -> str:
     """These functions are those of Postgres."""
     return postgres_url
+
+
+@pytest.fixture
+def listening(database_url: str) -> Iterator[Store]:
+    """Another process, as far as wake-ups go."""
+    launched = Store.open(StoreSettings(url=database_url))
+    yield launched
+    launched.close()
 
 
 def psql(url: str, command: str) -> str:
@@ -110,13 +121,16 @@ def test_a_trigger_enqueues_with_the_row_or_not_at_all(launch: Launch, database_
     assert DBOS.get_workflow_status("order-1") is None
 
 
-def test_the_commit_wakes_who_waits(launch: Launch, database_url: str) -> None:
+def test_the_commit_tells_the_listeners(launch: Launch, listening: Store, database_url: str) -> None:
     receive = define()
     launch(notification_listener_polling_interval_sec=60)
     with SetWorkflowID("r"):
         handle = DBOS.start_workflow(receive, "t\u00e4")
-    run_sql(database_url, "select dbos.enqueue_workflow('greet', 'q', workflow_id => 'w')")
-    eventually(lambda: DBOS.retrieve_workflow("w").get_status().status == "SUCCESS", 10)
+    hints = listening.hints
+    heard: list[tuple[str, str]] = []
+    hints.receive(0, 0)  # from here on it listens
+    run_sql(database_url, "select dbos.enqueue_workflow('greet', 'nowhere')")
+    eventually(lambda: heard.extend(hints.receive(1, 1)) or ("enqueued", "nowhere") in heard)
     run_sql(database_url, "select dbos.send_message('r', '1', 't\u00e4')")
     eventually(lambda: handle.get_status().status == "SUCCESS", 10)
     assert handle.get_result() == 1

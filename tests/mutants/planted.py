@@ -101,7 +101,7 @@ MUTANTS = (
         "store/migrations/postgres/0009_sql_functions.sql",
         "'sql', 'enqueued', json_build_array(queue_name)",
         "'sql', 'message', json_build_array(queue_name)",
-        "tests/acceptance/test_sql_functions.py::test_the_commit_wakes_who_waits",
+        "tests/acceptance/test_sql_functions.py::test_the_commit_tells_the_listeners",
     ),
     Mutant(
         "SQL sends a message to nobody",
