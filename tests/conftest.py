@@ -15,6 +15,7 @@ import pytest
 
 from dbos import DBOS
 from tests.support.postgres import PostgresCluster
+from tests.support.warm_python import WarmPython
 
 # Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
@@ -60,6 +61,16 @@ def database_url(request: pytest.FixtureRequest) -> str:
     """A fresh database of each dialect in turn."""
     url: str = request.getfixturevalue(f"{request.param}_url")
     return url
+
+
+# ---------------------------------------------------------------- programs
+
+
+@pytest.fixture(scope="session")
+def warm_python() -> Iterator[WarmPython]:
+    """Runs programs without waiting for an interpreter to start."""
+    with WarmPython() as server:
+        yield server
 
 
 # ---------------------------------------------------------------- the lifecycle of DBOS

@@ -2,8 +2,6 @@
 
 import json
 import os
-import subprocess
-import sys
 import textwrap
 from pathlib import Path
 
@@ -11,13 +9,14 @@ import pytest
 
 from tests.acceptance.seed_snippets import CASES, NOT_YET, snippets
 from tests.docs.markdown import ROOT
+from tests.support.warm_python import WarmPython
 
 RUNNER = ROOT / "tests/docs/run_blocks.py"
 SNIPPETS = snippets()
 
 
 @pytest.mark.parametrize("title", CASES)
-def test_runs_verbatim(title: str, database_url: str, tmp_path: Path) -> None:
+def test_runs_verbatim(title: str, database_url: str, tmp_path: Path, warm_python: WarmPython) -> None:
     case = CASES[title]
     lines = SNIPPETS[title].splitlines()
     assert set(case.later) <= set(lines), "a line that was left for later is not in the snippet"
@@ -27,20 +26,8 @@ def test_runs_verbatim(title: str, database_url: str, tmp_path: Path) -> None:
     job, answer = tmp_path / "job.json", tmp_path / "answer.json"
     job.write_text(json.dumps({"launch": case.launch, "blocks": [case.before, snippet, case.after]}))
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
-    environment |= {
-        "DOCS_DATABASE_URL": database_url,
-        "DBOS_SYSTEM_DATABASE_URL": database_url,
-        "PYTHONWARNINGS": "error",
-    }
-    process = subprocess.run(
-        [sys.executable, str(RUNNER), str(job), str(answer)],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=45,
-        check=False,
-    )
+    environment |= {"DOCS_DATABASE_URL": database_url, "DBOS_SYSTEM_DATABASE_URL": database_url}
+    process = warm_python.run([str(RUNNER), str(job), str(answer)], cwd=tmp_path, env=environment, timeout=45)
     assert process.returncode == 0, process.stderr
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.docs.markdown import ROOT
+from tests.support.warm_python import WarmPython
 
 OUTPUTS = {
     "scheduled_app.py": "report of 28 March 2025, 07:30 GMT for Ada and Alan\n"
@@ -51,12 +52,17 @@ sys.exit(len(demo.judge(demo.Demo(pathlib.Path(sys.argv[1])), "receipt for 3 par
 """
 
 
+def environment() -> dict[str, str]:
+    """Nothing in it configures us."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
+    return inherited | {"PYTHONWARNINGS": "error"}
+
+
 def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
     return subprocess.run(
         [sys.executable, *command],
         cwd=directory,
-        env=environment | {"PYTHONWARNINGS": "error"},
+        env=environment(),
         capture_output=True,
         text=True,
         timeout=45,
@@ -65,8 +71,8 @@ def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
 
 
 @pytest.mark.parametrize("name", OUTPUTS)
-def test_example(name: str, tmp_path: Path) -> None:
-    process = run(tmp_path, str(ROOT / "examples" / name))
+def test_example(name: str, tmp_path: Path, warm_python: WarmPython) -> None:
+    process = warm_python.run([str(ROOT / "examples" / name)], cwd=tmp_path, env=environment(), timeout=45)
     assert (process.returncode, process.stdout) == (0, OUTPUTS[name]), process.stderr
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.docs.markdown import ROOT, Block, blocks, pages
+from tests.support.warm_python import WarmPython
 
 RUNNER = Path(__file__).with_name("run_blocks.py")
 TIMEOUT_SECONDS = 45.0  # each takes about half a second; a page that hangs must say so before its test is killed
@@ -44,29 +45,24 @@ def _outputs(found: list[Block]) -> dict[int, Block]:
 
 
 @pytest.mark.parametrize(("parts", "alone", "outputs"), list(page_programs()))
-def test_runs(parts: list[Block], alone: bool, outputs: dict[int, Block], tmp_path: Path) -> None:
+def test_runs(
+    parts: list[Block], alone: bool, outputs: dict[int, Block], tmp_path: Path, warm_python: WarmPython
+) -> None:
     job, answer = tmp_path / "job.json", tmp_path / "answer.json"
     job.write_text(json.dumps({"launch": not alone, "blocks": [_located(part) for part in parts]}))
-    process = run(tmp_path, str(RUNNER), str(job), str(answer))
+    command = [str(RUNNER), str(job), str(answer)]
+    process = warm_python.run(command, cwd=tmp_path, env=environment(tmp_path), timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, f"{parts[0].page} (block_N.py is its N-th block)\n{process.stderr}"
     for part, printed in zip(parts, json.loads(answer.read_text()), strict=True):
         if part.line in outputs:
             assert printed == outputs[part.line].text, f"{part.page}:{part.line} prints something else"
 
 
-def run(directory: Path, *command: str) -> subprocess.CompletedProcess[str]:
-    """Run Python in a directory, with nothing in the environment that configures us."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
-    environment |= {"DOCS_DATABASE_URL": f"sqlite:///{directory / 'docs.sqlite'}", "PYTHONWARNINGS": "error"}
-    return subprocess.run(
-        [sys.executable, *command],
-        cwd=directory,
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=TIMEOUT_SECONDS,
-        check=False,
-    )
+def environment(directory: Path) -> dict[str, str]:
+    """Nothing in it configures us."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
+    url = f"sqlite:///{directory / 'docs.sqlite'}"
+    return inherited | {"DOCS_DATABASE_URL": url, "PYTHONWARNINGS": "error"}
 
 
 def _located(part: Block) -> str:
@@ -80,7 +76,15 @@ def test_files_of_tests_pass(tmp_path: Path) -> None:
     for number, block in enumerate(found):
         file = tmp_path / f"test_{number}.py"
         file.write_text(_located(block), encoding="utf-8")
-        process = run(tmp_path, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file))
+        process = subprocess.run(
+            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            capture_output=True,
+            text=True,
+            timeout=TIMEOUT_SECONDS,
+            check=False,
+        )
         assert process.returncode == 0, process.stdout
 
 

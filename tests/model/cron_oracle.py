@@ -9,6 +9,7 @@ from __future__ import annotations
 import calendar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 MONTHS = {
@@ -94,14 +95,12 @@ def ticks(expression: str, zone_name: str, start: datetime, end: datetime) -> li
     The clock is watched for a while before the start already, to know which times it has shown. (No clock of today is
     set back by more than two hours.)
     """
-    fields, zone = read(expression), ZoneInfo(zone_name)
+    fields = read(expression)
     step = timedelta(minutes=1) if len(expression.split()) == 5 else timedelta(seconds=1)
     in_real_time = fields.hours == frozenset(range(24))
-    moment = start.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(hours=3)
-    latest = moment.astimezone(zone).replace(tzinfo=None)
+    (_, latest), *later = watch(zone_name, start, end, step)
     found = []
-    while (moment := moment + step) < end:
-        now = moment.astimezone(zone).replace(tzinfo=None)
+    for moment, now in later:
         if in_real_time:
             due = fields.match(now)
         else:  # whatever the clock has come to for the first time, or jumped over
@@ -110,3 +109,15 @@ def ticks(expression: str, zone_name: str, start: datetime, end: datetime) -> li
             found.append(moment)
         latest = max(latest, now)
     return found
+
+
+@lru_cache(maxsize=2)  # one watch serves many expressions
+def watch(zone_name: str, start: datetime, end: datetime, step: timedelta) -> list[tuple[datetime, datetime]]:
+    """Each moment of the span, and what the clock on the wall shows then."""
+    zone = ZoneInfo(zone_name)
+    moment = start.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(hours=3)
+    seen = []
+    while moment < end:
+        seen.append((moment, moment.astimezone(zone).replace(tzinfo=None)))
+        moment += step
+    return seen

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import sqlite3
-import subprocess
-import sys
+import tempfile
 from contextlib import closing
 from importlib.resources import files
 from pathlib import Path
@@ -22,6 +22,8 @@ from dbos.store.sqlite.lifecycle import SqliteTarget
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
+from tests.support.warm_python import WarmPython
 
 NEWEST = migrations("sqlite")[-1].version
 
@@ -101,24 +103,21 @@ with Store.open(StoreSettings(url=sys.argv[1])) as store:
 
 
 @pytest.mark.parametrize("missing", [False, True])
-def test_ten_processes_race_and_migrate_once(database_url: str, missing: bool) -> None:
+def test_ten_processes_race_and_migrate_once(database_url: str, missing: bool, warm_python: WarmPython) -> None:
     if missing:
         database_url += "_missing"  # they race to create it as well
-    racers = [
-        subprocess.Popen(
-            [sys.executable, "-c", RACER, database_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-        for _ in range(10)
-    ]
-    for racer in racers:
-        assert racer.stdout is not None
-        assert racer.stdout.readline() == "ready\n"
-    for racer in racers:
-        assert racer.stdin is not None
-        racer.stdin.write("go\n")
-        racer.stdin.flush()
-    answers = [racer.communicate(timeout=50) for racer in racers]
-    assert answers == [("None\n", None)] * 10
+    with tempfile.TemporaryFile() as answers:
+        racers, gates = [], []
+        for _ in range(10):
+            reading, writing = os.pipe()
+            with os.fdopen(reading) as theirs:
+                racers.append(warm_python.start(["-c", RACER, database_url], stdin=theirs, stdout=answers))
+            gates.append(os.fdopen(writing, "w"))
+        eventually(lambda: os.fstat(answers.fileno()).st_size == 10 * len("ready\n"))
+        for gate in gates:
+            gate.close()
+        assert [racer.wait(50) for racer in racers] == [0] * 10
+        assert os.pread(answers.fileno(), 10_000, 0).decode().split()[10:] == ["None"] * 10
     assert run_sql(database_url, "select version, lineage from dbos_migrations") == [
         (migration.version, LINEAGE) for migration in migrations("sqlite")
     ]

@@ -15,6 +15,7 @@ from dbos.store.database import Role, StoreSettings
 from dbos.store.postgres.database import PostgresDatabase
 from dbos.store.statements import KINDS
 from dbos.store.store import Store
+from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
 
 ROWS = 50_000
@@ -49,9 +50,13 @@ BY_STATUS = {  # statement -> the partial index it goes by
 }
 
 
-@pytest.fixture(params=["never analysed", "analysed while empty", "analysed with one row"])
-def grown(request: pytest.FixtureRequest, postgres_url: str) -> str:
-    """A database that grew behind the planner's back: 50,000 running workflows with a step and a stream each."""
+@pytest.fixture(params=["never analysed", "analysed while empty", "analysed with one row"], scope="module")
+def grown(request: pytest.FixtureRequest, postgres: PostgresCluster) -> str:
+    """A database that grew behind the planner's back: 50,000 running workflows with a step and a stream each.
+
+    The tests only look at plans, so that they can share it.
+    """
+    postgres_url = postgres.create_database(f"grown {request.param}")
     Store.open(StoreSettings(url=postgres_url)).close()
     for table in ("workflow_status", "operation_outputs", "notifications", "workflow_events", "streams"):
         run_sql(postgres_url, f"alter table {table} set (autovacuum_enabled = off)")
