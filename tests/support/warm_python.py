@@ -174,7 +174,6 @@ def execute(request: dict[str, Any]) -> int:
 
 
 if __name__ == "__main__":
-
     import dbos.store.postgres.lifecycle
     import dbos.store.sqlite.lifecycle
     import dbos.userdata.database  # noqa: F401
