@@ -66,9 +66,9 @@ def ours(expression: str, zone_name: str | None, start: datetime, end: datetime)
 def test_ticks_around_every_change_of_the_clock_are_those_of_the_oracle(zone_name: str) -> None:
     moments = [change for year in YEARS for change in changes(zone_name, year)]
     moments = moments or [datetime(2025, 3, 30, 1, tzinfo=UTC)]
-    for change in moments:
+    for number, change in enumerate(moments):
         start, end = change - timedelta(hours=2, minutes=7), change + timedelta(hours=3)
-        for expression in EXPRESSIONS:
+        for expression in EXPRESSIONS[number // 2 % 2 :: 2]:  # each half at clocks set forward and set back
             expected = ticks(expression, zone_name, start, end)
             assert ours(expression, zone_name, start, end) == expected, f"{expression} in {zone_name} at {change}"
     change = moments[0]
