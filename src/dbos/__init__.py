@@ -29,6 +29,7 @@ from dbos.api.scopes import (
 )
 from dbos.api.validation import make_pydantic_args_validator, pydantic_args_validator
 from dbos.error import PortableWorkflowError
+from dbos.model.kafka import KafkaMessage
 from dbos.model.placement import DuplicationPolicy
 from dbos.model.schedule import WorkflowSchedule
 from dbos.model.serialization import DBOSPortableJSONSerializer, Serializer, WorkflowSerializationFormat
@@ -53,6 +54,7 @@ __all__ = [
     "DebouncerClient",
     "DuplicationPolicy",
     "EnqueueOptions",
+    "KafkaMessage",
     "PortableWorkflowError",
     "PropagateOtelContext",
     "Queue",

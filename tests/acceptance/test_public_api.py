@@ -16,8 +16,9 @@ ROOT = Path(__file__).parents[2]
 
 NAMES = """
     DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
-    Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes SetWorkflowID
-    PropagateOtelContext SetWorkflowTimeout StepInfo StepOptions StepReservation WorkflowHandle WorkflowHandleAsync
+    KafkaMessage Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes
+    PropagateOtelContext SetWorkflowID SetWorkflowTimeout StepInfo StepOptions StepReservation
+    WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource
     Debouncer DebouncerClient

@@ -32,6 +32,7 @@ PORTABLE_JSON = "tests/model/test_portable.py::{}"
 VALIDATION = "tests/acceptance/test_validation.py::{}"
 ROLES = "tests/acceptance/test_roles.py::{}"
 TRACING = "tests/acceptance/test_tracing.py::{}[sqlite{}]"
+KAFKA = "tests/acceptance/test_kafka.py::{}"
 WEB = "tests/acceptance/test_web.py::{}"
 RETAINED = "tests/store/test_retention.py::{}[sqlite]"
 PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
@@ -65,6 +66,30 @@ MUTANTS = (
         "delete from {schema}.notifications where destination_uuid in ({each:ids})",
         "delete from {schema}.notifications where destination_uuid in ({each:ids}) and false",
         FORKING.format("test_deleting_leaves_nothing_in_any_table"),
+    ),
+    # ------------------------------------------------------------ Kafka
+    Mutant(
+        "offsets are committed before their messages are recorded",
+        "services/kafka.py",
+        """                self._record(messages)
+                self._commit(consumer, messages)""",
+        """                self._commit(consumer, messages)
+                self._record(messages)""",
+        KAFKA.format("test_a_process_killed_before_it_commits_has_lost_nothing_and_repeats_nothing"),
+    ),
+    Mutant(
+        "a message that comes again is another one",
+        "services/kafka.py",
+        "message_id(*place, message.offset, self.group)",
+        "self.engine.new_id()",
+        KAFKA.format("test_messages_that_come_again_change_nothing"),
+    ),
+    Mutant(
+        "partitions are run in parallel",
+        "model/kafka.py",
+        'QueueSpec("_dbos_kafka_ordered_queue", partition_concurrency=1)',
+        'QueueSpec("_dbos_kafka_ordered_queue", partition_concurrency=9)',
+        KAFKA.format("test_every_message_is_a_workflow[sqlite]"),
     ),
     # ------------------------------------------------------------ the web
     Mutant(

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
-from dbos.api import decorators, launched, roles
+from dbos.api import decorators, kafka, launched, roles
 from dbos.api.assembly import Running, launch, store_settings
 from dbos.api.configuration import DBOSConfig, Settings, read_config
 from dbos.api.facade.context import ContextVariables
@@ -264,6 +264,7 @@ class DBOS(
     step = staticmethod(decorators.step)
     transaction = staticmethod(decorators.transaction)
     dbos_class = staticmethod(decorators.dbos_class)
+    kafka_consumer = staticmethod(kafka.kafka_consumer)
     required_roles = staticmethod(roles.required_roles)
     default_required_roles = staticmethod(roles.default_required_roles)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from dbos.api.configuration import Settings
 from dbos.api.telemetry import Telemetry, open_telemetry
 from dbos.model.database_url import dialect_of
+from dbos.model.kafka import kafka_queues
 from dbos.model.serialization import Serialization, Serializer
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
@@ -18,6 +19,7 @@ from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
 from dbos.services.dispatcher import Dispatcher
 from dbos.services.forgetting import Forgetting
+from dbos.services.kafka import KafkaConsumer, connect_consumers
 from dbos.services.listener import Listener
 from dbos.services.lookout import Lookout
 from dbos.services.recovery import Recovery
@@ -47,6 +49,7 @@ class Running:
     recovery: Recovery
     dispatcher: Dispatcher
     scheduler: Scheduler
+    consumers: tuple[KafkaConsumer, ...]
 
     def start(self) -> None:
         """Start the services."""
@@ -58,7 +61,8 @@ class Running:
 
         That takes a bounded time even if the database is away: closing the engine ends every wait for it.
         """
-        self.scheduler.dismiss()
+        for intake in (*self.consumers, self.scheduler):
+            intake.dismiss()
         self.dispatcher.dismiss()
         self.recovery.stop_adopting()
         if completion_timeout_seconds > 0:
@@ -150,11 +154,16 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         )  # fmt: skip
         if settings.retention_age_sec is not None or settings.retention_rows is not None:
             services += (Retention(engine, settings.retention_age_sec, settings.retention_rows),)
+        consumers = connect_consumers(engine)
+        if consumers:
+            engine.own_queues |= {
+                queue.name: queue for queue in kafka_queues(settings.kafka_queue_polling_interval_sec)
+            }
     except BaseException:
         store.close()
         telemetry.stop()
         raise
-    return Running(engine, telemetry, services, recovery, dispatcher, scheduler)
+    return Running(engine, telemetry, (*services, *consumers), recovery, dispatcher, scheduler, consumers)
 
 
 def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:

@@ -166,7 +166,6 @@ _DORMANT_KEYS = frozenset(
         "conductor_key",
         "conductor_metadata_only_mode",
         "conductor_url",
-        "kafka_queue_polling_interval_sec",
         "run_admin_server",
         "sharding",
         "sys_db_polling_concurrency",

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from dbos.model.queue import QueueSpec
+from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.model.serialization import Serialization
 from dbos.model.workflow import Status
 from dbos.runtime.context import Attempt
@@ -57,6 +57,7 @@ class Executor(Engine):
         # Claimed here and not runnable, at which epoch: until that changes its row waits for a fix, and nobody retries.
         self.set_aside: dict[str, int] = {}
         self.openings = Openings()
+        self.own_queues = {INTERNAL.name: INTERNAL}  # of the library; always served
         store.workflows.on_requeued = lambda: self.announce_enqueued(None)
         self.nearest_deadline_ms: int | None = None  # of the workflows that run here
         self._lock = threading.Lock()  # guards _active

@@ -17,6 +17,7 @@ from typing import Any
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
 from dbos.model.cron import Cron
+from dbos.model.kafka import Subscription
 from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
@@ -174,6 +175,7 @@ class Registry:
     queues: dict[str, QueueSpec] = field(default_factory=dict)  # declared in this process
     listened_queues: tuple[str, ...] | None = None  # None: all
     scheduled: dict[str, tuple[Function, tuple[Cron, ...]]] = field(default_factory=dict)  # by name of the workflow
+    kafka_consumers: list[tuple[Function, Subscription]] = field(default_factory=list)
     alert_handler: Callable[[str, str, dict[str, str]], None] | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)  # guards all of the above and _runnable
     _runnable: list[Runnable] | None = None
@@ -238,6 +240,11 @@ class Registry:
         with self._lock:
             before, crons = self.scheduled.get(function.workflow_name, (function, ()))
             self.scheduled[function.workflow_name] = function, (*(crons if before is function else ()), cron)
+
+    def add_kafka_consumer(self, function: Function, subscription: Subscription) -> None:
+        """Run a function for every message of a subscription."""
+        with self._lock:
+            self.kafka_consumers.append((function, subscription))
 
     def scheduled_functions(self) -> list[tuple[Function, Cron]]:
         """Every decorated function with every time table of it."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dbos.model.queue import INTERNAL, QueueSpec
+from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
 from dbos.store.queues import Impossible
 
@@ -30,11 +30,11 @@ class Look:
 def look_at_queues(engine: Executor) -> Look:
     """The queues, by one query.
 
-    Served are the internal queue, those declared in this process, and those in the database that belong to the
+    Served are our own queues, those declared in this process, and those in the database that belong to the
     application or to nobody; a definition in the database wins. `listen_queues` narrows that down.
     """
     registry = engine.registry
-    declared = {**registry.queues, INTERNAL.name: INTERNAL}
+    declared = {**registry.queues, **engine.own_queues}
     changes = engine.queue_changes
     survey = engine.store.claims.survey(engine.owner.application_name, list(declared))
     if engine.queue_changes == changes:
@@ -44,7 +44,7 @@ def look_at_queues(engine: Executor) -> Look:
     listened = registry.listened_queues
     look = Look([], [], survey.next_due_ms)
     for queue in survey.queues:
-        if listened is None or queue.name in listened or queue.name == INTERNAL.name:
+        if listened is None or queue.name in listened or queue.name in engine.own_queues:
             if isinstance(queue.stored, Impossible):
                 look.impossible.append(queue.stored)
             else:

@@ -47,7 +47,7 @@ class Served:
 
 
 class Dispatcher(Service):
-    """Serves the internal queue, the queues declared in this process, and those in the database."""
+    """Serves the queues of the library, the queues declared in this process, and those in the database."""
 
     name = "dispatcher"
     engine: Executor

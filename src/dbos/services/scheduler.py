@@ -17,7 +17,8 @@ from dbos.model.cron import Cron, parse
 from dbos.model.schedule import ScheduleRow, ScheduleState, from_ms, run_id, to_ms
 from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Target
-from dbos.runtime.scheduled_runs import announce, enqueued, latest_version, run_of
+from dbos.runtime.scheduled_runs import run_of
+from dbos.runtime.unattended import announce, enqueued, latest_version
 from dbos.services.service import Service
 from dbos.store.records import ScheduleFired, StartWorkflow
 

@@ -30,8 +30,9 @@ from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, refuse_in_transaction, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
-from dbos.runtime.scheduled_runs import announce, latest_version, run_of
+from dbos.runtime.scheduled_runs import run_of
 from dbos.runtime.step import as_step, commit_as_step, encode, record, replay
+from dbos.runtime.unattended import announce, latest_version
 from dbos.store.records import CreateSchedule, DeleteSchedule, SetScheduleState, StartWorkflow
 
 logger = logging.getLogger("dbos")
