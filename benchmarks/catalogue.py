@@ -70,6 +70,9 @@ WORKLOADS: tuple[Workload, ...] = (
     _latency("send_to_recv", "`send` until `recv` returns, same process, median of {count}"),
     _latency("send_to_recv_elsewhere", "`send` until `recv` returns, another process, median of {count}"),
     _latency("set_event_to_get_event", "`set_event` until `get_event` returns, median of {count}"),
+    _latency(
+        "set_event_to_get_event_elsewhere", "`set_event` until `get_event` returns, another process, median of {count}"
+    ),
     Workload("messages_to_all", "{count:,} workflows in `recv_async`, all sent to at once", "messages/s", 1000, 200),
     Workload("queue_drain_sync", "{count:,} enqueued no-op workflows drained, sync", "workflows/s", 2000, 200),
     Workload("queue_drain_async", "{count:,} enqueued no-op workflows drained, async", "workflows/s", 2000, 200),

@@ -71,6 +71,7 @@ TARGETS: Mapping[str, Mapping[DatabaseKind, Target]] = {
     "send_to_recv": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},
     "send_to_recv_elsewhere": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},
     "set_event_to_get_event": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},
+    "set_event_to_get_event_elsewhere": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},
     "messages_to_all": {"postgres": AtLeast(30, 15), "sqlite": AtLeast(30, 15)},
     "queue_drain_sync": {"postgres": AtLeast(10, 8), "sqlite": AtLeast(25, 8)},
     "queue_drain_async": {"postgres": AtLeast(20, 12), "sqlite": AtLeast(80, 12)},

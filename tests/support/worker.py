@@ -8,6 +8,7 @@ end.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -112,6 +113,16 @@ class Commands:
         """When this process heard of an event (monotonic clock)."""
         assert DBOS.get_event(workflow_id, key) is not None
         return time.monotonic()
+
+    def read_stream(self, workflow_id: str, key: str, in_a_coroutine: bool) -> list[Any]:
+        """Follow a stream to its end."""
+        if not in_a_coroutine:
+            return list(DBOS.read_stream(workflow_id, key))
+
+        async def read() -> list[Any]:
+            return [value async for value in DBOS.read_stream_async(workflow_id, key)]
+
+        return asyncio.run(read())
 
     def resume(self, workflow_id: str) -> None:
         DBOS.resume_workflow(workflow_id)

@@ -195,6 +195,20 @@ async def collect_async(count: int, topic: str | None = None) -> list[Any]:
 
 
 @DBOS.workflow()
+def relay(count: int) -> None:
+    """Pass on so many messages as values of a stream."""
+    for _ in range(count):
+        DBOS.write_stream("relayed", DBOS.recv(None, 120))
+
+
+@DBOS.workflow()
+async def relay_async(count: int) -> None:
+    """The same as a coroutine."""
+    for _ in range(count):
+        await DBOS.write_stream_async("relayed", await DBOS.recv_async(None, 120))
+
+
+@DBOS.workflow()
 def chime(scheduled_time: datetime, context: object) -> None:
     """What a schedule runs."""
     note("chime")
@@ -208,5 +222,19 @@ def jot(label: str) -> str:
 
 WORKFLOWS: dict[str, Callable[..., Any]] = {
     function.__name__: function
-    for function in (parcel, doomed, order, order_async, gated, linger, walk, walk_async, doze, collect, collect_async)
+    for function in (
+        parcel,
+        doomed,
+        order,
+        order_async,
+        gated,
+        linger,
+        walk,
+        walk_async,
+        doze,
+        collect,
+        collect_async,
+        relay,
+        relay_async,
+    )
 }
