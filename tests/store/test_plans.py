@@ -13,6 +13,7 @@ import pytest
 
 from dbos.store.database import Role, StoreSettings
 from dbos.store.postgres.database import PostgresDatabase
+from dbos.store.search import WorkflowFilter, query
 from dbos.store.statements import KINDS
 from dbos.store.store import Store
 from tests.support.postgres import PostgresCluster
@@ -154,3 +155,33 @@ def test_retention_looks_at_no_more_than_its_page(grown: str) -> None:
     needed = {"workflow_created", "workflow_status_pkey", "workflow_parent", "workflow_forks", "operation_child"}
     assert indexes_used(plan) <= needed, plan
     assert "workflow_created" in indexes_used(plan), plan
+
+
+@pytest.mark.parametrize(
+    ("status", "indexes"),
+    [
+        (("ERROR",), {"workflow_failed"}),
+        (("CANCELLED", "ERROR"), {"workflow_failed"}),
+        (("ENQUEUED",), {"workflow_enqueued", "workflow_partition"}),
+        (("DELAYED",), {"workflow_delayed"}),
+    ],
+)
+def test_what_is_rare_in_a_history_is_listed_by_its_own_index(
+    postgres_url: str, status: tuple[str, ...], indexes: set[str]
+) -> None:
+    with Store.open(StoreSettings(url=postgres_url)):
+        pass
+    run_sql(
+        postgres_url,
+        "insert into workflow_status (workflow_uuid, status, epoch, name, created_at, updated_at, completed_at)"
+        " select 'w' || n, 'SUCCESS', 1, 'f', n, n, n from generate_series(1, 20000) as n",
+    )
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("vacuum analyze dbos.workflow_status")
+        text, values = query(WorkflowFilter(status=status, limit=100))
+        statement = PostgresDatabase(StoreSettings(url=postgres_url)).statements.compose("", text)
+        with psycopg.RawCursor(connection) as cursor:
+            cursor.execute(f"explain (costs off) {statement.sql}".encode(), statement.values(values))
+            plan = "\n".join(row[0] for row in cursor)
+    assert not relations_scanned(plan), plan
+    assert indexes_used(plan) & indexes, plan

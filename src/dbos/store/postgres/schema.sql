@@ -66,8 +66,8 @@ create table {schema}.workflow_status (
     debounce_token text -- the call of a debouncer that the inputs are from
 );
 
--- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
--- order of creation, and the children of a workflow.
+-- Only what is active is indexed, so that finished workflows cost nothing. Three exceptions serve people: listings in
+-- order of creation, what has failed, and the children of a workflow.
 create index workflow_created on {schema}.workflow_status (created_at);
 create index workflow_enqueued on {schema}.workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on {schema}.workflow_status (executor_instance) where status = 'PENDING';
@@ -192,6 +192,10 @@ create index workflow_forks on {schema}.workflow_status (forked_from) where fork
 
 -- Calls of debouncers, to be known again after an unknown commit.
 create index workflow_debounced on {schema}.workflow_status (debounce_token) where debounce_token is not null;
+
+-- What has not succeeded, which is asked for most, and is rare.
+create index workflow_failed on {schema}.workflow_status (created_at)
+    where status in ('ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED');
 
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.

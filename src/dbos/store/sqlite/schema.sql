@@ -62,8 +62,8 @@ create table workflow_status (
     debounce_token text -- the call of a debouncer that the inputs are from
 ) strict;
 
--- Only what is active is indexed, so that finished workflows cost nothing. Two exceptions serve people: listings in
--- order of creation, and the children of a workflow.
+-- Only what is active is indexed, so that finished workflows cost nothing. Three exceptions serve people: listings in
+-- order of creation, what has failed, and the children of a workflow.
 create index workflow_created on workflow_status (created_at);
 create index workflow_enqueued on workflow_status (queue_name, priority, sequence) where status = 'ENQUEUED';
 create index workflow_pending on workflow_status (executor_instance) where status = 'PENDING';
@@ -187,6 +187,10 @@ create index workflow_forks on workflow_status (forked_from) where forked_from i
 
 -- Calls of debouncers, to be known again after an unknown commit.
 create index workflow_debounced on workflow_status (debounce_token) where debounce_token is not null;
+
+-- What has not succeeded, which is asked for most, and is rare.
+create index workflow_failed on workflow_status (created_at)
+    where status in ('ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED');
 
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.
