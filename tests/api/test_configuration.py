@@ -78,6 +78,8 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "otlp_attributes": ([{"team": "a"}], [{"team": 1}, {1: "a"}, ["team"]]),
     "otel_attribute_format": (["legacy", "semconv"], ["other", "", 1]),
     "run_admin_server": ([True, False], [1]),
+    "admin_host": (["127.0.0.1", "::1", "localhost", "0.0.0.0"], ["", 7]),
+    "admin_token": (["secret"], ["", 7]),
     "admin_port": ([0, 3001, 65535], [-1, 65536, "3001", True]),
     "conductor_key": (["key"], ["", 7]),
     "conductor_url": (["wss://localhost"], ["localhost", 7]),
@@ -233,6 +235,20 @@ def test_dormant_keys_are_listed_only_when_they_ask_for_something() -> None:
     assert read(run_admin_server=False, admin_port=4000, conductor_executor_metadata={}).dormant_keys == ()
     settings = read(conductor_key="key", conductor_url="http://localhost:4318")
     assert settings.dormant_keys == ("conductor_key", "conductor_url")
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.168.0.7", "example.com"])
+def test_an_admin_server_that_others_reach_wants_a_token(host: str) -> None:
+    with pytest.raises(DBOSInitializationError, match="without a token"):
+        read(run_admin_server=True, admin_host=host)
+    assert read(run_admin_server=True, admin_host=host, admin_token="secret").admin_host == host
+    assert read(admin_host=host).admin_host == host
+    assert "secret" not in repr(read(admin_token="secret"))
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.9", "::1", "localhost"])
+def test_an_admin_server_on_loopback_needs_none(host: str) -> None:
+    assert read(run_admin_server=True, admin_host=host).admin_token is None
 
 
 def test_the_old_name_of_the_application_database_still_works() -> None:

@@ -20,7 +20,6 @@ WITHOUT_PLAIN_DEFAULT = {
     "system_database_url": "`sqlite:///<name>.sqlite`",
 }
 COMPANIONS = {
-    "admin_port",
     "auto_upgrade_grace_sec",
     "auto_upgrade_interval_sec",
     "database_url",
@@ -123,7 +122,7 @@ def test_architecture_lists_what_is_there() -> None:
             assert (ROOT / "src/dbos" / path).exists(), path
             if name.endswith("/"):
                 folders[depth:] = [name.rstrip("/")]
-    for layer in ("cli", "api", "services", "runtime", "model"):  # the store's inner modules are summed up
+    for layer in ("cli", "api", "admin", "services", "runtime", "model"):  # the store's inner modules are summed up
         modules = {f"{layer}/{path.name}" for path in (ROOT / "src/dbos" / layer).glob("*.py")}
         assert modules - {f"{layer}/__init__.py", f"{layer}/__main__.py"} <= listed
 

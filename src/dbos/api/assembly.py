@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
+from dbos.admin.server import AdminServer
+from dbos.api.admin_controls import AdminControls
 from dbos.api.configuration import Settings
 from dbos.api.telemetry import Telemetry, open_telemetry
 from dbos.model.database_url import dialect_of
@@ -50,23 +52,32 @@ class Running:
     dispatcher: Dispatcher
     scheduler: Scheduler
     consumers: tuple[KafkaConsumer, ...]
+    admin_server: AdminServer | None = None
 
     def start(self) -> None:
         """Start the services."""
         for service in self.services:
             service.start()
+        if self.admin_server is not None:
+            self.admin_server.start()
+
+    def deactivate(self) -> None:
+        """Take on nothing more: no queues, no schedules, no messages of Kafka, no workflows of the dead. What runs goes on."""
+        for intake in (*self.consumers, self.scheduler):
+            intake.dismiss()
+        self.dispatcher.dismiss()
+        self.recovery.stop_adopting()
 
     def stop(self, completion_timeout_seconds: float) -> None:
         """Take on nothing more; give running workflows that long to finish; then let go of everything.
 
         That takes a bounded time even if the database is away: closing the engine ends every wait for it.
         """
-        for intake in (*self.consumers, self.scheduler):
-            intake.dismiss()
-        self.dispatcher.dismiss()
-        self.recovery.stop_adopting()
+        self.deactivate()
         if completion_timeout_seconds > 0:
             self.engine.wait_until_idle(completion_timeout_seconds)
+        if self.admin_server is not None:
+            self.admin_server.stop()
         overdue = threading.Timer(FAREWELL_SECONDS, self.engine.close)
         overdue.name, overdue.daemon = "dbos-farewell", True
         overdue.start()
@@ -163,7 +174,8 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         store.close()
         telemetry.stop()
         raise
-    return Running(engine, telemetry, (*services, *consumers), recovery, dispatcher, scheduler, consumers)
+    running = Running(engine, telemetry, (*services, *consumers), recovery, dispatcher, scheduler, consumers)
+    return running if not settings.run_admin_server else replace(running, admin_server=_admin_server(settings, running))
 
 
 def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:
@@ -198,6 +210,11 @@ def open_user_database(settings: Settings) -> UserDatabase:
         database.close_all()
         raise
     return database
+
+
+def _admin_server(settings: Settings, running: Running) -> AdminServer:
+    controls = AdminControls(running.engine, running.deactivate)
+    return AdminServer(controls, settings.admin_host, settings.admin_port, settings.admin_token)
 
 
 def _announce_version(store: Store, application_name: str, version: str) -> None:

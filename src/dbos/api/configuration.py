@@ -16,6 +16,7 @@ from dbos.api.config_rules import RULES
 from dbos.api.logger import level_number
 from dbos.error import DBOSInitializationError
 from dbos.model.database_url import Dialect, dialect_of, redact_url
+from dbos.model.loopback import is_loopback
 from dbos.model.serialization import Serializer
 from dbos.model.serialization.codec import DEFAULT_MAX_BYTES
 
@@ -78,7 +79,9 @@ class DBOSConfig(TypedDict, total=False):
 
     # operations
     run_admin_server: bool | None
+    admin_host: str | None
     admin_port: int | None
+    admin_token: str | None
     conductor_key: str | None
     conductor_url: str | None
     conductor_executor_metadata: dict[str, Any] | None
@@ -139,7 +142,9 @@ class Settings:
     otel_attribute_format: Literal["legacy", "semconv"] = "legacy"
 
     run_admin_server: bool = False
+    admin_host: str = "127.0.0.1"
     admin_port: int = 3001
+    admin_token: str | None = field(default=None, repr=False)
     conductor_key: str | None = field(default=None, repr=False)
     conductor_url: str | None = field(default=None, repr=False)
     conductor_executor_metadata: dict[str, Any] = field(default_factory=dict, repr=False)
@@ -154,7 +159,7 @@ class Settings:
 PATCHED_VERSION = "PATCHING_ENABLED"  # of an application whose versions are told apart by patches alone
 
 _LEVEL_KEYS = frozenset({"log_level", "console_log_level", "otlp_log_level"})
-_SECRET_KEYS = frozenset({"conductor_key", "transact_enterprise_key", "db_engine_kwargs"})
+_SECRET_KEYS = frozenset({"admin_token", "conductor_key", "transact_enterprise_key", "db_engine_kwargs"})
 
 # Accepted and checked, and named in the log once: what they switch on comes with later versions.
 _DORMANT_KEYS = frozenset(
@@ -166,7 +171,6 @@ _DORMANT_KEYS = frozenset(
         "conductor_key",
         "conductor_metadata_only_mode",
         "conductor_url",
-        "run_admin_server",
         "sharding",
         "sys_db_polling_concurrency",
         "transact_enterprise_key",
@@ -191,6 +195,7 @@ def read_config(config: Mapping[str, Any] | DBOSConfig | None, environ: Mapping[
         values.setdefault("application_version", PATCHED_VERSION)
     _add_system_database(values)
     _rename_database_url(values)
+    _require_token(values)
     values.setdefault("sys_db_polling_concurrency", max(1, values.get("sys_db_pool_size", 20) // 2))
     said = {"application_database_url" if key == "database_url" else key for key in given}
     return Settings(
@@ -248,6 +253,16 @@ def _rename_database_url(values: dict[str, Any]) -> None:
             stacklevel=4,
         )
         values.setdefault("application_database_url", url)
+
+
+def _require_token(values: Mapping[str, Any]) -> None:
+    """An admin server that others can reach wants a token: it cancels and deletes at anybody's word otherwise."""
+    host = values.get("admin_host", "127.0.0.1")
+    if values.get("run_admin_server") and values.get("admin_token") is None and not is_loopback(host):
+        raise DBOSInitializationError(
+            f"the admin server does not bind {host!r}, where other machines reach it, without a token: set the config "
+            "key 'admin_token', or leave out 'admin_host'"
+        )
 
 
 def _takes_effect(value: Any) -> bool:

@@ -1,0 +1,56 @@
+"""What the admin server may do with the launched application."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+from dbos.api import forking, listing
+from dbos.api.performers import OneEngine
+from dbos.api.scopes import SetWorkflowID
+from dbos.model.queue import INTERNAL, QueueSpec
+from dbos.model.status import StepInfo, WorkflowStatus
+from dbos.runtime.executor import Executor
+from dbos.runtime.operations import management
+from dbos.services.recovery import take_over
+
+
+class AdminControls:
+    """Performs on the engine of this launch, outside of any workflow."""
+
+    def __init__(self, engine: Executor, deactivate: Callable[[], None]) -> None:
+        self._engine = engine
+        self._performer = OneEngine(engine)
+        self.deactivate = deactivate
+
+    def recover(self, executor_ids: Sequence[str]) -> list[str]:
+        return take_over(self._engine, list(executor_ids))
+
+    def queues(self) -> list[QueueSpec]:
+        return [INTERNAL, *self._engine.registry.queues.values()]
+
+    def get(self, workflow_id: str) -> WorkflowStatus | None:
+        return self._performer.perform(lambda engine: management.get_workflow_status(engine, workflow_id))
+
+    def steps(self, workflow_id: str) -> list[StepInfo]:
+        return self._performer.perform(lambda engine: management.list_workflow_steps(engine, workflow_id))
+
+    def list_workflows(self, **filters: Any) -> list[WorkflowStatus]:
+        return self._performer.perform(lambda engine: listing.list_workflows(engine, **filters))
+
+    def list_queued_workflows(self, **filters: Any) -> list[WorkflowStatus]:
+        return self._performer.perform(lambda engine: listing.list_queued_workflows(engine, **filters))
+
+    def cancel(self, workflow_id: str) -> None:
+        self._performer.perform(lambda engine: management.cancel_workflow(engine, workflow_id))
+
+    def resume(self, workflow_id: str) -> None:
+        self._performer.perform(lambda engine: management.resume(engine, [workflow_id]))
+
+    def fork(self, workflow_id: str, start_step: int, new_id: str | None, application_version: str | None) -> str:
+        with nullcontext() if new_id is None else SetWorkflowID(new_id):
+            forked = self._performer.perform(
+                lambda engine: forking.fork(engine, workflow_id, start_step, application_version=application_version)
+            )
+        return forked[0]

@@ -1,0 +1,15 @@
+"""Which hosts are this machine itself, and nobody else's."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+
+def is_loopback(host: str) -> bool:
+    """Is this a name or an address by which only this machine is reached?"""
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return False
