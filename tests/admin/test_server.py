@@ -124,6 +124,25 @@ def test_steering(shop: Launch) -> None:
             assert (answer.status_code, "nope" in answer.json()["error"]) == (404, True)
 
 
+def test_clearing_away(shop: Launch) -> None:
+    dbos = shop()
+
+    @DBOS.workflow(name="linger")
+    def linger() -> None:
+        DBOS.sleep(60)
+
+    with SetWorkflowID("lingering"):
+        handle = dbos.start_workflow(linger)
+    with client() as http:
+        assert http.post("/dbos-garbage-collect", json={"cutoff_epoch_timestamp_ms": None}).status_code == 204
+        assert len(dbos.list_workflows()) == 3
+        future = {"cutoff_epoch_timestamp_ms": 2**62}
+        assert http.post("/dbos-garbage-collect", json=future).status_code == 204
+        assert [each.workflow_id for each in dbos.list_workflows()] == ["lingering"]
+        assert http.post("/dbos-global-timeout", json=future).status_code == 204
+        assert handle.get_status().status == "CANCELLED"
+
+
 def test_deactivated_it_takes_on_nothing_more(shop: Launch) -> None:
     shop()
     running = DBOS._instance._running  # type: ignore[union-attr]
@@ -146,6 +165,8 @@ BAD = [
     ("/workflows", b'{"sort_desc": "yes"}', 'sort_desc must be true or false, not "yes"'),
     ("/workflows", b" " * 1_048_577, "may have 1048576 bytes"),
     ("/queues", b'{"limit": 9223372036854775808}', "limit must be a whole number"),
+    ("/dbos-global-timeout", b"{}", "cutoff_epoch_timestamp_ms must be a whole number from 0 on, not null"),
+    ("/dbos-garbage-collect", b'{"rows_threshold": "1"}', "rows_threshold must be a whole number"),
     ("/dbos-workflow-recovery", b'"local"', "must be a list of executor ids"),
     ("/workflows/good/fork", b'{"start_step": "2"}', "start_step must be a whole number from"),
     ("/workflows/good/fork", b'{"new_workflow_id": 2}', "new_workflow_id must be a text, not 2"),

@@ -142,6 +142,22 @@ def test_cancel_resume_fork_delete(on_shop: Command, database_url: str) -> None:
         assert client.list_workflows(workflow_id_prefix="good") == []
 
 
+def test_rewind_export_import_rename(on_shop: Command, database_url: str, run: Run) -> None:
+    with DBOSClient(system_database_url=database_url) as client:
+        assert on_shop("workflow", "rewind", "good", "-S", "2", "--json").json == {"workflow_ids": ["good"]}
+        assert client.get_result("good") == 6
+        exported = on_shop("workflow", "export", "good")
+        on_shop("workflow", "delete", "good", "-y")
+        assert on_shop("workflow", "import", says=exported.out, terminal=True).out == "Imported good\n"
+        assert client.get_result("good") == 6
+        assert on_shop("workflow", "import", says="{").err.startswith("Error: ")
+        assert on_shop("rename-application", "-f", "shop", "-t", "store", says="n\n").code == 130
+        renamed = on_shop("rename-application", "-f", "shop", "-t", "store", "-y", "--json").json
+        assert (renamed["workflows"], renamed["queues"]) == (3, 1)
+        assert {each.application_name for each in client.list_workflows()} == {"store"}
+    assert on_shop("rename-application", "-f", "store", "-t", "!", "-y").code == 1
+
+
 def test_watch_what_has_ended(on_shop: Command) -> None:
     good = on_shop("workflow", "watch", "good")
     assert (good.code, [row[:3] for row in good.rows]) == (

@@ -18,6 +18,12 @@ class Controls(Protocol):
     def recover(self, executor_ids: Sequence[str]) -> list[str]:
         """Take over the unfinished workflows of executors at once; their ids."""
 
+    def garbage_collect(self, cutoff_ms: int | None, rows_threshold: int | None) -> None:
+        """Delete what has ended and was created before a moment, or is beyond so many of the newest workflows."""
+
+    def global_timeout(self, cutoff_ms: int) -> None:
+        """Cancel what is unfinished and was created before a moment."""
+
     def queues(self) -> list[QueueSpec]:
         """The queues that are declared in this process."""
 

@@ -103,6 +103,23 @@ async def recover(controls: Controls, request: Request) -> Response:
     return JSONResponse(await run_in_threadpool(controls.recover, body))
 
 
+async def garbage_collect(controls: Controls, request: Request) -> Response:
+    body = await _fields(request)
+    bounds = [
+        None if body.get(key) is None else documents.whole(key, body[key], 0)
+        for key in ("cutoff_epoch_timestamp_ms", "rows_threshold")
+    ]
+    await run_in_threadpool(controls.garbage_collect, *bounds)
+    return Response(status_code=204)
+
+
+async def global_timeout(controls: Controls, request: Request) -> Response:
+    key = "cutoff_epoch_timestamp_ms"
+    cutoff = documents.whole(key, (await _fields(request)).get(key), 0)
+    await run_in_threadpool(controls.global_timeout, cutoff)
+    return Response(status_code=204)
+
+
 async def queues(controls: Controls, request: Request) -> Response:
     return JSONResponse([documents.queue(spec) for spec in controls.queues()])
 
@@ -166,6 +183,8 @@ ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", "/deactivate", deactivate),
     ("GET", "/dbos-workflow-queues-metadata", queues),
     ("POST", "/dbos-workflow-recovery", recover),
+    ("POST", "/dbos-garbage-collect", garbage_collect),
+    ("POST", "/dbos-global-timeout", global_timeout),
     ("POST", "/workflows", list_workflows),
     ("POST", "/queues", list_queued),
     ("GET", "/workflows/{workflow_id}", get),

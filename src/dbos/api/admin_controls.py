@@ -12,7 +12,7 @@ from dbos.api.scopes import SetWorkflowID
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.runtime.executor import Executor
-from dbos.runtime.operations import management
+from dbos.runtime.operations import management, retention
 from dbos.services.recovery import take_over
 
 
@@ -26,6 +26,16 @@ class AdminControls:
 
     def recover(self, executor_ids: Sequence[str]) -> list[str]:
         return take_over(self._engine, list(executor_ids))
+
+    def garbage_collect(self, cutoff_ms: int | None, rows_threshold: int | None) -> None:
+        self._performer.perform(
+            lambda engine: retention.garbage_collect(
+                engine, cutoff_epoch_timestamp_ms=cutoff_ms, rows_threshold=rows_threshold
+            )
+        )
+
+    def global_timeout(self, cutoff_ms: int) -> None:
+        self._performer.perform(lambda engine: retention.global_timeout(engine, cutoff_ms))
 
     def queues(self) -> list[QueueSpec]:
         return [INTERNAL, *self._engine.registry.queues.values()]

@@ -6,10 +6,11 @@ import logging
 
 import click
 
-from dbos.cli import steps, watching  # they add their commands to the group of workflows
+from dbos.cli import moving, steps, watching  # they add their commands to the group of workflows
 from dbos.cli.failures import Group
 from dbos.cli.init import init
 from dbos.cli.migrations import migrate, reset
+from dbos.cli.moving import rename_application
 from dbos.cli.postgres import postgres
 from dbos.cli.queues import queue
 from dbos.cli.schedules import schedule
@@ -17,7 +18,7 @@ from dbos.cli.start import start
 from dbos.cli.versions import version
 from dbos.cli.workflows import workflow
 
-__all__ = ["dbos", "steps", "watching"]
+__all__ = ["dbos", "moving", "steps", "watching"]
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,5 +31,5 @@ def dbos() -> None:
     logging.basicConfig(format="%(levelname)s: %(message)s", level=logging.WARNING)  # to stderr
 
 
-for command in (init, start, migrate, reset, workflow, queue, schedule, version, postgres):
+for command in (init, start, migrate, reset, workflow, queue, schedule, version, rename_application, postgres):
     dbos.add_command(command)

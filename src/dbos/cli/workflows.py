@@ -193,6 +193,20 @@ def fork(
         announce(f"Forked {workflow_id} as {forked}", forked)
 
 
+@workflow.command()
+@on_database
+@click.argument("workflow_id")
+@click.option("-S", "--step", type=click.IntRange(min=1), default=1, show_default=True, help="Run from this step on.")
+@click.option("-v", "--application-version", help="The version that runs it.")
+@click.option("-q", "--queue-name", help="The queue to put it on.")
+@as_json
+def rewind(place: Place, workflow_id: str, step: int, as_json: bool, **options: Any) -> None:
+    """Run a finished workflow again under its own id, from one of its steps on."""
+    with place.client() as client:
+        client.rewind_workflow(workflow_id, start_step=step, **options)
+    _announce("Rewound", (workflow_id,), as_json)
+
+
 def _announce(what: str, workflow_ids: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         show_json({"workflow_ids": workflow_ids})
