@@ -62,7 +62,7 @@ class Running:
             self.admin_server.start()
 
     def deactivate(self) -> None:
-        """Take on nothing more: no queues, no schedules, no messages of Kafka, no workflows of the dead. What runs goes on."""
+        """Take on nothing more: no queues, schedules, Kafka messages or workflows of the dead. What runs goes on."""
         for intake in (*self.consumers, self.scheduler):
             intake.dismiss()
         self.dispatcher.dismiss()
