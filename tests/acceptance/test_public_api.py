@@ -1,6 +1,7 @@
 """The public names, their signatures, their documentation and their types."""
 
 import inspect
+import json
 import subprocess
 import sys
 from collections.abc import Callable
@@ -263,6 +264,24 @@ def test_types_as_a_checker_sees_them() -> None:
     command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary", str(program.relative_to(ROOT))]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=50)
     assert (answer.stdout, answer.returncode) == ("", 0)
+
+
+def test_types_as_pyright_sees_them(tmp_path: Path) -> None:
+    """It believes decorators of classes, which mypy passes over, and infers what mypy asks to be told."""
+    pytest.importorskip("basedpyright")
+    project = tmp_path / "pyrightconfig.json"
+    settings = {
+        "include": [str(Path(__file__).with_name("typed_program.py"))],
+        "extraPaths": [str(ROOT / "src")],
+        "typeCheckingMode": "standard",
+        "enableTypeIgnoreComments": True,
+        "reportUnnecessaryTypeIgnoreComment": "error",
+        "pythonVersion": "3.11",
+    }
+    project.write_text(json.dumps(settings))
+    command = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable, "--project", str(project)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=55)
+    assert answer.returncode == 0, answer.stdout
 
 
 def test_importing_is_light() -> None:

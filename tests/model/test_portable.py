@@ -61,7 +61,7 @@ def encode(value: Any) -> str:
         ((1, (2, 3)), "[1,[2,3]]"),
         (Pair(1, 2), "[1,2]"),
         ({3, 1, 2}, "[1,2,3]"),
-        (frozenset({"b", "a"}), '["a","b"]'),
+        pytest.param(frozenset({"b", "a"}), '["a","b"]', id="a set"),  # its repr has the order of the day
         (datetime(2026, 1, 2, 3, 4, 5, 678901), '"2026-01-02T03:04:05.678Z"'),  # noqa: DTZ001
         (datetime(2026, 1, 2, 3, 4, tzinfo=UTC), '"2026-01-02T03:04:00.000Z"'),
         (datetime(2026, 1, 2, 1, tzinfo=EAST), '"2026-01-01T23:00:00.000Z"'),

@@ -154,13 +154,13 @@ def transaction(
     return decorate
 
 
-def dbos_class(class_name: str | type | None = None) -> Any:
+def dbos_class(class_name: str | type | None = None) -> Callable[[C], C]:
     """Register a class whose methods are workflows; `@DBOS.dbos_class()`, with or without a name of its own.
 
     Raises an Exception if another class is registered under the name.
     """
     if isinstance(class_name, type):
-        return dbos_class()(class_name)
+        return dbos_class()(class_name)  # without parentheses: it was the class
     require_storable([class_name or ""])
 
     def decorate(cls: C) -> C:
