@@ -75,12 +75,16 @@ def test_a_person_sees_progress(application: str) -> None:
             seen += terminal.read(4096)
             return wanted in seen
 
-        eventually(lambda: read("✓ 1 greet".encode()))
-        eventually(lambda: read(b"PENDING, 2 steps so far"))
-        with DBOSClient(system_database_url=application) as client:
-            client.send("one", "fine", "answer")
-        eventually(lambda: read(b"SUCCESS after"))
-        assert process.wait(30) == 0
+        try:
+            eventually(lambda: read("✓ 1 greet".encode()))
+            eventually(lambda: read(b"PENDING, 2 steps so far"))
+            with DBOSClient(system_database_url=application) as client:
+                client.send("one", "fine", "answer")
+            eventually(lambda: read(b"SUCCESS after"))
+            assert process.wait(30) == 0
+        finally:
+            process.kill()  # it would wait for a database that is gone
+            process.wait()
 
 
 def test_without_what_it_takes_it_says_how_to_install_that() -> None:
