@@ -66,6 +66,7 @@ WORKLOADS: tuple[Workload, ...] = (
     Workload("started_sync", "{count:,} sync workflows x 10 steps, `start_workflow`", "steps/s", 300, 100),
     Workload("enqueue_client", "enqueue {count:,} no-op workflows from a client, one by one", "workflows/s", 2000, 300),
     Workload("enqueue_client_async", "the same {count:,} from 100 coroutines at once", "workflows/s", 2000, 300),
+    Workload("enqueue_bulk", "the same {count:,} as one bulk call (or from 100 coroutines)", "workflows/s", 2000, 300),
     Workload("recovery", "{count:,} pending workflows left by SIGKILL, until all are done", "workflows/s", 1000, 200),
     _latency("send_to_recv", "`send` until `recv` returns, same process, median of {count}"),
     _latency("send_to_recv_elsewhere", "`send` until `recv` returns, another process, median of {count}"),

@@ -67,6 +67,7 @@ TARGETS: Mapping[str, Mapping[DatabaseKind, Target]] = {
     "started_sync": {"postgres": AtLeast(18, 10), "sqlite": AtLeast(30, 10)},
     "enqueue_client": {"postgres": AtLeast(3, 2.5), "sqlite": AtLeast(5, 2.5)},
     "enqueue_client_async": {"postgres": AtLeast(30, 15), "sqlite": AtLeast(50, 15)},
+    "enqueue_bulk": {"postgres": AtLeast(30, 15), "sqlite": AtLeast(50, 15)},
     "recovery": {"postgres": AtLeast(20, 10), "sqlite": AtLeast(25, 10)},
     "send_to_recv": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},
     "send_to_recv_elsewhere": {"postgres": AtLeast(3, 2), "sqlite": AtLeast(100, 40)},

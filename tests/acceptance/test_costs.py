@@ -6,6 +6,7 @@ is still its own. Both can only add reads: the cheapest of several runs counts.
 
 import asyncio
 import dataclasses
+import itertools
 import os
 import threading
 import time
@@ -317,6 +318,30 @@ def test_the_number_of_threads_is_bounded(launch: Launch) -> None:
     for handle in handles:
         handle.get_result()
     assert max(peak) == 3
+
+
+def test_a_workflow_in_the_background_keeps_no_thread_while_its_outcome_is_written(launch: Launch) -> None:
+    all_started = threading.Event()
+    bodies = itertools.count(1)
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        number = next(bodies)
+        if number == 1:
+            assert all_started.wait(10)
+            writer.acquire()  # from here on nothing is written
+        elif number == 5:
+            writer.release()  # reached by the only thread, though no outcome is durable yet
+
+    launch(max_executor_threads=1)
+    engine = launched_engine()
+    assert engine is not None
+    writer = engine.store._pool.writer.lock
+    handles = [DBOS.start_workflow(workflow) for _ in range(5)]
+    all_started.set()
+    for handle in handles:
+        handle.get_result()
+    assert next(bodies) == 6
 
 
 # ---------------------------------------------------------------- how soon another process is heard

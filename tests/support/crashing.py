@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
@@ -23,6 +23,8 @@ from dbos.runtime import interpreters
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke
+from dbos.store.database import Results
+from dbos.store.reply import Reply, Submit
 
 
 class Crashed(BaseException):
@@ -60,6 +62,7 @@ class Seam:
         self.struck = False  # did the armed strike happen?
         self._blocking = interpreters._perform_blocking
         self._async = interpreters._perform_async
+        self._hosted = interpreters._commit_hosted
 
     def arm(self, point: Point | None, *, cancels: bool = False) -> None:
         """Count anew, and strike at `point` (None: only count)."""
@@ -72,11 +75,13 @@ class Seam:
         """Every operation is performed through this seam."""
         interpreters._perform_blocking = self._perform_blocking
         interpreters._perform_async = self._perform_async
+        interpreters._commit_hosted = self._commit_hosted
         try:
             yield self
         finally:
             interpreters._perform_blocking = self._blocking
             interpreters._perform_async = self._async
+            interpreters._commit_hosted = self._hosted
 
     # ------------------------------------------------------------ performing
 
@@ -91,6 +96,24 @@ class Seam:
                 self._die(engine)
             self._ensure_alive(engine)
         return answer
+
+    def _commit_hosted(
+        self, engine: Engine, effect: Commit, submit: Submit, resume: Callable[[Reply[Results]], None]
+    ) -> None:
+        here = self._enter(engine, effect, in_task=False)
+        if here is When.BEFORE:
+            self._die(engine)
+
+        def answered(reply: Reply[Results]) -> None:
+            try:
+                if here is When.AFTER:
+                    self._die(engine)
+                self._ensure_alive(engine)
+            except Crashed as death:
+                reply.error = death
+            resume(reply)
+
+        self._hosted(engine, effect, submit, answered)
 
     async def _perform_async(self, engine: Engine | None, effect: Effect) -> Any:
         here = self._enter(engine, effect, in_task=True)

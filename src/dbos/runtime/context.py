@@ -51,6 +51,7 @@ class Attempt:
     """One execution of one workflow by this process."""
 
     __slots__ = (
+        "_futures",
         "_numbers",
         "carrier",
         "deadline_ms",
@@ -58,7 +59,6 @@ class Attempt:
         "engine",
         "epoch",
         "format",
-        "futures",
         "history",
         "identity",
         "life",
@@ -105,12 +105,19 @@ class Attempt:
         self.slot: tuple[str, str | None] | None = None  # of a limited queue, and its partition: free when this ends
         self.ended = False  # nothing runs here any more, whatever came of it
         self.reads_stream = False  # its body waits for a value of a stream: another must not, at the same time
-        self.futures: WeakKeyDictionary[asyncio.Future[Any], int] = WeakKeyDictionary()  # numbered as first waited for
+        self._futures: WeakKeyDictionary[asyncio.Future[Any], int] | None = None
         self.receiving: set[str] = set()  # topics that a call waits for a message on
         self.queue_name: str | None = None  # that it was taken from
         self.carrier: Carrier | None = None  # of the trace that it belongs to, if that is known before it runs
         self.luggage: tuple[Record, ...] = ()  # becomes durable with the next checkpoint
         self._numbers = itertools.count(1)
+
+    @property
+    def futures(self) -> WeakKeyDictionary[asyncio.Future[Any], int]:
+        """Those that its body waits for together, numbered as first waited for."""
+        if self._futures is None:
+            self._futures = WeakKeyDictionary()
+        return self._futures
 
     def next_step_id(self) -> int:
         """Draw a step number; from 1, in order of call, before any I/O."""

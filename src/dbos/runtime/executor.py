@@ -109,6 +109,8 @@ class Executor(Engine):
 
         That may be this one: a takeover can come between the commit that starts a workflow and its beginning here.
         """
+        if self._active.get(attempt.workflow_id) is attempt:
+            return
         with self._lock:
             other = self._active.get(attempt.workflow_id)
             late = other is not None and other.epoch > attempt.epoch

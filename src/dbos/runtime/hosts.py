@@ -1,15 +1,18 @@
 """What carries user code: an elastic pool of threads, and an event loop on a thread of its own.
 
-Threads are started when work waits and none is idle, named, reused, and end after a while without work. With a limit,
+Threads are started when work waits and none is idle, named, reused, and end after a while without work. Whoever takes
+a piece of work sees to it that the next has a thread, so one at a time is started: fast if threads wait for something,
+slowly if they compute, for then more of them would help nobody. With a limit,
 a workflow that waits (for a child, say) stands aside: its place is free meanwhile, so a parent never starves its child.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import threading
 from collections import deque
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from typing import Any
@@ -28,7 +31,7 @@ class ThreadHost:
         self._work: deque[Callable[[], Any]] = deque()
         self._idle = 0  # threads that wait for work, or are about to look for it
         self._busy = 0
-        self._started = 0
+        self._numbers = itertools.count(1)  # of threads
         self._closed = False
 
     @property
@@ -37,30 +40,40 @@ class ThreadHost:
         return self._limit is not None and len(self._work) >= self._limit
 
     def submit(self, work: Callable[[], Any]) -> None:
-        """Run `work` on a thread of ours as soon as there is room."""
+        """Run `work` on a thread of ours as soon as there is room. Raises RuntimeError if that is never."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the threads of DBOS are stopped")
             self._work.append(work)
-            self._make_room()
+            wanted = self._wants_thread()
+        if wanted and not self._start_thread():
+            with self._lock:
+                if self._idle + self._busy == 0 and work in self._work:  # nobody would ever do it
+                    self._work.remove(work)
+                    raise RuntimeError("the system has no thread left")
 
-    def _make_room(self) -> None:
-        """Wake or start a thread for the next piece of work, within the limit. Called with the lock held."""
+    def _wants_thread(self) -> bool:
+        """See to it that the next piece of work has a thread, within the limit. Called with the lock held.
+
+        An idle one is woken; True if one has to be started instead, which counts as idle from now on.
+        """
         if not self._work or (self._limit is not None and self._busy >= self._limit):
-            return
-        full = self._limit is not None and self._busy + self._idle >= self._limit
-        if full or self._idle >= len(self._work):
+            return False
+        if self._idle > 0:
             self._lock.notify()
-        else:
-            self._started += 1
-            self._idle += 1
-            try:
-                threading.Thread(target=self._serve, name=f"{self._name}-{self._started}", daemon=True).start()
-            except RuntimeError:  # the system has no thread left
+            return False
+        self._idle += 1
+        return True
+
+    def _start_thread(self) -> bool:
+        """Start one that was wanted; False if the system has none left. Without the lock: starting waits its turn."""
+        try:
+            threading.Thread(target=self._serve, name=f"{self._name}-{next(self._numbers)}", daemon=True).start()
+        except RuntimeError:
+            with self._lock:
                 self._idle -= 1
-                if self._idle + self._busy == 0:  # nor have we: nobody would ever do the work
-                    self._work.pop()
-                    raise
+            return False
+        return True
 
     def _serve(self) -> None:
         _mine.host = self
@@ -79,6 +92,17 @@ class ThreadHost:
             raise
 
     def _next(self) -> Callable[[], Any] | None:
+        work = self._take()
+        if work is None:
+            return None
+        if self._work:  # an early look, which a submission repeats if it comes too early
+            with self._lock:
+                wanted = self._wants_thread()
+            if wanted:
+                self._start_thread()
+        return work
+
+    def _take(self) -> Callable[[], Any] | None:
         with self._lock:
             while True:
                 if self._work and (self._limit is None or self._busy < self._limit):
@@ -99,7 +123,9 @@ class ThreadHost:
         """One thread of ours waits while the body runs: its place is free for others."""
         with self._lock:
             self._busy -= 1
-            self._make_room()
+            wanted = self._wants_thread()
+        if wanted:
+            self._start_thread()
         try:
             yield
         finally:
@@ -134,13 +160,16 @@ class LoopHost:
         self._closed = False
 
     def submit(
-        self, coroutine: Coroutine[Any, Any, Any], keep: Callable[[asyncio.Task[Any]], None], context: Context
+        self,
+        coroutines: Iterable[tuple[Coroutine[Any, Any, Any], Context]],
+        keep: Callable[[asyncio.Task[Any]], None],
     ) -> None:
-        """Run a coroutine as a task on our loop; `keep` is given the task and must hold it."""
+        """Run coroutines as tasks on our loop, all by one call; `keep` is given each task and must hold it."""
         loop = self._running_loop()
 
         def begin() -> None:
-            keep(loop.create_task(coroutine, context=context))
+            for coroutine, context in coroutines:
+                keep(loop.create_task(coroutine, context=context))
 
         loop.call_soon_threadsafe(begin)
 

@@ -1,19 +1,24 @@
-"""The two interpreters of operations: blocking and async.
+"""The interpreters of operations: blocking and async, and blocking on threads of ours.
 
-The only place that knows threads from coroutines. Both throw failures and cancellation *into* the operation, so
-`try`/`finally` works in both worlds. User exceptions travel boxed in an Outcome.
+The only place that knows threads from coroutines. All throw failures and cancellation *into* the operation, so
+`try`/`finally` works in all worlds. User exceptions travel boxed in an Outcome.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from contextvars import Context
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from dbos.runtime.context import refuse_in_transaction
 from dbos.runtime.hosts import standing_aside
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome
+from dbos.store.database import Results
+from dbos.store.reply import Reply, Submit
 
 if TYPE_CHECKING:
     from dbos.runtime.engine import Engine
@@ -52,6 +57,80 @@ def _perform_blocking(engine: Engine | None, effect: Effect) -> Any:
         return effect.call(*effect.arguments)  # type: ignore[union-attr]
     with standing_aside():
         return effect.registration.wait(effect.timeout_seconds)  # type: ignore[union-attr]
+
+
+class Hosted(Generic[T]):
+    """An operation that is performed on threads of ours, and holds none while it waits for the journal.
+
+    So a few threads are enough for many workflows that end at the same time, and what they commit shares a batch.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        operation: Operation[T],
+        context: Context,
+        submit: Submit,
+        ended: Callable[[T | None, BaseException | None], None],
+    ) -> None:
+        """`ended` is told the result, or the error that came out of the operation."""
+        self._engine = engine
+        self._operation = operation
+        self._context = context
+        self._submit = submit
+        self._ended = ended
+
+    def begin(self) -> None:
+        """Perform it up to its first commit, or to its end. Called on a thread of ours."""
+        self._perform(self._operation.__next__)
+
+    def _perform(self, step: Callable[[], Effect]) -> None:
+        while True:
+            effect = self._context.run(self._until_commit, step)
+            if effect is None:
+                return None
+            try:  # outside of the context: the reply may come at once, and is taken inside, on another thread
+                return _commit_hosted(self._engine, effect, self._submit, self._resume)
+            except BaseException as error:
+                step = partial(self._operation.throw, error)
+
+    def _until_commit(self, step: Callable[[], Effect]) -> Commit | None:
+        effect = self._take(step)
+        while effect is not None and type(effect) is not Commit:
+            try:
+                answer = _perform_blocking(self._engine, effect)
+            except BaseException as error:
+                effect = self._take(partial(self._operation.throw, error))
+            else:
+                effect = self._take(partial(self._operation.send, answer))
+        return effect
+
+    def _take(self, step: Callable[[], Effect]) -> Effect | None:
+        """The next effect; None at the end, which has been told."""
+        try:
+            return step()
+        except StopIteration as stop:
+            self._ended(stop.value, None)
+        except BaseException as error:
+            self._ended(None, error)
+        return None
+
+    def _resume(self, reply: Reply[Results]) -> None:
+        """The journal has answered. That is usually the end; more is work of its own, lest it hold up other replies."""
+        if reply.error is not None:
+            step = partial(self._operation.throw, reply.error)
+        else:
+            step = partial(self._operation.send, reply.value)
+        effect = self._context.run(self._take, step)
+        if effect is not None:
+            try:
+                self._submit(partial(self._perform, lambda: effect))
+            except RuntimeError as stopped:
+                self._ended(None, stopped)
+
+
+def _commit_hosted(engine: Engine, effect: Commit, submit: Submit, resume: Callable[[Reply[Results]], None]) -> None:
+    engine.store.journal.write_and_resume(effect.records, submit, resume)
 
 
 async def run_async(engine: Engine | None, operation: Operation[T]) -> T:

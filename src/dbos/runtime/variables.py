@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from contextvars import ContextVar, Token
 from typing import TypeVar
 
@@ -26,5 +26,7 @@ def put_back(variable: ContextVar[V], token: Token[V]) -> None:
     A coroutine that was abandoned is closed by the garbage collector, in the context of whatever runs at that moment:
     that one's variables are none of our business.
     """
-    with suppress(ValueError):
+    try:
         variable.reset(token)
+    except ValueError:
+        pass

@@ -123,6 +123,8 @@ class Waiters:
 
     def wake(self, kind: str, identifier: str) -> bool:
         """Wake everybody who waits for this key; False if nobody does."""
+        if identifier not in self._registered.get(kind, ()):  # usually; who registers just now looks for himself
+            return False
         with self._lock:
             registrations = tuple(self._registered.get(kind, {}).get(identifier, ()))
         for registration in registrations:

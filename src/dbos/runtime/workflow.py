@@ -11,6 +11,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -25,7 +26,7 @@ from dbos.runtime import spans
 from dbos.runtime.context import Attempt, inside
 from dbos.runtime.executor import Executor
 from dbos.runtime.identity import enter_identity
-from dbos.runtime.interpreters import run_async, run_blocking
+from dbos.runtime.interpreters import Hosted, run_async, run_blocking
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome
 from dbos.runtime.registry import StepSpec, Target
 from dbos.runtime.roles import identity_of, reauthorize
@@ -138,28 +139,61 @@ def body(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[s
     return run_step
 
 
-def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool, context: Context | None = None) -> None:
-    """Run an attempt on a host of ours: a thread, or the event loop for coroutines. Its failure is logged."""
-    engine = attempt.engine
-    engine.begin(attempt)  # from here on no sweep takes it for abandoned
-    context = context or copy_context()
-    try:
-        if awaited:
-            engine.loop.submit(_run_hosted(attempt, call), engine.keep, context)
+@dataclass(slots=True)
+class Run:
+    """An attempt that is about to run in the background: its body, in its colour, and the context it runs in."""
+
+    attempt: Attempt
+    call: Callable[[], Any]
+    awaited: bool
+    context: Context
+
+
+def run_in_background(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> None:
+    """Run an attempt on a host of ours, in a copy of this context."""
+    run_all_in_background((Run(attempt, call, awaited, copy_context()),))
+
+
+def run_all_in_background(runs: Sequence[Run]) -> None:
+    """Run attempts on the hosts of ours: threads, and the event loop for coroutines. Their failures are logged."""
+    for run in runs:
+        run.attempt.engine.begin(run.attempt)  # from here on no sweep takes it for abandoned
+    for run in runs:
+        if not run.awaited:
+            _run_on_thread(run)
+    awaited = [run for run in runs if run.awaited]
+    if awaited:
+        _run_on_loop(awaited)
+
+
+def _run_on_thread(run: Run) -> None:
+    attempt, engine = run.attempt, run.attempt.engine
+
+    def ended(outcome: Outcome[Any] | None, error: BaseException | None) -> None:
+        if error is None:
+            _log_failure(attempt, outcome)
         else:
-            engine.threads.submit(partial(context.run, _run_logged, attempt, call))
-    except RuntimeError as error:  # no thread to be had, or the hosts have just stopped
-        engine.end(attempt)
-        _log_interruption(attempt, error)
+            _log_interruption(attempt, error)
 
-
-def _run_logged(attempt: Attempt, call: Callable[[], Any]) -> None:
+    operation = execute(attempt, run.call, False)
     try:
-        outcome = run_blocking(attempt.engine, execute(attempt, call, False))
-    except BaseException as error:
-        _log_interruption(attempt, error)
-    else:
-        _log_failure(attempt, outcome)
+        engine.threads.submit(Hosted(engine, operation, run.context, engine.threads.submit, ended).begin)
+    except RuntimeError as error:  # no thread to be had, or the host has just stopped
+        _log_refusal(attempt, error)
+
+
+def _run_on_loop(runs: Sequence[Run]) -> None:
+    engine = runs[0].attempt.engine
+    try:
+        engine.loop.submit([(_run_hosted(run.attempt, run.call), run.context) for run in runs], engine.keep)
+    except RuntimeError as error:
+        for run in runs:
+            _log_refusal(run.attempt, error)
+
+
+def _log_refusal(attempt: Attempt, error: RuntimeError) -> None:
+    attempt.engine.end(attempt)
+    _log_interruption(attempt, error)
 
 
 async def _run_hosted(attempt: Attempt, call: Callable[[], Any]) -> None:
@@ -206,14 +240,16 @@ def run_claimed(engine: Executor, rows: Sequence[WorkflowRow], in_slots: bool = 
     """
     with_history = [row.workflow_uuid for row in rows if _may_have_history(row)]
     histories = engine.store.steps.history(with_history) if with_history else {}
-    started = []
+    runs: list[Run] = []
     for row in rows:
         try:
-            if _run_one(engine, row, histories.get(row.workflow_uuid, ()), in_slots):
-                started.append(row.workflow_uuid)
+            run = _prepare(engine, row, histories.get(row.workflow_uuid, ()), in_slots)
+            if run is not None:
+                runs.append(run)
         except (Exception, SystemExit, KeyboardInterrupt) as error:  # stored values may raise anything when loaded
             _set_aside(engine, row, error)
-    return started
+    run_all_in_background(runs)
+    return [run.attempt.workflow_id for run in runs]
 
 
 def _set_aside(engine: Executor, row: WorkflowRow, error: BaseException) -> None:
@@ -232,7 +268,8 @@ def _may_have_history(row: WorkflowRow) -> bool:
     return row.epoch > 1 or row.forked_from is not None
 
 
-def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_slot: bool) -> bool:
+def _prepare(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_slot: bool) -> Run | None:
+    """The attempt of a claimed row; None if there have been too many, which ends the workflow."""
     target = engine.registry.find(row.name, row.class_name, row.config_name)
     spec = target.function.workflow
     attempt = Attempt(
@@ -257,12 +294,11 @@ def _run_one(engine: Executor, row: WorkflowRow, history: Sequence[StepRow], in_
     limit = None if spec is None else spec.max_recovery_attempts
     if limit is not None and row.recovery_attempts > limit + 1:
         _give_up(attempt, limit)
-        return False
+        return None
     args, kwargs = engine.codec.decode_inputs(row.inputs or "", row.serialization)
     call = partial(_checked, attempt, target, args, kwargs)
-    run_in_background(attempt, call, target.function.is_async, Context())
     engine.expect_deadline(attempt.deadline_ms)
-    return True
+    return Run(attempt, call, target.function.is_async, Context())
 
 
 def _checked(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:

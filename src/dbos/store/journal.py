@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
@@ -37,7 +37,7 @@ from dbos.store.records import (
     UpdateAttributes,
     WriteStream,
 )
-from dbos.store.reply import Reply, announce
+from dbos.store.reply import Reply, Submit, announce
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
@@ -52,8 +52,15 @@ class _Entry(Reply[Results]):
 
     __slots__ = ("records", "weight")
 
-    def __init__(self, records: Sequence[Record], weight: int, loop: asyncio.AbstractEventLoop | None = None) -> None:
-        super().__init__(loop, patient=True)
+    def __init__(
+        self,
+        records: Sequence[Record],
+        weight: int,
+        loop: asyncio.AbstractEventLoop | None = None,
+        submit: Submit | None = None,
+        resume: Callable[[Reply[Results]], None] | None = None,
+    ) -> None:
+        super().__init__(loop, patient=True, submit=submit, resume=resume)
         self.records = records
         self.weight = weight  # characters of payload
 
@@ -110,11 +117,23 @@ class Journal:
     def write_soon(self, records: Sequence[Record], loop: asyncio.AbstractEventLoop) -> asyncio.Future[Results]:
         """Like `write`, without blocking: called on the thread of `loop`, answers by a future of that loop."""
         entry = _Entry(records, _weigh(records), loop)
+        self._hand_in(entry)
+        return entry.future
+
+    def write_and_resume(
+        self, records: Sequence[Record], submit: Submit, resume: Callable[[Reply[Results]], None]
+    ) -> None:
+        """Like `write`, without waiting at all: the reply is handed to `resume` by way of `submit`.
+
+        Whoever uses it bounds what he hands in: it is queued at once, however much there is.
+        """
+        self._hand_in(_Entry(records, _weigh(records), None, submit, resume))
+
+    def _hand_in(self, entry: _Entry) -> None:
         with self._mutex:
             ring = self._enqueue(entry)
         if ring:
             self._doorbell.release()
-        return entry.future
 
     def _is_full(self) -> bool:
         return self._queued_records >= MAX_QUEUED_RECORDS or self._queued_characters >= MAX_QUEUED_CHARACTERS

@@ -1,13 +1,20 @@
-"""How whoever waits for a thread of ours hears what came of it: a thread at a gate, a coroutine by a future."""
+"""How whoever waits for a thread of ours hears what came of it.
+
+A thread waits at a gate, a coroutine for a future; what waits on no thread at all is resumed by a call.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any, Generic, TypeVar
 
 T = TypeVar("T")
+
+Submit = Callable[[Callable[[], Any]], None]
+"""Has a call made on a thread made for that, soon. Raises RuntimeError when it takes no more."""
 
 
 class PatientFuture(asyncio.Future[T]):
@@ -28,13 +35,24 @@ class PatientFuture(asyncio.Future[T]):
 class Reply(Generic[T]):
     """What one caller waits for. Set `value` or `error`, then `announce` it."""
 
-    __slots__ = ("error", "future", "gate", "loop", "value")
+    __slots__ = ("error", "future", "gate", "loop", "resume", "submit", "value")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None, patient: bool = False) -> None:
-        """`loop`: its thread calls this, for a coroutine that awaits `future`. Else a thread will call `wait`."""
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop | None = None,
+        patient: bool = False,
+        submit: Submit | None = None,
+        resume: Callable[[Reply[T]], None] | None = None,
+    ) -> None:
+        """`loop`: its thread calls this, for a coroutine that awaits `future`. `submit`: `resume` is called through it
+        with this reply; it must neither block nor raise. Else a thread will call `wait`."""
         self.value: T
         self.error: BaseException | None = None
         self.loop = loop
+        self.submit = submit
+        self.resume = resume
+        if submit is not None:
+            return
         if loop is None:
             self.gate = threading.Lock()
             self.gate.acquire()
@@ -44,16 +62,23 @@ class Reply(Generic[T]):
     def wait(self) -> T:
         """Block this thread until the reply is there."""
         self.gate.acquire()
+        return self.unwrap()
+
+    def unwrap(self) -> T:
+        """The value, or raise the error. Only once it is announced."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
 def announce(replies: Sequence[Reply[Any]]) -> None:
-    """Wake everyone: a thread by its gate, all coroutines of a loop by one call."""
+    """Wake everyone: a thread by its gate, all coroutines of a loop by one call, and so all that is to be resumed."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Reply[Any]]] = {}
+    by_submit: dict[Submit, list[Reply[Any]]] = {}
     for reply in replies:
-        if reply.loop is None:
+        if reply.submit is not None:
+            by_submit.setdefault(reply.submit, []).append(reply)
+        elif reply.loop is None:
             reply.gate.release()
         else:
             by_loop.setdefault(reply.loop, []).append(reply)
@@ -62,6 +87,17 @@ def announce(replies: Sequence[Reply[Any]]) -> None:
             loop.call_soon_threadsafe(_resolve, waiting)
         except RuntimeError:
             pass  # the loop is closed: nobody waits there any more
+    for submit, waiting in by_submit.items():
+        try:
+            submit(partial(_resume, waiting))
+        except RuntimeError:
+            pass  # the threads are stopped: nothing goes on there any more
+
+
+def _resume(replies: Sequence[Reply[Any]]) -> None:
+    for reply in replies:
+        assert reply.resume is not None
+        reply.resume(reply)
 
 
 def _resolve(replies: Sequence[Reply[Any]]) -> None:

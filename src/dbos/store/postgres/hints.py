@@ -185,7 +185,8 @@ class _Notifier:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._send_until_closed, name="dbos-notifier", daemon=True)
                 self._thread.start()
-        self._due.set()
+            if not self._due.is_set():  # else the one who takes what is gathered is on the way
+                self._due.set()
 
     def _send_until_closed(self) -> None:
         closing = False
