@@ -626,6 +626,14 @@ MUTANTS = (
         PROMISES.format("test_no_step_begins_after_a_cancellation"),
     ),
     Mutant(
+        "a thread waits until the outcome of what it ran is written",
+        "runtime/interpreters.py",
+        "        while effect is not None and type(effect) is not Commit:\n",
+        "        while effect is not None:\n",
+        "tests/acceptance/test_costs.py::"
+        "test_a_workflow_in_the_background_keeps_no_thread_while_its_outcome_is_written[sqlite]",
+    ),
+    Mutant(
         "a cancelled task is an outcome",
         "runtime/interpreters.py",
         "        return Outcome(await effect.call())\n    except Exception as error:\n",
