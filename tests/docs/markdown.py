@@ -2,7 +2,8 @@
 
 The word after the language says how a Python block is run: `program` in a process of its own, `pytest` as a file of
 tests, `excerpt` within the example that it is copied from, and no word as a part of its page, which is one process from
-top to bottom. A block `text output` holds what the Python block before it prints.
+top to bottom. A block `text output` holds what the Python block before it prints. SQL is a `query` that runs on every
+database, or a statement for `postgres`.
 """
 
 import re

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from dbos import DBOSConfig, error, run_dbos_database_migrations
@@ -100,11 +101,29 @@ def test_every_column_is_documented(migrated: sqlite3.Connection) -> None:
         assert named == {row[1] for row in migrated.execute(f"pragma table_info({table})")}, table
 
 
+def sql(tag: str) -> list[str]:
+    """The SQL of that tag on all pages."""
+    return [block.text for path in pages() for block in blocks(path) if (block.language, block.tag) == ("sql", tag)]
+
+
 def test_the_queries_run(migrated: sqlite3.Connection) -> None:
-    queries = [block for path in pages() for block in blocks(path) if (block.language, block.tag) == ("sql", "query")]
+    queries = sql("query")
     assert len(queries) >= 3
-    for block in queries:
-        migrated.execute(block.text)
+    for text in queries:
+        migrated.execute(text)
+
+
+def test_the_statements_for_postgres_run(postgres_url: str) -> None:
+    """With a table of orders, whose trigger then starts a workflow for a row."""
+    run_dbos_database_migrations(postgres_url)
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("create table orders (id bigint)")
+        for text in sql("postgres"):
+            connection.execute(text)
+        connection.execute("insert into orders values (7)")
+        found = connection.execute("select workflow_uuid, name, queue_name from dbos.workflow_status order by 1")
+        assert found.fetchall() == [("order-7", "handle_order", "orders"), ("receipt-17", "send_receipt", "mails")]
+        assert connection.execute("select topic from dbos.notifications").fetchall() == [("payments",)]
 
 
 # ---------------------------------------------------------------- files, commands and links

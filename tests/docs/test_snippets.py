@@ -22,7 +22,7 @@ KNOWN = {
     ("json", ""),
     *(("text", tag) for tag in ("", "output")),
     ("console", ""),
-    ("sql", "query"),
+    *(("sql", tag) for tag in ("query", "postgres")),
 }
 
 
