@@ -23,6 +23,7 @@ from typing import Any
 
 import dbos.services.recovery
 from dbos import DBOS, Debouncer, Queue, SetEnqueueOptions, SetWorkflowID
+from dbos.api.launched import current_engine
 from tests.support import worker_workflows
 from tests.support.worker_death import Death
 
@@ -123,6 +124,10 @@ class Commands:
             return [value async for value in DBOS.read_stream_async(workflow_id, key)]
 
         return asyncio.run(read())
+
+    def waiting(self) -> list[str]:
+        """The workflows of this process that wait for something."""
+        return current_engine().waiters.waiting_for("attempt")
 
     def resume(self, workflow_id: str) -> None:
         DBOS.resume_workflow(workflow_id)

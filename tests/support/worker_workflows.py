@@ -209,6 +209,34 @@ async def relay_async(count: int) -> None:
 
 
 @DBOS.workflow()
+def await_by(way: str, target: str) -> Any:
+    """Wait for another workflow in one of the ways there are, or sleep for half a second."""
+    if way == "wait_first":
+        return DBOS.wait_first([DBOS.retrieve_workflow(target)]).workflow_id
+    if way == "read_stream":
+        return list(DBOS.read_stream(target, "relayed"))
+    if way == "sleep":
+        begun = time.monotonic()
+        DBOS.sleep(0.5)
+        return time.monotonic() - begun
+    return DBOS.get_result(target)
+
+
+@DBOS.workflow()
+async def await_by_async(way: str, target: str) -> Any:
+    """The same as a coroutine."""
+    if way == "wait_first":
+        return (await DBOS.wait_first_async([await DBOS.retrieve_workflow_async(target)])).workflow_id
+    if way == "read_stream":
+        return [value async for value in DBOS.read_stream_async(target, "relayed")]
+    if way == "sleep":
+        begun = time.monotonic()
+        await DBOS.sleep_async(0.5)
+        return time.monotonic() - begun
+    return await DBOS.get_result_async(target)
+
+
+@DBOS.workflow()
 def chime(scheduled_time: datetime, context: object) -> None:
     """What a schedule runs."""
     note("chime")
@@ -236,5 +264,7 @@ WORKFLOWS: dict[str, Callable[..., Any]] = {
         collect_async,
         relay,
         relay_async,
+        await_by,
+        await_by_async,
     )
 }
