@@ -461,6 +461,13 @@ MUTANTS = (
         POINTS.format("coroutines-gathered_children"),
     ),
     Mutant(
+        "a sleep is short by what has passed of a millisecond",
+        "runtime/timeouts.py",
+        "(begun_ms + 1) / 1000",
+        "begun_ms / 1000",
+        "tests/acceptance/test_sleep.py::test_no_sleep_is_short[sqlite]",
+    ),
+    Mutant(
         "a sleep begins anew",
         "runtime/timeouts.py",
         "            wake_at = float(replay(attempt, row).unwrap())\n",
