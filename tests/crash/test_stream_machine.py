@@ -110,9 +110,7 @@ class Streams(RuleBasedStateMachine):
         where=WHERE,
         twice=st.booleans(),
     )
-    def an_attempt_writes(
-        self, workflow: str, batch: list[tuple[str, str]], age: int, where: int, twice: bool
-    ) -> None:
+    def an_attempt_writes(self, workflow: str, batch: list[tuple[str, str]], age: int, where: int, twice: bool) -> None:
         """A batch of the journal. `twice`: its reply is lost, and the journal writes it again."""
         model = self.models[workflow]
         records: list[WriteStream] = []
