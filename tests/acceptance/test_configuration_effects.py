@@ -2,6 +2,7 @@
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
@@ -23,6 +24,12 @@ def test_none_means_the_default(launch: Launch) -> None:
     launch(executor_id=None, application_version=None, serializer=None, log_level=None, sys_db_pool_size=None)
     assert DBOS.executor_id == "local"
     assert DBOS.application_version != ""
+
+
+@pytest.mark.parametrize("config", ["my-app", 7, ["name"]])
+def test_what_is_no_configuration_is_refused(config: Any) -> None:
+    with pytest.raises(error.DBOSInitializationError, match="the configuration must be a dict"):
+        DBOS(config=config)
 
 
 def test_who_executes_is_recorded(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

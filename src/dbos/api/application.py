@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from dbos.api import decorators, kafka, launched, roles
@@ -90,6 +90,10 @@ class DBOS(
     ) -> DBOS:
         if config is None:
             raise DBOSInitializationError("DBOS needs a configuration: DBOS(config={'name': 'my-app'})")
+        if not isinstance(config, Mapping):
+            raise DBOSInitializationError(
+                f"the configuration must be a dict such as {{'name': 'my-app'}}, not {type(config).__name__}"
+            )
         given = dict(config)
         for key, value in (("conductor_url", conductor_url), ("conductor_key", conductor_key)):
             if value is not None:
