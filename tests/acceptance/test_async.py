@@ -249,6 +249,8 @@ def test_calls_that_wait_are_refused_on_a_running_loop(launch: Launch, replay: R
         ):
             with pytest.raises(RuntimeError, match=r"[Uu]se await"):
                 call()
+        with pytest.raises(RuntimeError, match=r"Use await get_result_async\(workflow_id\)"):
+            handle.get_result()  # a handle has no twin of it to name
         return "refused"
 
     launch()

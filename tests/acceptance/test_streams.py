@@ -852,7 +852,7 @@ def test_blocking_reads_are_refused_on_a_running_loop(launch: Launch, caplog: py
         DBOS.write_stream("s", 1)  # blocks the loop for a moment
 
     async def main() -> None:
-        with pytest.raises(RuntimeError, match="read_stream_async"):
+        with pytest.raises(RuntimeError, match=r"Use async for value in DBOS.read_stream_async\(...\)"):
             DBOS.read_stream("w", "s")
         with pytest.raises(RuntimeError, match="read_stream_offset_async"):
             DBOS.read_stream_offset("w", "s", 0)

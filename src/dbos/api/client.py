@@ -230,7 +230,7 @@ class DBOSClient(ClientForkCalls, ClientScheduleCalls):
         shard_key: str | None = None,
     ) -> Generator[Any, None, None]:
         """Follow a stream; see `DBOS.read_stream`."""
-        refuse_on_loop("DBOSClient.read_stream", waits=True)
+        refuse_on_loop("DBOSClient.read_stream", waits=True, instead="async for value in client.read_stream_async(...)")
         refuse_shard_key(shard_key)
         engine = self._connection.open()
         reader = StreamReader(engine, workflow_id, key, offset, polling_interval_sec, timeout_seconds)

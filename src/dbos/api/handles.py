@@ -69,7 +69,9 @@ class WorkflowHandle(_Handle[R]):
         Raises DBOSAwaitedWorkflowCancelledError if it was cancelled, DBOSAwaitedWorkflowMaxRecoveryAttemptsExceeded if
         it was put aside, DBOSNonExistentWorkflowError if it does not exist, and RuntimeError on a running event loop.
         """
-        refuse_on_loop("WorkflowHandle.get_result", waits=True)
+        refuse_on_loop(
+            "WorkflowHandle.get_result", waits=True, instead="await get_result_async(workflow_id) of DBOS or the client"
+        )
         return self._performer.perform(lambda engine: self._result(engine, polling_interval_sec)).unwrap()
 
     def get_status(self) -> WorkflowStatus:

@@ -58,15 +58,19 @@ def awaitable(
     return _without_engine(call, operation)
 
 
-def refuse_on_loop(name: str, waits: bool) -> None:
-    """Raises RuntimeError if a call that waits would block a running event loop; warns once if it merely reads."""
+def refuse_on_loop(name: str, waits: bool, instead: str | None = None) -> None:
+    """Raises RuntimeError if a call that waits would block a running event loop; warns once if it merely reads.
+
+    `instead` is what to write there, where that is not to await the twin.
+    """
     if asyncio._get_running_loop() is None:
         return
+    advice = instead or f"await {name}_async(...)"
     if waits:
-        raise RuntimeError(f"{name}() was called while an event loop is running. Use await {name}_async(...) instead.")
+        raise RuntimeError(f"{name}() was called while an event loop is running. Use {advice} instead.")
     if name not in _warned:
         _warned.add(name)
-        logger.warning("%s() blocks the running event loop for a moment; use await %s_async(...) instead", name, name)
+        logger.warning("%s() blocks the running event loop for a moment; use %s instead", name, advice)
 
 
 class Client(Protocol):

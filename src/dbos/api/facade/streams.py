@@ -48,7 +48,7 @@ class StreamCalls:
         for numbers that make no sense; while iterating, DBOSNonExistentWorkflowError for an unknown workflow,
         DBOSStreamTimeoutError, and DBOSStreamNondeterminismError for a second read at the same time in one workflow.
         """
-        refuse_on_loop("DBOS.read_stream", waits=True)
+        refuse_on_loop("DBOS.read_stream", waits=True, instead="async for value in DBOS.read_stream_async(...)")
         refuse_shard_key(shard_key)
         return values(StreamReader(current_engine(), workflow_id, key, offset, polling_interval_sec, timeout_seconds))
 
