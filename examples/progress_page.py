@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import uvicorn
-from fastapi import FastAPI, Header
+from fastapi import FastAPI, Header, HTTPException
 from fastapi.responses import HTMLResponse, StreamingResponse
 
 from dbos import DBOS, SetWorkflowID
@@ -86,6 +86,8 @@ async def start(bake_id: str) -> dict[str, str]:
 
 @app.get("/bakes/{bake_id}/events")
 async def events(bake_id: str, last_event_id: int = Header(default=0)) -> StreamingResponse:
+    if await DBOS.get_workflow_status_async(bake_id) is None:
+        raise HTTPException(404, "there is no such bake")
     return StreamingResponse(follow(bake_id, last_event_id), media_type="text/event-stream")
 
 

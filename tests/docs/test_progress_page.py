@@ -64,6 +64,9 @@ def test_a_client_that_comes_back_goes_on_where_it_was(server: ExampleServer) ->
     assert loaves + rest == LOAVES
     assert end == len(LOAVES)
     assert read_events(server.port, "tuesday", end, 1) == ([], len(LOAVES))
+    with connected(server.port) as connection:
+        connection.request("GET", "/bakes/wednesday/events")
+        assert connection.getresponse().status == 404
 
 
 def read_events(port: int, bake: str, offset: int, count: int) -> tuple[list[str], int]:
