@@ -453,7 +453,7 @@ def test_every_blocking_call_has_a_twin() -> None:
     alone = {
         "launch", "destroy", "reset_system_database", "listen_queues", "alert_handler", "register_instance", "migrate",
         "workflow", "step", "transaction", "dbos_class", "required_roles", "default_required_roles", "reserve_step",
-        "set_authentication", "asyncio_wait",
+        "set_authentication", "asyncio_wait", "kafka_consumer",
     }  # fmt: skip
     names = {name for name in vars(DBOS) if not name.startswith("_") and callable(getattr(DBOS, name))}
     blocking = {name for name in names if not name.endswith("_async")} - alone - {"logger"}
