@@ -60,5 +60,11 @@ def test_everything_works_by_polling(pair: tuple[Worker, Worker], ledger: Ledger
         assert runner.call("result", name) == ["hello"]
         assert waiting.result(30) - sent_at < 2 * (POLLING_SECONDS + SLACK_SECONDS)  # heard there, and heard of here
 
+    runner.call("start", "relay", "relay", 1)
+    reading = [other.begin("read_stream", "relay", "relayed", in_a_coroutine) for in_a_coroutine in (False, True)]
+    other.call("send", "relay", "hello")
+    for each in reading:  # the message is received, the value read, and the end of the workflow noticed
+        assert each.result(3 * (POLLING_SECONDS + SLACK_SECONDS)) == ["hello"]
+
     other.call("resume", "doze")  # whoever runs it next, it sleeps on: nobody is waiting for an hour
     other.call("cancel", "doze")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from dbos.model.mailbox import place
 from tests.processes.conftest import Start
 from tests.support.proxy import PostgresProxy
 from tests.support.raw_sql import run_sql
@@ -93,6 +95,41 @@ def test_notifications_that_are_doubled_late_or_nonsense_change_nothing(start_on
             receiver.call("send", "w", number, "t")
             stranger.execute("select pg_notify('dbos dbos', %s)", (DOUBLED,))
     assert receiver.call("result", "w") == [0, 1, 2]
+
+
+def test_doubled_and_late_notifications_of_values_events_and_ends_change_nothing(
+    start_on: Start, postgres_url: str
+) -> None:
+    here, there = start_on(postgres_url, executor_id="a"), start_on(postgres_url, executor_id="b")
+    hints = [
+        ("stream", place("r", "relayed")),
+        ("event", place("w", "got 0")),
+        ("event", place("w", "got 1")),
+        ("workflow", "r"),
+        ("workflow", "w"),
+    ]
+
+    def notify_again(stranger: psycopg.Connection[Any]) -> None:
+        for kind, identifier in hints * 2:
+            stranger.execute("select pg_notify('dbos dbos', %s)", (json.dumps(["s", kind, [identifier]]),))
+
+    there.call("start", "relay", "r", 2)
+    there.call("start", "collect", "w", 2)
+    reading = [here.begin("read_stream", "r", "relayed", in_a_coroutine) for in_a_coroutine in (False, True)]
+    heard = [here.begin("event_at", "w", f"got {number}") for number in range(2)]
+    ended = here.begin("result", "w")
+    with psycopg.connect(postgres_url, autocommit=True) as stranger:
+        for number in range(2):
+            notify_again(stranger)  # of what has not happened yet, or happened long ago
+            assert not ended.done()
+            assert not heard[number].done()
+            assert not any(each.done() for each in reading)
+            for workflow_id in ("r", "w"):
+                there.call("send", workflow_id, number)
+            heard[number].result(20)
+        assert ended.result(20) == [0, 1]
+        notify_again(stranger)
+    assert [each.result(20) for each in reading] == [[0, 1], [0, 1]]
 
 
 def test_another_process_is_heard_soon(start: Start) -> None:
