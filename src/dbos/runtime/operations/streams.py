@@ -51,6 +51,9 @@ READ_OFFSET = "DBOS.readStreamOffset"
 
 FIRST_PAGE = 16  # values fetched at first; a page that was full and light is followed by one of twice as many
 LARGEST_PAGE = 1_000
+GATHERING_SECONDS = (
+    0.002  # between two looks of a reader who has caught up: one at every value costs more than writing it
+)
 HEAVY_CHARACTERS = 1_000_000  # of a page: the next one has half as many values
 
 END: Final = object()
@@ -168,8 +171,10 @@ class StreamReader:
     Between two values it holds nothing: no place among the waiters, no connection. It can be dropped at any time.
     """
 
-    __slots__ = ("_fetched", "_over", "_page_size", "_polling_seconds", "_timeout_seconds", "engine", "key", "offset",
-                 "workflow_id")  # fmt: skip
+    __slots__ = (
+        "_fetched", "_next_look", "_over", "_page_size", "_polling_seconds", "_timeout_seconds", "engine", "key",
+        "offset", "workflow_id",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -190,6 +195,7 @@ class StreamReader:
         self._timeout_seconds = _require_seconds("timeout_seconds", timeout_seconds, 0)
         self._page_size = page_size
         self._fetched: deque[StreamValue] = deque()
+        self._next_look = 0.0  # by the monotonic clock: not before
         self._over = False
 
     def next(self, step_name: str = READ) -> Operation[Any]:
@@ -249,12 +255,22 @@ class StreamReader:
     def _take(self) -> Operation[StreamValue]:
         """The next value from the page, or from the next page; the sentinel at the end."""
         if not self._fetched:
+            yield from self._gather()
             page = yield from self._fetch()
+            if len(page.values) < self._page_size:  # it was all that there is
+                self._next_look = time.monotonic() + GATHERING_SECONDS
             self._fetched.extend(page.values)
             self._adapt_page_size(page)
         if self._fetched:
             return self._fetched.popleft()
         return StreamValue(self.offset, CLOSED_TEXT, CLOSED_SERIALIZATION)
+
+    def _gather(self) -> Operation[None]:
+        """Let what is written right behind the last page come together: one look finds it all."""
+        rest = self._next_look - time.monotonic()
+        if rest > 0:
+            with self.engine.waiters.register() as nothing:
+                yield Wait(nothing, rest)
 
     def _fetch(self) -> Operation[StreamPage]:
         """A page with values, as soon as there are some; one without if there will never be any more.
