@@ -6,6 +6,7 @@ running.
 """
 
 import secrets
+import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,13 @@ hypothesis.settings.register_profile(  # for `make mutants`: quick, and the same
 def pytest_addoption(parser: pytest.Parser) -> None:
     """`--all-points`: every crash point on Postgres too, and every pair of them on both databases."""
     parser.addoption("--all-points", action="store_true", help="every crash point where the default is a sample")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def interruptible() -> None:
+    """Processes that tests start can be interrupted, even if the suite runs in the background of a shell."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

