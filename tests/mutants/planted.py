@@ -924,6 +924,13 @@ MUTANTS = (
         "",
         STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
     ),
+    Mutant(
+        "streams: a reader looks at every value",
+        "runtime/operations/streams.py",
+        "            yield from self._gather()\n",
+        "",
+        "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-True]",
+    ),
     # ------------------------------------------------------------ portable JSON and validation
     Mutant(
         "portable: an outcome forgets the format of its arguments",
