@@ -463,7 +463,7 @@ def test_bad_input_is_refused_before_anything_is_written(launch: Launch, databas
             Debouncer.create(process, debounce_timeout_sec=timeout)  # type: ignore[type-var]
     with pytest.raises(error.DBOSWorkflowFunctionNotFoundError):
         Debouncer.create(lambda: None)
-    with pytest.raises(error.DBOSException):
+    with pytest.raises(error.DBOSException, match="The option 'workflow_name' must"):
         Debouncer("")
     with pytest.raises(error.DBOSException, match="reserved"):
         Debouncer.create(process, queue="_dbos_internal_queue")

@@ -79,10 +79,11 @@ def _require_known(options: EnqueueOptions, required: Sequence[str]) -> None:
 
 
 def _names(options: EnqueueOptions) -> Names:
-    names = [options.get(key) for key in ("workflow_name", "class_name", "instance_name", "application_name")]
-    for name in names:
+    keys = ("workflow_name", "class_name", "instance_name", "application_name")
+    names = [options.get(key) for key in keys]
+    for key, name in zip(keys, names, strict=True):
         if name is not None and (not isinstance(name, str) or not name):
-            raise DBOSException(f"A name in enqueue options must be a non-empty string, not {name!r}")
+            raise DBOSException(f"The option {key!r} must be a non-empty string, not {name!r}")
     require_storable([str(name) for name in names if name is not None])
     kind = require_format(options.get("serialization_type"))
     return Names(names[0], names[1], names[2], names[3], kind)  # type: ignore[arg-type]
