@@ -65,6 +65,62 @@ def async_rewound_child(ledger: Ledger) -> Drive:
     return drive
 
 
+@scenario(gives=["done", "done", None], steers=True, rewinds=True)
+def forked_and_deleted(ledger: Ledger) -> Drive:
+    """A child that has ended is forked, and deleted when the fork has ended."""
+
+    @DBOS.step()
+    def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    def child() -> str:
+        return work()
+
+    @DBOS.workflow()
+    def parent() -> list[Any]:
+        handle = DBOS.start_workflow(child)
+        first = handle.get_result()
+        second = DBOS.fork_workflow(handle.workflow_id, 1).get_result()
+        DBOS.delete_workflow(handle.workflow_id)
+        return [first, second, DBOS.get_workflow_status(handle.workflow_id)]
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return parent()
+
+    return drive
+
+
+@scenario(gives=["done", "done", None], steers=True, rewinds=True)
+def async_forked_and_deleted(ledger: Ledger) -> Drive:
+    """The same in async style."""
+
+    @DBOS.step()
+    async def work() -> str:
+        ledger.note()
+        return "done"
+
+    @DBOS.workflow()
+    async def child() -> str:
+        return await work()
+
+    @DBOS.workflow()
+    async def parent() -> list[Any]:
+        handle = await DBOS.start_workflow_async(child)
+        first = await handle.get_result()
+        second = await (await DBOS.fork_workflow_async(handle.workflow_id, 1)).get_result()
+        await DBOS.delete_workflow_async(handle.workflow_id)
+        return [first, second, await DBOS.get_workflow_status_async(handle.workflow_id)]
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await parent()
+
+    return drive
+
+
 @scenario(gives=["done", True, "done"])
 def patched(ledger: Ledger) -> Drive:
     """A workflow takes the new way at a patch, and passes one that is deprecated."""
