@@ -121,6 +121,82 @@ def async_forked_and_deleted(ledger: Ledger) -> Drive:
     return drive
 
 
+@scenario(gives=["ValueError", "done", ["GONE"]], steers=True, rewinds=True)
+def forked_from_failure(ledger: Ledger) -> Drive:
+    """A child that failed is forked from where it failed, and both are deleted."""
+    mended: set[str] = set()  # in the world outside, which outlives any process
+
+    @DBOS.step()
+    def work(parent_id: str) -> str:
+        ledger.note()
+        if parent_id not in mended:
+            raise ValueError("not yet")
+        return "done"
+
+    @DBOS.workflow()
+    def child(parent_id: str) -> str:
+        return work(parent_id)
+
+    @DBOS.workflow()
+    def parent() -> list[Any]:
+        run_id = str(DBOS.workflow_id)
+        handle = DBOS.start_workflow(child, run_id)
+        try:
+            handle.get_result()
+        except ValueError as error:
+            failure = type(error).__name__
+        mended.add(run_id)
+        (fork,) = DBOS.fork_from_failure([handle.workflow_id])
+        second = fork.get_result()
+        both = [handle.workflow_id, fork.workflow_id]
+        DBOS.delete_workflows(both)
+        return [failure, second, DBOS.list_workflows(workflow_ids=both) or ["GONE"]]
+
+    def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return parent()
+
+    return drive
+
+
+@scenario(gives=["ValueError", "done", ["GONE"]], steers=True, rewinds=True)
+def async_forked_from_failure(ledger: Ledger) -> Drive:
+    """The same in async style."""
+    mended: set[str] = set()  # in the world outside, which outlives any process
+
+    @DBOS.step()
+    async def work(parent_id: str) -> str:
+        ledger.note()
+        if parent_id not in mended:
+            raise ValueError("not yet")
+        return "done"
+
+    @DBOS.workflow()
+    async def child(parent_id: str) -> str:
+        return await work(parent_id)
+
+    @DBOS.workflow()
+    async def parent() -> list[Any]:
+        run_id = str(DBOS.workflow_id)
+        handle = await DBOS.start_workflow_async(child, run_id)
+        try:
+            await handle.get_result()
+        except ValueError as error:
+            failure = type(error).__name__
+        mended.add(run_id)
+        (fork,) = await DBOS.fork_from_failure_async([handle.workflow_id])
+        second = await fork.get_result()
+        both = [handle.workflow_id, fork.workflow_id]
+        await DBOS.delete_workflows_async(both)
+        return [failure, second, await DBOS.list_workflows_async(workflow_ids=both) or ["GONE"]]
+
+    async def drive(run_id: str) -> Any:
+        with SetWorkflowID(run_id):
+            return await parent()
+
+    return drive
+
+
 @scenario(gives=["done", True, "done"])
 def patched(ledger: Ledger) -> Drive:
     """A workflow takes the new way at a patch, and passes one that is deprecated."""
