@@ -203,3 +203,22 @@ def test_a_workflow_of_a_deleted_id_begins_anew(origin: Store, open_store: OpenS
     assert other.journal.write([start("w")]) == [(None,)]
     assert other.journal.write([checkpoint("w", 1)]) == [()]
     assert len(other.steps.list("w")) == 1
+
+
+def test_statements_do_not_depend_on_the_length_of_the_history(origin: Store) -> None:
+    """A fork and a deletion take a fixed number of statements, each in one transaction."""
+
+    def queries() -> int:
+        return origin.journal.counters.queries
+
+    costs = []
+    for step in (7, 100):
+        origin.journal.write([stream_value("w", step + n, key="long") for n in range(step)])
+        begun = queries()
+        assert origin.workflows.fork([fork(1_000, f"fork {step}")])
+        forked = queries()
+        assert origin.workflows.delete([f"fork {step}"], False) == [f"fork {step}"]
+        costs.append((forked - begun, queries() - forked))
+    assert costs[0] == costs[1]
+    assert 1 <= costs[0][0] <= 10
+    assert 1 <= costs[0][1] <= 10
