@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.crashing import Seam
+from dbos.testing.crashing import Seam
 
 ONE_IN_SO_MANY = 6
 HERE = Path(__file__).parent

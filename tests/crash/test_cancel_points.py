@@ -9,9 +9,9 @@ from __future__ import annotations
 import pytest
 
 import tests.crash.every_scenario  # noqa: F401
+from dbos.testing.crashing import Point, Seam, When
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import spread, trial
-from tests.support.crashing import Point, Seam, When
 
 ASYNC = [name for name in SCENARIOS if name.startswith("coroutines-") or "async_" in name]
 SIDES = (When.BEFORE, When.DURING, When.AFTER)

@@ -14,9 +14,9 @@ from itertools import product
 import pytest
 
 import tests.crash.every_scenario  # noqa: F401
+from dbos.testing.crashing import Point, Seam, When
 from tests.crash.scenario import SCENARIOS
 from tests.crash.trial import Trial
-from tests.support.crashing import Point, Seam, When
 
 SIDES = (When.BEFORE, When.AFTER)
 POSTGRES_POINTS = 4

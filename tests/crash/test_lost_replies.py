@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 import tests.crash.every_scenario  # noqa: F401
+from dbos.testing.crashing import Seam
 from tests.crash.scenario import SCENARIOS
 from tests.crash.test_crash_points import trial
-from tests.support.crashing import Seam
 
 
 @pytest.mark.parametrize("name", SCENARIOS)

@@ -12,7 +12,7 @@ from dbos import DBOS, SetWorkflowID
 from dbos.api import launched
 from dbos.error import DBOSAwaitedWorkflowCancelledError, DBOSWorkflowIDInUseError
 from dbos.store.records import StartWorkflow
-from tests.support.crashing import Process
+from dbos.testing.crashing import Process
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import Gate, eventually
 

@@ -12,11 +12,11 @@ from typing import Any
 
 from dbos import DBOS
 from dbos.runtime.workflow import run_claimed
+from dbos.testing.crashing import Crashed, Point, Process, Seam
 from tests.crash import audit
 from tests.crash.audit import OF_RUN, span
 from tests.crash.ledger import Ledger
 from tests.crash.scenario import Scenario, perform
-from tests.support.crashing import Crashed, Point, Process, Seam
 from tests.support.raw_sql import Sql
 from tests.support.waiting import POLL_SECONDS, eventually
 

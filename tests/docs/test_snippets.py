@@ -77,7 +77,7 @@ def test_files_of_tests_pass(tmp_path: Path) -> None:
         file = tmp_path / f"test_{number}.py"
         file.write_text(_located(block), encoding="utf-8")
         process = subprocess.run(
-            [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(file)],
+            [sys.executable, "-m", "pytest", "-q", "-p", "dbos_pytest", "-p", "no:cacheprovider", str(file)],
             cwd=tmp_path,
             env=environment(tmp_path),
             capture_output=True,

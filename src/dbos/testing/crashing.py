@@ -24,6 +24,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke
 from dbos.store.database import Results
+from dbos.store.records import Checkpoint, CheckpointSend, Record
 from dbos.store.reply import Reply, Submit
 
 
@@ -53,8 +54,10 @@ class Point:
 class Seam:
     """Counts the effects of live engines, and strikes at the armed one: by death, or by cancelling its task."""
 
-    def __init__(self) -> None:
+    def __init__(self, counts: Callable[[Effect], bool] = lambda effect: True) -> None:
+        """`counts`: which effects are counted, and struck at."""
         self._lock = threading.Lock()  # guards everything below
+        self._counts = counts
         self._point: Point | None = None
         self._cancels = False
         self._dead: set[Engine] = set()
@@ -151,6 +154,8 @@ class Seam:
         with self._lock:
             if engine in self._dead:
                 raise Crashed
+            if not self._counts(effect):
+                return None
             self.trace.append(describe(effect))
             point = self._point
             if point is None or point.number != len(self.trace) or (self._cancels and not in_task):
@@ -188,16 +193,21 @@ class Seam:
 def describe(effect: Effect) -> str:
     """An effect in a few words, for whoever reads which point failed."""
     if isinstance(effect, Commit):
-        return "Commit " + "+".join(type(record).__name__ for record in effect.records)
+        return "Commit " + "+".join(map(_title, effect.records))
     if isinstance(effect, Ask):
         return f"Ask {getattr(effect.call, '__name__', effect.call)}"
     return "Invoke" if isinstance(effect, Invoke) else "Wait"
 
 
+def _title(record: Record) -> str:
+    kind = type(record).__name__
+    return f"{kind} {record.name}" if isinstance(record, Checkpoint | CheckpointSend) else kind
+
+
 class Process:
     """The application, as it is launched, killed and launched again on one database."""
 
-    def __init__(self, database_url: str, **config: Any) -> None:
+    def __init__(self, database_url: str, /, **config: Any) -> None:
         self.database_url = database_url
         self._config: DBOSConfig = {
             "name": "crash-tests",
