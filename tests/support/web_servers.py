@@ -62,6 +62,8 @@ def served_by_werkzeug(app: Any) -> Generator[Ask]:
 
 @contextmanager
 def _asking(port: int) -> Generator[Ask]:
-    anew = httpx.Limits(max_keepalive_connections=0)  # uvicorn hangs up after the answer to an error that is not handled
+    anew = httpx.Limits(
+        max_keepalive_connections=0
+    )  # uvicorn hangs up after the answer to an error that is not handled
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=20, limits=anew) as client:
         yield client.request
