@@ -7,6 +7,7 @@ is still its own. Both can only add reads: the cheapest of several runs counts.
 import asyncio
 import dataclasses
 import itertools
+import logging
 import os
 import threading
 import time
@@ -19,6 +20,7 @@ import pytest
 from dbos import DBOS, SetWorkflowID, error
 from dbos.api.launched import launched_engine
 from dbos.runtime import context
+from dbos.runtime.executor import Executor
 from dbos.services.listener import Listener
 from dbos.store.database import Counters, StoreSettings
 from dbos.store.steps import Steps
@@ -342,6 +344,83 @@ def test_a_workflow_in_the_background_keeps_no_thread_while_its_outcome_is_writt
     for handle in handles:
         handle.get_result()
     assert next(bodies) == 6
+
+
+def test_an_outcome_is_told_while_other_workflows_have_all_the_threads(launch: Launch) -> None:
+    second_waits, second_runs, told = threading.Event(), threading.Event(), threading.Event()
+
+    @DBOS.workflow()
+    def first() -> str:
+        assert second_waits.wait(10)
+        writer.acquire()  # from here on nothing is written
+        return "told"
+
+    @DBOS.workflow()
+    def second() -> bool:
+        second_runs.set()
+        return told.wait(5)
+
+    launch(max_executor_threads=1)
+    engine = launched_engine()
+    assert engine is not None
+    writer = engine.store._pool.writer.lock
+    handle, other = DBOS.start_workflow(first), DBOS.start_workflow(second)
+    second_waits.set()
+    assert second_runs.wait(10)
+    writer.release()
+    assert handle.get_result() == "told"
+    told.set()
+    assert other.get_result()  # it had the only thread until then
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_log_that_breaks_leaves_nobody_waiting_for_other_workflows(launch: Launch) -> None:
+    class Breaking(logging.Filter):
+        def filter(self, record: logging.LogRecord) -> bool:
+            if "Exception encountered" in record.getMessage():
+                raise OSError("no log")
+            return True
+
+    bodies = threading.Barrier(10)
+
+    @DBOS.workflow()
+    def fails() -> None:
+        if bodies.wait(10) == 0:
+            writer.acquire()  # so that the outcomes share a batch
+        bodies.wait(10)
+        raise ValueError("failed")
+
+    launch()
+    engine = launched_engine()
+    assert isinstance(engine, Executor)
+    writer = engine.store._pool.writer.lock
+    breaking = Breaking()
+    logging.getLogger("dbos").addFilter(breaking)
+    try:
+        for _ in range(bodies.parties):
+            DBOS.start_workflow(fails)
+        eventually(lambda: len(engine.store.journal._queue) >= bodies.parties - 1)
+        writer.release()
+        assert engine.wait_until_idle(5)
+    finally:
+        logging.getLogger("dbos").removeFilter(breaking)
+
+
+def test_an_outcome_is_told_when_the_system_has_no_thread_left(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(work: object) -> None:
+        raise RuntimeError("the system has no thread left")
+
+    @DBOS.workflow()
+    def workflow() -> str:
+        monkeypatch.setattr(engine.resuming, "submit", refuse)
+        return "told"
+
+    launch(max_executor_threads=1)
+    engine = launched_engine()
+    assert isinstance(engine, Executor)
+    handle = DBOS.start_workflow(workflow)
+    assert engine.wait_until_idle(5)
+    assert handle.get_result() == "told"
 
 
 # ---------------------------------------------------------------- how soon another process is heard

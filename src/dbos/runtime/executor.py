@@ -53,6 +53,8 @@ class Executor(Engine):
         self.application_id = application_id
         self.tracing = tracing  # None where nobody watches
         self.threads = ThreadHost("dbos-worker", max_threads)
+        # For what ends: no workflow that has all the threads may keep the outcomes of others to itself.
+        self.resuming = self.threads if max_threads is None else ThreadHost("dbos-resumer")
         self.loop = LoopHost()
         # Claimed here and not runnable, at which epoch: until that changes its row waits for a fix, and nobody retries.
         self.set_aside: dict[str, int] = {}
@@ -180,6 +182,7 @@ class Executor(Engine):
         for attempt in self.active().values():
             attempt.revoke(Status.PENDING)  # the next launch goes on; here no further step starts
         self.threads.close(drop=True)
+        self.resuming.close(drop=True)
         self.waiters.wake_all()
         self.loop.close()
         self._readers.close(drop=False)  # what is queued ends at once: the store refuses

@@ -7,6 +7,8 @@ The only place that knows threads from coroutines. All throw failures and cancel
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from contextvars import Context
 from dataclasses import dataclass
@@ -73,7 +75,10 @@ class Hosted(Generic[T]):
         submit: Submit,
         ended: Callable[[T | None, BaseException | None], None],
     ) -> None:
-        """`ended` is told the result, or the error that came out of the operation."""
+        """`submit`: where it goes on after a commit; not where user code may have all the threads.
+
+        `ended` is told the result, or the error that came out of the operation.
+        """
         self._engine = engine
         self._operation = operation
         self._context = context
@@ -107,13 +112,23 @@ class Hosted(Generic[T]):
 
     def _take(self, step: Callable[[], Effect]) -> Effect | None:
         """The next effect; None at the end, which has been told."""
+        result: T | None = None
+        failure: BaseException | None = None
         try:
             return step()
         except StopIteration as stop:
-            self._ended(stop.value, None)
+            result = stop.value
         except BaseException as error:
-            self._ended(None, error)
+            failure = error
+        self._tell(result, failure)
         return None
+
+    def _tell(self, result: T | None, error: BaseException | None) -> None:
+        """What the listener raises is reported as of a thread that dies, but none does: others end on it, too."""
+        try:
+            self._ended(result, error)
+        except BaseException:
+            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))
 
     def _resume(self, reply: Reply[Results]) -> None:
         """The journal has answered. That is usually the end; more is work of its own, lest it hold up other replies."""
@@ -126,7 +141,7 @@ class Hosted(Generic[T]):
             try:
                 self._submit(partial(self._perform, lambda: effect))
             except RuntimeError as stopped:
-                self._ended(None, stopped)
+                self._context.run(self._take, partial(self._operation.throw, stopped))
 
 
 def _commit_hosted(engine: Engine, effect: Commit, submit: Submit, resume: Callable[[Reply[Results]], None]) -> None:

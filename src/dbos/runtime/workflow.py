@@ -177,7 +177,7 @@ def _run_on_thread(run: Run) -> None:
 
     operation = execute(attempt, run.call, False)
     try:
-        engine.threads.submit(Hosted(engine, operation, run.context, engine.threads.submit, ended).begin)
+        engine.threads.submit(Hosted(engine, operation, run.context, engine.resuming.submit, ended).begin)
     except RuntimeError as error:  # no thread to be had, or the host has just stopped
         _log_refusal(attempt, error)
 

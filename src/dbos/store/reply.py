@@ -90,8 +90,8 @@ def announce(replies: Sequence[Reply[Any]]) -> None:
     for submit, waiting in by_submit.items():
         try:
             submit(partial(_resume, waiting))
-        except RuntimeError:
-            pass  # the threads are stopped: nothing goes on there any more
+        except RuntimeError:  # there is no thread, or no more: whoever was answered is not left hanging
+            _resume(waiting)
 
 
 def _resume(replies: Sequence[Reply[Any]]) -> None:
