@@ -645,16 +645,14 @@ MUTANTS = (
         "runtime/workflow.py",
         "run.context, engine.resuming.submit, ended)",
         "run.context, engine.threads.submit, ended)",
-        "tests/acceptance/test_costs.py::"
-        "test_an_outcome_is_told_while_other_workflows_have_all_the_threads[sqlite]",
+        "tests/acceptance/test_costs.py::test_an_outcome_is_told_while_other_workflows_have_all_the_threads[sqlite]",
     ),
     Mutant(
         "what breaks at the end of one workflow breaks the end of others",
         "runtime/interpreters.py",
         "            threading.excepthook(threading.ExceptHookArgs((*sys.exc_info(), threading.current_thread())))\n",
         "            raise\n",
-        "tests/acceptance/test_costs.py::"
-        "test_a_log_that_breaks_leaves_nobody_waiting_for_other_workflows[sqlite]",
+        "tests/acceptance/test_costs.py::test_a_log_that_breaks_leaves_nobody_waiting_for_other_workflows[sqlite]",
     ),
     Mutant(
         "an outcome is dropped if the system has no thread left",
@@ -662,8 +660,7 @@ MUTANTS = (
         "        except RuntimeError:  # there is no thread, or no more: whoever was answered is not left hanging\n"
         "            _resume(waiting)\n",
         "        except RuntimeError:\n            pass\n",
-        "tests/acceptance/test_costs.py::"
-        "test_an_outcome_is_told_when_the_system_has_no_thread_left[sqlite]",
+        "tests/acceptance/test_costs.py::test_an_outcome_is_told_when_the_system_has_no_thread_left[sqlite]",
     ),
     Mutant(
         "a cancelled task is an outcome",
