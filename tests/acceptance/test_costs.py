@@ -412,12 +412,12 @@ def test_an_outcome_is_told_when_the_system_has_no_thread_left(launch: Launch, m
 
     @DBOS.workflow()
     def workflow() -> str:
-        monkeypatch.setattr(engine.resuming, "submit", refuse)
         return "told"
 
     launch(max_executor_threads=1)
     engine = launched_engine()
     assert isinstance(engine, Executor)
+    monkeypatch.setattr(engine.resuming, "submit", refuse)
     handle = DBOS.start_workflow(workflow)
     assert engine.wait_until_idle(5)
     assert handle.get_result() == "told"
