@@ -247,6 +247,14 @@ def test_an_error_never_blocks_an_outcome() -> None:
         assert isinstance(codec.decode_error(text, name), PortableWorkflowError)
 
 
+@pytest.mark.parametrize("notes", [5, "a text", {"a": 1}, True, None])
+def test_an_error_of_another_program_may_mean_something_else_by_notes(notes: Any) -> None:
+    again = Serialization().decode_error(json.dumps({"message": "m", "notes": notes}), "portable_json")
+    assert isinstance(again, PortableWorkflowError)
+    assert again.message == "m"
+    assert not hasattr(again, "__notes__")
+
+
 def test_as_the_configured_serializer_it_writes_everything() -> None:
     codec = Serialization(DBOSPortableJSONSerializer())
     assert codec.encode((1,), "result") == ("[1]", "portable_json")

@@ -107,7 +107,8 @@ def from_value(value: Any) -> BaseException:
     error = PortableWorkflowError(
         str(value["message"]), str(value.get("name", "Error")), value.get("code"), value.get("data")
     )
-    for note in value.get("notes") or ():
+    notes = value.get("notes")
+    for note in notes if isinstance(notes, list) else ():  # of another program, whatever it means by the word
         error.add_note(str(note))
     return error
 
