@@ -17,6 +17,7 @@ from dbos import (
     DBOS,
     AsyncSQLAlchemyDatasource,
     DatasourceOptions,
+    DBOSContextSetAuth,
     Serializer,
     SetWorkflowID,
     SQLAlchemyDatasource,
@@ -431,6 +432,21 @@ def test_a_role_is_granted_what_transactions_take(postgres_url: str) -> None:
 
 
 # ---------------------------------------------------------------- misuse
+
+
+def test_a_protected_step_stays_so_as_a_transaction(launch: Launch, both: Both) -> None:
+    def work(write: Callable[[str], None]) -> str:
+        return "secret"
+
+    protected = DBOS.required_roles(["user"])(DBOS.step()(both.body(work)))
+    workflow = both.step(lambda: both.run_tx_step(None, protected))
+    launch()
+    with pytest.raises(error.DBOSNotAuthorizedError):
+        both.run(both.run_tx_step, None, protected)
+    with DBOSContextSetAuth("eve", ["guest"]), pytest.raises(error.DBOSNotAuthorizedError):
+        both.run(workflow)
+    with DBOSContextSetAuth("bob", ["user"]):
+        assert both.run(workflow)[0] == "secret"
 
 
 def test_functions_of_the_wrong_colour_are_refused(both: Both) -> None:

@@ -135,6 +135,38 @@ def test_steps_are_protected_too_and_have_a_role_of_their_own(launch: Launch) ->
         assert DBOS.start_workflow(for_users).get_result() == ("bob", ["user"], "user")
 
 
+def test_a_protected_step_stays_so_as_a_step_made_on_the_spot(launch: Launch) -> None:
+    @DBOS.required_roles(["user"])
+    @DBOS.step()
+    def for_users() -> Who:
+        return who()
+
+    @DBOS.required_roles(["user"])
+    @DBOS.step()
+    async def for_users_async() -> Who:
+        return who()
+
+    @DBOS.workflow()
+    def workflow() -> list[Who]:
+        return [DBOS.run_step(None, for_users), DBOS.reserve_step().run(None, for_users), who()]
+
+    @DBOS.workflow()
+    async def workflow_async() -> list[Who]:
+        return [await DBOS.run_step_async(None, for_users_async), who()]
+
+    launch()
+    with DBOSContextSetAuth("eve", ["guest"]):
+        with SetWorkflowID("w"), pytest.raises(error.DBOSNotAuthorizedError):
+            workflow()
+        with pytest.raises(error.DBOSNotAuthorizedError):
+            asyncio.run(workflow_async())
+    assert DBOS.list_workflow_steps("w") == []  # a refusal is no step
+    bob = "bob", ["user"]
+    with DBOSContextSetAuth(*bob):
+        assert workflow() == [(*bob, "user"), (*bob, "user"), (*bob, None)]
+        assert asyncio.run(workflow_async()) == [(*bob, "user"), (*bob, None)]
+
+
 def test_a_transaction_is_protected(launch: Launch) -> None:
     @DBOS.transaction()
     @DBOS.required_roles(["admin"])

@@ -663,6 +663,13 @@ MUTANTS = (
         "tests/acceptance/test_costs.py::test_an_outcome_is_told_when_the_system_has_no_thread_left[sqlite]",
     ),
     Mutant(
+        "run_step lets everybody in",
+        "runtime/roles.py",
+        "return authorized(function) if function is not None and function.required_roles else nullcontext()",
+        "return nullcontext()",
+        "tests/acceptance/test_roles.py::test_a_protected_step_stays_so_as_a_step_made_on_the_spot[sqlite]",
+    ),
+    Mutant(
         "a cancelled task is an outcome",
         "runtime/interpreters.py",
         "        return Outcome(await effect.call())\n    except Exception as error:\n",

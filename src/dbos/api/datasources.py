@@ -16,7 +16,8 @@ from dbos.model.serialization import Serialization, Serializer
 from dbos.runtime.context import current_transaction, workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations.steps import plain_body, step_spec
-from dbos.runtime.registry import TransactionSpec
+from dbos.runtime.registry import TransactionSpec, registered
+from dbos.runtime.roles import admitted
 from dbos.runtime.transaction import Work, check_isolation_level, perform_within, require_sqlalchemy
 
 if TYPE_CHECKING:
@@ -160,7 +161,8 @@ class SQLAlchemyDatasource(_Datasource):
             ds_options: See DatasourceOptions; None for the defaults.
             func: The function; its arguments follow.
         """
-        return cast(R, self._run(self._spec(ds_options, func), partial(plain_body(func), *args, **kwargs)))
+        with admitted(registered(func)):
+            return cast(R, self._run(self._spec(ds_options, func), partial(plain_body(func), *args, **kwargs)))
 
     def _run(self, spec: TransactionSpec, call: Callable[[], Any]) -> Any:
         work = self._work(spec, call)
@@ -271,7 +273,8 @@ class AsyncSQLAlchemyDatasource(_Datasource):
         **kwargs: P.kwargs,
     ) -> R:
         """Run any coroutine function as a transaction of this database; see `SQLAlchemyDatasource.run_tx_step`."""
-        return cast(R, await self._run(self._spec(ds_options, func), partial(plain_body(func), *args, **kwargs)))
+        with admitted(registered(func)):
+            return cast(R, await self._run(self._spec(ds_options, func), partial(plain_body(func), *args, **kwargs)))
 
     async def _run(self, spec: TransactionSpec, call: Callable[[], Any]) -> Any:
         work = self._work(spec, call)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import replace
 from typing import Protocol
 
@@ -72,3 +72,8 @@ def authorized(function: Function) -> Generator[None]:
     """A block that runs a function under the role it requires. Raises DBOSNotAuthorizedError."""
     with acting_as(authorize(function, current_identity())):
         yield
+
+
+def admitted(function: Function | None) -> AbstractContextManager[None]:
+    """The same for a function that may be none of ours, or require no role."""
+    return authorized(function) if function is not None and function.required_roles else nullcontext()

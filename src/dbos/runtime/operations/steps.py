@@ -12,6 +12,7 @@ from dbos.model.retry import RetryPolicy
 from dbos.runtime.context import Attempt, workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.registry import StepSpec, registered
+from dbos.runtime.roles import admitted
 from dbos.runtime.step import perform_numbered
 
 
@@ -111,10 +112,11 @@ def _run(
     spec = spec_for(options, func)
     if attempt is None:
         return func(*args, **kwargs)
-    if step_id is None:
-        step_id = attempt.next_step_id()
-    call = partial(plain_body(func), *args, **kwargs)
-    return run_blocking(attempt.engine, perform_numbered(attempt, step_id, spec, call, False)).unwrap()
+    with admitted(registered(func)):
+        if step_id is None:
+            step_id = attempt.next_step_id()
+        call = partial(plain_body(func), *args, **kwargs)
+        return run_blocking(attempt.engine, perform_numbered(attempt, step_id, spec, call, False)).unwrap()
 
 
 async def _run_async(
@@ -129,10 +131,11 @@ async def _run_async(
     awaited = inspect.iscoroutinefunction(func)
     if attempt is None:
         return await func(*args, **kwargs) if awaited else func(*args, **kwargs)
-    if step_id is None:
-        step_id = attempt.next_step_id()
-    call = partial(plain_body(func), *args, **kwargs)
-    return (await run_async(attempt.engine, perform_numbered(attempt, step_id, spec, call, awaited))).unwrap()
+    with admitted(registered(func)):
+        if step_id is None:
+            step_id = attempt.next_step_id()
+        call = partial(plain_body(func), *args, **kwargs)
+        return (await run_async(attempt.engine, perform_numbered(attempt, step_id, spec, call, awaited))).unwrap()
 
 
 def _title(func: Callable[..., Any]) -> str:
