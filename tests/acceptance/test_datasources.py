@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -111,7 +112,10 @@ class Both:
 
 @pytest.fixture(params=["plain", "async"])
 def both(request: pytest.FixtureRequest, user_url: str) -> Iterator[Both]:
-    """A datasource of either colour on the user's database."""
+    """A datasource of either colour on the user's database. What it leaves open is an error, found by collecting it."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what other tests left is not this one's
+        gc.collect()
     datasource = Both(user_url, request.param == "async")
     yield datasource
     DBOS.destroy()
