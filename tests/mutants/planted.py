@@ -960,6 +960,13 @@ MUTANTS = (
         "",
         "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-True]",
     ),
+    Mutant(
+        "transactions: a connection that is out at the end stays open",
+        "userdata/database.py",
+        '            event.listen(self._engine.pool, "checkin", lambda _, record: record.invalidate())\n',
+        "",
+        "tests/userdata/test_database.py::test_a_connection_that_is_out_at_the_end_is_closed_when_it_comes_back[sqlite]",
+    ),
     # ------------------------------------------------------------ portable JSON and validation
     Mutant(
         "portable: an outcome forgets the format of its arguments",

@@ -147,6 +147,7 @@ class UserDatabase:
             prepare(connection, self.witness, run_migrations, role)
 
     def close_all(self) -> None:
-        """Close the connections, unless the engine is the user's."""
+        """Close the connections, unless the engine is the user's. One that is out is closed when it comes back."""
         if self._disposes:
+            event.listen(self._engine.pool, "checkin", lambda _, record: record.invalidate())
             self._engine.dispose()
