@@ -131,10 +131,12 @@ def test_a_process_killed_before_it_commits_has_lost_nothing_and_repeats_nothing
     assert not (tmp_path / "ledger").exists()
     with subprocess.Popen(command, cwd=ROOT) as process:
         eventually((tmp_path / "committed").exists)
+        expected = [(f"kafka:killed:0:{offset}:killed-group", "SUCCESS") for offset in range(3)]
+        eventually(
+            lambda: run_sql(postgres_url, "select workflow_uuid, status from workflow_status order by 1") == expected
+        )
         process.kill()
     assert sorted((tmp_path / "ledger").read_text().split()) == ["1", "2", "3"]
-    rows = run_sql(postgres_url, "select workflow_uuid, status from workflow_status order by 1")
-    assert rows == [(f"kafka:killed:0:{offset}:killed-group", "SUCCESS") for offset in range(3)]
 
 
 # ---------------------------------------------------------------- bad input

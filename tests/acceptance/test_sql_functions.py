@@ -141,7 +141,7 @@ def test_every_option_has_its_column(launch: Launch, database_url: str) -> None:
     run_sql(
         database_url,
         "select dbos.enqueue_workflow('K.run', 'elsewhere', class_name => 'K', config_name => 'one',"
-        " workflow_id => 'w', app_version => 'v', timeout_ms => 5000, deadline_epoch_ms => 99,"
+        " workflow_id => 'w', app_version => 'v', timeout_ms => 5000, deadline_epoch_ms => 9999999999998,"
         " deduplication_id => 'd', priority => 7, delay_until_epoch_ms => 9999999999999,"
         " application_name => 'test-app')",
     )
@@ -150,7 +150,11 @@ def test_every_option_has_its_column(launch: Launch, database_url: str) -> None:
     )
     status = DBOS.retrieve_workflow("w").get_status()
     assert (status.status, status.name, status.class_name, status.config_name) == ("DELAYED", "K.run", "K", "one")
-    assert (status.app_version, status.workflow_timeout_ms, status.workflow_deadline_epoch_ms) == ("v", 5000, 99)
+    assert (status.app_version, status.workflow_timeout_ms, status.workflow_deadline_epoch_ms) == (
+        "v",
+        5000,
+        9999999999998,
+    )
     assert (status.deduplication_id, status.priority, status.delay_until_epoch_ms) == ("d", 7, 9999999999999)
     assert (status.application_name, status.queue_name) == ("test-app", "elsewhere")
     assert DBOS.retrieve_workflow("p").get_status().queue_partition_key == "k"
