@@ -18,7 +18,8 @@ import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from tests.mutants.planted import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.planted import MUTANTS
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"

@@ -8,7 +8,8 @@ import sys
 import pytest
 
 from tests.mutants.__main__ import ROOT, fits
-from tests.mutants.planted import MUTANTS, Mutant
+from tests.mutants.mutant import Mutant
+from tests.mutants.planted import MUTANTS
 
 
 @pytest.mark.parametrize("mutant", MUTANTS, ids=lambda mutant: mutant.name)

@@ -1,0 +1,59 @@
+"""Queues that change, and who hears of free slots."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "queues: a definition that cannot be stops all dispatching",
+        "store/queues.py",
+        "    except ValueError as error:\n        return Impossible(row[0], str(error))\n",
+        "    except ValueError:\n        raise\n",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue[sqlite]",
+    ),
+    Mutant(
+        "queues: the commit of the user's transaction wakes nobody",
+        "store/postgres/hints.py",
+        "            self._session.run(self._notify, {",
+        "            dict({",
+        "tests/acceptance/test_client_in_transaction.py::test_the_commit_itself_wakes_who_waits[postgres]",
+    ),
+    Mutant(
+        "queues: what was claimed and never heard of holds its slot",
+        "services/dispatcher.py",
+        "        if self._losses != self.engine.store.losses:\n            self._recognise_our_own()\n",
+        "",
+        "tests/acceptance/test_queue_dispatch.py::test_what_was_claimed_and_never_heard_of_runs_at_once[one slot]",
+    ),
+    Mutant(
+        "queues: a slot that is freed elsewhere is nobody's news",
+        "services/listener.py",
+        "                self._probe_due = True\n                engine.queue_changed(None)\n",
+        "                self._probe_due = True\n",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_a_slot_that_a_client_frees_is_taken_at_once[postgres-cancel_workflow]",
+    ),
+    Mutant(
+        "queues: a workflow that cannot be read holds its slot",
+        "runtime/workflow.py",
+        "        engine.store.claims.give_back(row)\n",
+        "",
+        "tests/acceptance/test_queue_dispatch.py::test_a_workflow_that_cannot_be_read_holds_no_slot[sqlite]",
+    ),
+    Mutant(
+        "queues: a claim goes by a definition that was read before",
+        "store/sql/claims.sql",
+        "    :stored = 0 or exists (\n",
+        "    :stored >= 0 or exists (\n",
+        "tests/store/test_claims.py::test_a_limit_holds_from_its_commit_where_there_was_none[sqlite-concurrency]",
+    ),
+    Mutant(
+        "queues: a definition is changed under a claim",
+        "store/postgres/database.py",
+        """            "hold_definition": "for share",\n""",
+        """            "hold_definition": "",\n""",
+        "tests/store/test_claims.py::test_a_claim_waits_for_a_definition_that_is_being_committed",
+    ),
+)

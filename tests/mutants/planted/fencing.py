@@ -1,0 +1,104 @@
+"""Epochs, the moves between statuses, and what is counted on the way."""
+
+from __future__ import annotations
+
+from tests.mutants.killers import POINTS, PROMISES
+from tests.mutants.mutant import Mutant
+
+STATUS_MACHINE = "tests/crash/test_status_machine.py::test_every_sequence_of_verbs_ends_as_the_model_says[sqlite]"
+FINISHED = "tests/crash/test_status_machine.py::test_what_is_finished_takes_nothing_more[sqlite-SUCCESS]"
+FENCED = "tests/crash/test_status_machine.py::test_whoever_lost_its_workflow_writes_nothing_more[sqlite]"
+
+MUTANTS = (
+    Mutant(
+        "a checkpoint of any epoch is taken",
+        "store/sql/journal.sql",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null\n",
+        "    where w.workflow_uuid = i.workflow_id and w.completed_at is null\n",
+        FENCED,
+    ),
+    Mutant(
+        "a checkpoint is taken after the end",
+        "store/sql/journal.sql",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch and w.completed_at is null\n",
+        "    where w.workflow_uuid = i.workflow_id and w.epoch = i.epoch\n",
+        FINISHED,
+    ),
+    Mutant(
+        "an outcome of any epoch is taken",
+        "store/sql/journal.sql",
+        "workflow_status.workflow_uuid = i.workflow_id and workflow_status.epoch = i.epoch\n",
+        "workflow_status.workflow_uuid = i.workflow_id\n",
+        FENCED,
+    ),
+    Mutant(
+        "an outcome is written twice",
+        "store/sql/journal.sql",
+        "    and workflow_status.completed_at is null\n",
+        "",
+        FINISHED,
+    ),
+    Mutant(
+        "a stale parent starts children",
+        "store/sql/journal.sql",
+        "    i.guard_workflow_id is null or exists (\n",
+        "    i.guard_workflow_id is not null or i.guard_workflow_id is null or exists (\n",
+        PROMISES.format("test_a_workflow_cancelled_elsewhere_starts_no_child"),
+    ),
+    Mutant(
+        "cancelling keeps the epoch",
+        "store/sql/workflows.sql",
+        "status = 'CANCELLED', epoch = epoch + 1, ",
+        "status = 'CANCELLED', ",
+        FENCED,
+    ),
+    Mutant(
+        "adopting keeps the epoch",
+        "store/sql/workflows.sql",
+        "status = 'PENDING', epoch = epoch + 1, recovery_attempts",
+        "status = 'PENDING', recovery_attempts",
+        FENCED,
+    ),
+    Mutant(
+        "the living are adopted as well",
+        "store/sql/workflows.sql",
+        "    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance",
+        "    w.status = 'PENDING' and w.executor_instance <> :instance",
+        FENCED,
+    ),
+    Mutant(
+        "a success is reopened",
+        "store/sql/workflows.sql",
+        "where workflow_uuid in ({each:ids}) and status <> 'SUCCESS'\n",
+        "where workflow_uuid in ({each:ids})\n",
+        FINISHED,
+    ),
+    Mutant(
+        "a finished workflow is cancelled",
+        "store/sql/workflows.sql",
+        "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n",
+        "w.status <> 'CANCELLED'\n",
+        FINISHED,
+    ),
+    Mutant(
+        "recoveries are not counted",
+        "store/sql/workflows.sql",
+        "recovery_attempts = recovery_attempts + 1,",
+        "recovery_attempts = recovery_attempts,",
+        POINTS.format("blocking-sequence"),
+    ),
+    Mutant(
+        "a retry is counted twice",
+        "runtime/step.py",
+        "    for number in range(limit):\n",
+        "    for number in range(0, limit, 2):\n",
+        POINTS.format("blocking-retries"),
+    ),
+    Mutant(
+        "a deadline of the past is overlooked",
+        "store/sql/workflows.sql",
+        "and w.workflow_deadline_epoch_ms < {now_ms}\n",
+        "and w.workflow_deadline_epoch_ms > {now_ms}\n",
+        STATUS_MACHINE,
+    ),
+)

@@ -1,0 +1,37 @@
+"""Group commit, and commits whose fate nobody knows."""
+
+from __future__ import annotations
+
+from tests.mutants.killers import LOST_REPLIES, POINTS, PROMISES
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "callers are woken before the commit",
+        "store/journal.py",
+        "                entries.extend(self._take_batch())\n",
+        "                entries.extend(self._take_batch())\n                _announce(entries)\n",
+        POINTS.format("coroutines-sequence"),
+    ),
+    Mutant(
+        "callers of a batch get each other's results",
+        "store/journal.py",
+        "            for entry in entries:\n                end = start + len(entry.records)\n",
+        "            for entry in reversed(entries):\n                end = start + len(entry.records)\n",
+        PROMISES.format("test_each_caller_of_a_batch_gets_its_own_answer"),
+    ),
+    Mutant(
+        "an unknown commit of a step is taken for a failure",
+        "runtime/step.py",
+        "        if row is not None and row.epoch == attempt.epoch:\n            return results[1 : len(others) + 1]\n",
+        "",
+        LOST_REPLIES.format("blocking-sequence"),
+    ),
+    Mutant(
+        "an unknown commit of a start is taken for somebody else's",
+        "runtime/admission.py",
+        "        if there.owner_xid == row.token:",
+        "        if there.owner_xid is None:",
+        LOST_REPLIES.format("blocking-sequence"),
+    ),
+)

@@ -1,0 +1,67 @@
+"""Replaying what is recorded, with the same code and with patched code."""
+
+from __future__ import annotations
+
+from tests.mutants.killers import POINTS, PROMISES
+from tests.mutants.mutant import Mutant
+
+PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
+
+MUTANTS = (
+    Mutant(
+        "a workflow of the old code takes the new way",
+        "runtime/operations/patching.py",
+        "        return False\n    yield from",
+        "        return True\n    yield from",
+        PATCHING.format("test_the_life_of_a_patch"),
+    ),
+    Mutant(
+        "looking at the next step draws its number",
+        "runtime/context.py",
+        "self._numbers = itertools.count(number)",
+        "self._numbers = itertools.count(number + 1)",
+        PATCHING.format("test_a_workflow_that_has_not_come_to_the_patch_takes_the_new_way"),
+    ),
+    Mutant(
+        "the history is not loaded",
+        "runtime/workflow.py",
+        "        {step.function_id: step for step in history},\n",
+        "        {},\n",
+        POINTS.format("blocking-sequence"),
+    ),
+    Mutant(
+        "a recorded error is replayed as a value",
+        "runtime/step.py",
+        "        return Outcome(error=codec.decode_error(row.error, row.serialization))\n",
+        "        return Outcome(codec.decode_error(row.error, row.serialization))\n",
+        POINTS.format("blocking-caught_errors"),
+    ),
+    Mutant(
+        "a step number is drawn after I/O",
+        "runtime/operations/starting.py",
+        "(parent.next_step_id(), parent.next_step_id())",
+        "(parent.next_step_id(), None)",
+        POINTS.format("coroutines-gathered_children"),
+    ),
+    Mutant(
+        "a sleep is short by what has passed of a millisecond",
+        "runtime/timeouts.py",
+        "(begun_ms + 1) / 1000",
+        "begun_ms / 1000",
+        "tests/acceptance/test_sleep.py::test_no_sleep_is_short[sqlite]",
+    ),
+    Mutant(
+        "a sleep begins anew",
+        "runtime/timeouts.py",
+        "            wake_at = float(replay(attempt, row).unwrap())\n",
+        "            wake_at = attempt.engine.clock.now_ms() / 1000 + max(0.0, seconds)\n",
+        PROMISES.format("test_a_recovered_sleep_ends_when_the_recorded_time_has_come"),
+    ),
+    Mutant(
+        "a step is never recorded",
+        "runtime/step.py",
+        "    yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))\n",
+        "",
+        POINTS.format("blocking-sequence"),
+    ),
+)

@@ -1,0 +1,69 @@
+"""Streams."""
+
+from __future__ import annotations
+
+from tests.mutants.killers import LOST_REPLIES
+from tests.mutants.mutant import Mutant
+
+STORED_STREAMS = "tests/store/test_streams.py::{}"
+STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
+
+MUTANTS = (
+    Mutant(
+        "streams: values of one batch get the same place",
+        "store/sql/streams.sql",
+        "+ row_number() over (partition by i.workflow_id, i.key order by i.place)",
+        "+ 1",
+        STORED_STREAMS.format("test_values_of_a_batch_keep_their_order[postgres]"),
+    ),
+    Mutant(
+        "streams: a value is written again when the reply was lost",
+        "store/sql/streams.sql",
+        "            where i.token = '' and o.workflow_uuid",
+        "            where i.token = 'never' and o.workflow_uuid",
+        LOST_REPLIES.format("streams-written"),
+    ),
+    Mutant(
+        "streams: a stale execution writes to a stream",
+        "store/sql/streams.sql",
+        "        {attempt_owns}\n",
+        "        exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)\n",
+        STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[sqlite-1]"),
+    ),
+    Mutant(
+        "streams: values follow the end of a stream",
+        "store/sql/streams.sql",
+        "        and (last.value is null or not {closes:last})\n",
+        "",
+        STORED_STREAMS.format("test_nothing_follows_the_end_of_a_stream[sqlite]"),
+    ),
+    Mutant(
+        "streams: a reader ends where nothing has come yet",
+        "store/streams.py",
+        "over=bool(rows[0][0])",
+        "over=True",
+        STREAMS.format("test_a_reader_follows_a_workflow_that_is_still_writing"),
+    ),
+    Mutant(
+        "streams: a reader misses what was written right before the end",
+        "runtime/operations/streams.py",
+        "                if page.values or page.over:\n                    return page\n",
+        "                if page.over:\n                    return StreamPage([], True)\n"
+        "                if page.values:\n                    return page\n",
+        "tests/acceptance/test_streams.py::test_reading_from_an_offset_gives_the_same_rest[sqlite-sync]",
+    ),
+    Mutant(
+        "streams: a write wakes nobody",
+        "runtime/operations/streams.py",
+        '    engine.waiters.wake("stream", identifier)\n',
+        "",
+        STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
+    ),
+    Mutant(
+        "streams: a reader looks at every value",
+        "runtime/operations/streams.py",
+        "            yield from self._gather()\n",
+        "",
+        "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-True]",
+    ),
+)

@@ -1,0 +1,114 @@
+"""Transactions and their witnesses."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+TRANSACTIONS = "tests/acceptance/test_transactions.py::{}[sqlite-same{}]"
+FAULTS = "tests/acceptance/test_transaction_faults.py::{}[{}]"
+
+MUTANTS = (
+    Mutant(
+        "transactions: the witness is in a transaction of its own",
+        "userdata/database.py",
+        "        return self.witness.testify(session, key, testimony)\n",
+        "        with self._engine.begin() as other:\n"
+        "            return self.witness.testify(Session(other), key, testimony)\n",
+        FAULTS.format("test_a_commit_whose_reply_was_lost_is_found_out", "postgres-transaction-before"),
+    ),
+    Mutant(
+        "transactions: a replay does not look for the witness",
+        "runtime/transaction.py",
+        "    looks = work.attempt is not None and work.attempt.epoch > 1 ",
+        "    looks = False ",
+        TRANSACTIONS.format("test_a_crash_between_the_two_commits_is_repaired_on_replay", "-False"),
+    ),
+    Mutant(
+        "transactions: whoever commits second keeps his writes",
+        "runtime/transaction.py",
+        "        elif not written.value:\n            return None",
+        "        elif not written.value and work.attempt.revoked is None:\n            return None",
+        FAULTS.format("test_a_zombie_that_commits_second_takes_its_writes_back_and_stops", "sqlite-READ COMMITTED"),
+    ),
+    Mutant(
+        "transactions: whoever lost goes on",
+        "runtime/step.py",
+        "        yield from attempt.verify()\n"
+        "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"
+        "        if row is not None and row.epoch == attempt.epoch:\n",
+        "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"
+        "        if row is not None:\n",
+        FAULTS.format("test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction", "sqlite"),
+    ),
+    Mutant(
+        "transactions: every error is worth another try",
+        "userdata/troubles.py",
+        "    return any(_state(each) in _CLASHES or _code(each) in _BUSY for each in _causes(error))\n",
+        "    return True\n",
+        "tests/userdata/test_troubles.py",
+    ),
+    Mutant(
+        "transactions: clashes are answers",
+        "userdata/troubles.py",
+        '_CLASHES = {"40001", "40P01"}',
+        '_CLASHES = {"00000"}',
+        "tests/acceptance/test_transactions.py::test_a_deadlock_is_overcome[sqlite]",
+    ),
+    Mutant(
+        "transactions: the function may commit",
+        "userdata/database.py",
+        "    if not session.info.get(_MAY_COMMIT) and not session.in_nested_transaction():\n",
+        "    if session.info.get(_MAY_COMMIT) is None and session.in_nested_transaction() is None:\n",
+        TRANSACTIONS.format("test_only_the_library_commits", ""),
+    ),
+    Mutant(
+        "transactions: a witness of an older life counts",
+        "runtime/operations/starting.py",
+        "identity_of(row), life=row.token)",
+        "identity_of(row), life='')",
+        TRANSACTIONS.format("test_a_reused_id_sees_no_witness_of_an_older_life", ""),
+    ),
+    Mutant(
+        "transactions: the witness of another function counts",
+        "runtime/transaction.py",
+        "    if testimony.name != work.spec.name:\n",
+        "    if not testimony.name:\n",
+        TRANSACTIONS.format("test_the_witness_of_another_function_is_not_replayed", ""),
+    ),
+    Mutant(
+        "transactions: a failure counts for ever",
+        "userdata/sql/transaction_outputs.sql",
+        "(error is null or epoch > :resumed_epoch)",
+        "(error is null or epoch >= 0)",
+        TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
+    ),
+    Mutant(
+        "transactions: nothing takes the place of a failure",
+        "userdata/sql/transaction_outputs.sql",
+        " or (w.error is not null and w.epoch <= :resumed_epoch)",
+        "",
+        TRANSACTIONS.format("test_a_failed_transaction_is_tried_again_when_its_workflow_is_resumed", ""),
+    ),
+    Mutant(
+        "transactions: a lost connection is an answer",
+        "runtime/transaction.py",
+        "is_clash(error) or (lost and self._work.attempt is not None)",
+        "is_clash(error)",
+        FAULTS.format("test_a_commit_whose_reply_was_lost_is_found_out", "sqlite-transaction-before"),
+    ),
+    Mutant(
+        "transactions: a cancellation comes before the record",
+        "runtime/transaction.py",
+        "        owed = work == self.database.commit\n",
+        "        owed = False\n",
+        "tests/acceptance/test_datasources.py"
+        "::test_what_was_committed_is_recorded_before_a_cancellation_strikes[sqlite]",
+    ),
+    Mutant(
+        "transactions: a connection that is out at the end stays open",
+        "userdata/database.py",
+        '            event.listen(self._engine.pool, "checkin", lambda _, record: record.invalidate())\n',
+        "",
+        "tests/userdata/test_database.py::test_a_connection_that_is_out_at_the_end_is_closed_when_it_comes_back[sqlite]",
+    ),
+)
