@@ -5,6 +5,7 @@
 #   make check                     format, lint, types, layers
 #   make test PYTHON=python3.13    the suite on another interpreter, in an environment of its own
 #   make test ARGS="-k recovery"   ARGS goes to the tool behind the target
+#   make torture MINUTES=60 SEED=7 everything that may happen to it, for about an hour
 #   make test WORKERS=0            in one process, for a debugger; 2 processes are the default
 
 PYTHON ?= python3
@@ -22,7 +23,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench mutants test-all-pythons clean
+.PHONY: help demo test check format bench mutants torture test-all-pythons clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -59,6 +60,12 @@ bench: $(VENV)/.installed-dev ## compare speed with the original release, side b
 
 mutants: $(VENV)/.installed-dev ## plant bugs and expect the suite to find each one
 	$(BIN)/python -m tests.mutants $(ARGS)
+
+MINUTES ?= 30
+SEED ?=
+
+torture: $(VENV)/.installed-dev ## kill, cut, fill and freeze for MINUTES=30; SEED= repeats a run
+	$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
 
 test-all-pythons: ## the suite on every supported Python found here
 	.ci/test-all-pythons $(ARGS)

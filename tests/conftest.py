@@ -17,6 +17,7 @@ import pytest
 from dbos import DBOS
 from tests.support.postgres import PostgresCluster
 from tests.support.warm_python import WarmPython
+from tests.support.workers import Workers
 
 # Examples are not timed: this machine may be busy, and slowness is measured by the benchmarks.
 hypothesis.settings.register_profile("suite", deadline=None, print_blob=True)
@@ -27,8 +28,9 @@ hypothesis.settings.register_profile(  # for `make mutants`: quick, and the same
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--all-points`: every crash point on Postgres too, and every pair of them on both databases."""
+    """`--all-points`: every crash point on Postgres too. `--pairs`: so many double crashes of each scenario."""
     parser.addoption("--all-points", action="store_true", help="every crash point where the default is a sample")
+    parser.addoption("--pairs", type=int, default=0, help="double crashes of each scenario, on each database")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -87,6 +89,13 @@ def database_url(request: pytest.FixtureRequest) -> str:
 def warm_python() -> Iterator[WarmPython]:
     """Runs programs without waiting for an interpreter to start."""
     with WarmPython() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def worker_server() -> Iterator[Workers]:
+    """Forks processes that launch DBOS and do what a test tells them."""
+    with Workers() as server:
         yield server
 
 

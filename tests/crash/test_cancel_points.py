@@ -11,7 +11,7 @@ import pytest
 import tests.crash.every_scenario  # noqa: F401
 from dbos.testing.crashing import Point, Seam, When
 from tests.crash.scenario import SCENARIOS
-from tests.crash.test_crash_points import spread, trial
+from tests.crash.test_crash_points import Count, spread, trial
 
 ASYNC = [name for name in SCENARIOS if name.startswith("coroutines-") or "async_" in name]
 SIDES = (When.BEFORE, When.DURING, When.AFTER)
@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.parametrize("name", ASYNC), pytest.mark.timeout(1800)]
 
 
 def test_a_cancelled_task_records_nothing_and_its_workflow_is_recovered(
-    name: str, database_url: str, seam: Seam, all_points: bool
+    name: str, database_url: str, seam: Seam, all_points: bool, record_property: Count
 ) -> None:
     with trial(name, database_url, seam) as run:
         points = [Point(number + 1, when) for number in range(len(run.effects)) for when in SIDES]
@@ -33,3 +33,4 @@ def test_a_cancelled_task_records_nothing_and_its_workflow_is_recovered(
             except Exception as error:
                 error.add_note(f"{name}, its task cancelled {point} ({run.effects[point.number - 1]})")
                 raise
+        record_property("cancellations", len(points))

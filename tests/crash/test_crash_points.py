@@ -2,12 +2,12 @@
 
 On SQLite every moment that leaves something else behind has its crash by default; on Postgres a spread of them, as of
 the double crashes on both. With `--all-points` all of them run, and those too that differ only in what the dead process
-had in mind.
+had in mind; `--pairs` sets the number of double crashes alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import product
 
@@ -22,6 +22,9 @@ SIDES = (When.BEFORE, When.AFTER)
 POSTGRES_POINTS = 4
 DOUBLE_CRASHES = 6
 
+Count = Callable[[str, object], None]
+"""`record_property` of pytest: how many there were of something, for the report of a campaign."""
+
 pytestmark = [
     pytest.mark.parametrize("name", SCENARIOS),
     pytest.mark.timeout(1800),  # thousands of runs with --all-points; by default a few seconds
@@ -29,7 +32,9 @@ pytestmark = [
 ]
 
 
-def test_a_killed_run_is_recovered_at_every_effect(name: str, database_url: str, seam: Seam, all_points: bool) -> None:
+def test_a_killed_run_is_recovered_at_every_effect(
+    name: str, database_url: str, seam: Seam, all_points: bool, record_property: Count
+) -> None:
     with trial(name, database_url, seam) as run:
         points = [Point(number + 1, when) for number in range(len(run.effects)) for when in SIDES]
         if not all_points:
@@ -40,19 +45,22 @@ def test_a_killed_run_is_recovered_at_every_effect(name: str, database_url: str,
         for number, point in enumerate(points):
             reached += attempt(run, f"run{number}", [point])
         assert reached >= 0.6 * len(points), "too many points lay behind the end of their run"
+        record_property("crash points", reached)
 
 
 def test_a_run_killed_again_while_it_recovers_is_recovered(
-    name: str, database_url: str, seam: Seam, all_points: bool
+    name: str, database_url: str, seam: Seam, all_points: bool, request: pytest.FixtureRequest, record_property: Count
 ) -> None:
+    count = request.config.getoption("--pairs") or (DOUBLE_CRASHES if database_url.startswith("sqlite") else 2)
     with trial(name, database_url, seam) as run:
         numbers = range(1, len(run.effects) + 1)
         points = [Point(number, when) for number, when in product(numbers, SIDES)]
         pairs = [(first, second) for first, second in product(points, points) if second.number <= len(run.effects)]
         if not all_points:
-            pairs = spread(pairs, DOUBLE_CRASHES if database_url.startswith("sqlite") else 2)
+            pairs = spread(pairs, count)
         twice = sum(attempt(run, f"run{number}", pair) == 2 for number, pair in enumerate(pairs))
         assert twice > 0
+        record_property("double crashes", twice)
 
 
 @contextmanager

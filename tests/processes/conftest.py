@@ -22,12 +22,6 @@ def long_run(pytestconfig: pytest.Config) -> bool:
     return bool(pytestconfig.getoption("--all-points"))
 
 
-@pytest.fixture(scope="session")
-def worker_server() -> Iterator[Workers]:
-    with Workers() as server:
-        yield server
-
-
 @pytest.fixture
 def workers(worker_server: Workers) -> Iterator[Workers]:
     """The server that forks workers; those of a test end with it."""

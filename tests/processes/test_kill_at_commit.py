@@ -6,6 +6,7 @@ again afterwards, and every workflow involved has come to its end.
 
 import itertools
 import signal
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import pytest
@@ -37,6 +38,7 @@ EXPECTED = {
 }
 FAILING_CHILDREN = {"order": 1, "order_async": 0}
 LEAST_COMMITS = {"order": 20, "order_async": 15}  # fewer: the scenario lost what it is there for
+Count = Callable[[str, object], None]  # `record_property` of pytest
 MOST_COMMITS = 60  # more: the journal writes something again and again
 
 
@@ -100,21 +102,31 @@ class Trials:
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("workflow", ["order", "order_async"])
-def test_every_commit_on_sqlite(start_on: Start, sqlite_url: str, ledger: Ledger, workflow: str, phase: Phase) -> None:
+def test_every_commit_on_sqlite(
+    start_on: Start, sqlite_url: str, ledger: Ledger, workflow: str, phase: Phase, record_property: Count
+) -> None:
     trials = Trials(start_on, sqlite_url, ledger, workflow)
     survived = next(commit for commit in range(1, MOST_COMMITS) if not trials.run(phase, commit))
     assert survived > LEAST_COMMITS[workflow]
+    record_property("kills", survived - 1)
 
 
 @pytest.mark.parametrize("phase", PHASES)
 @pytest.mark.parametrize("workflow", ["order", "order_async"])
 def test_a_sample_of_commits_on_postgres(
-    start_on: Start, postgres_url: str, ledger: Ledger, workflow: str, phase: Phase, long_run: bool
+    start_on: Start,
+    postgres_url: str,
+    ledger: Ledger,
+    workflow: str,
+    phase: Phase,
+    long_run: bool,
+    record_property: Count,
 ) -> None:
     trials = Trials(start_on, postgres_url, ledger, workflow)
     if long_run:
         survived = next(commit for commit in range(1, MOST_COMMITS) if not trials.run(phase, commit))
         assert survived > LEAST_COMMITS[workflow]
+        record_property("kills", survived - 1)
     else:
         assert all(trials.run(phase, commit) for commit in (1, 2, 7, 12))
 
@@ -122,7 +134,7 @@ def test_a_sample_of_commits_on_postgres(
 @pytest.mark.timeout(900)  # with --all-points these are hundreds of pairs
 @pytest.mark.parametrize("phase", PHASES)
 def test_a_second_crash_during_recovery(
-    start_on: Start, sqlite_url: str, ledger: Ledger, phase: Phase, long_run: bool
+    start_on: Start, sqlite_url: str, ledger: Ledger, phase: Phase, long_run: bool, record_property: Count
 ) -> None:
     trials = Trials(start_on, sqlite_url, ledger, "order")
     if not long_run:
@@ -137,3 +149,4 @@ def test_a_second_crash_during_recovery(
         if second == 1:
             break
     assert pairs > LEAST_COMMITS["order"] ** 2 / 2
+    record_property("double crashes", pairs)

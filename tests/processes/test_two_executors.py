@@ -1,15 +1,14 @@
 """Two processes of one application: who owns what, and what becomes of it when one of them dies or oversleeps."""
 
 import signal
-import sqlite3
 import time
-from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.processes.audit import Audit
 from tests.processes.conftest import Start
+from tests.processes.freezing import freeze
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
 from tests.support.worker_ledger import Ledger
@@ -33,39 +32,6 @@ def owner_of(url: str, workflow_id: str) -> str:
         0
     ]
     return owner
-
-
-def stop(worker: Worker, url: str) -> None:
-    """Freeze a process, all its threads, at a moment at which it does not hold the one write lock of a SQLite file.
-
-    Frozen with that lock, it would keep everybody from writing, as any SQLite program does. No lease can help there.
-    """
-    tasks = Path(f"/proc/{worker.pid}/task")
-
-    def frozen() -> bool:
-        states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
-        return set(states) == {"T"}
-
-    def frozen_without_lock() -> bool:
-        worker.kill(signal.SIGSTOP)
-        eventually(frozen)
-        if not url.startswith("sqlite") or can_write(url):
-            return True
-        worker.kill(signal.SIGCONT)
-        return False
-
-    eventually(frozen_without_lock)
-
-
-def can_write(url: str) -> bool:
-    """Whether a SQLite file can be locked for writing soon."""
-    with closing(sqlite3.connect(url.removeprefix("sqlite:///"), timeout=1, isolation_level=None)) as connection:
-        try:
-            connection.execute("begin immediate")
-        except sqlite3.OperationalError:
-            return False
-        connection.execute("rollback")
-        return True
 
 
 def wait_for_heartbeats(url: str, pids: list[int], number: int) -> None:
@@ -166,7 +132,7 @@ def _oversleep(
     stale.call("start", workflow, workflow_id, 120, 5)
     heard = stale.begin("result", workflow_id)
     eventually(lambda: len(ledger.begun(workflow_id)) > steps)
-    stop(stale, url)
+    freeze(stale, url)
     eventually(lambda: any(entry.pid == winner.pid for entry in ledger.begun(workflow_id)))
     continued_at = time.monotonic()
     stale.kill(signal.SIGCONT)
@@ -188,7 +154,7 @@ def test_an_executor_that_wakes_after_the_end_delivers_the_winners_result(
     stale.call("start", "gated", "gated", str(gate))
     heard = stale.begin("result", "gated")
     eventually(lambda: len(ledger.begun("gated")) == 2)
-    stop(stale, database_url)
+    freeze(stale, database_url)
     gate.touch()
     assert winner.call("result", "gated") == winner.pid
     stale.kill(signal.SIGCONT)
@@ -206,7 +172,7 @@ def test_a_stale_executor_cannot_write_an_outcome(start: Start, ledger: Ledger, 
     stale.call("start", "linger", "linger", str(gate))
     heard = stale.begin("result", "linger")
     eventually(lambda: [entry.label for entry in ledger.begun("linger")] == ["only", "linger"])
-    stop(stale, database_url)
+    freeze(stale, database_url)
     eventually(lambda: ledger.begun("linger")[-1].pid == winner.pid)
     gate.with_name(f"{gate.name}-{stale.pid}").touch()
     stale.kill(signal.SIGCONT)

@@ -4,7 +4,7 @@ Every flight of the journal in a scenario is cut once, in both ways. Each time e
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -30,7 +30,13 @@ def proxy(postgres_url: str) -> Iterator[PostgresProxy]:
 @pytest.mark.parametrize("phase", ["before", "after"])
 @pytest.mark.parametrize("workflow", ["order", "order_async"])
 def test_every_write_of_a_scenario(
-    start_on: Start, proxy: PostgresProxy, postgres_url: str, ledger: Ledger, workflow: str, phase: CutPhase
+    start_on: Start,
+    proxy: PostgresProxy,
+    postgres_url: str,
+    ledger: Ledger,
+    workflow: str,
+    phase: CutPhase,
+    record_property: Callable[[str, object], None],
 ) -> None:
     worker = start_on(proxy.url)
     cuts = 0
@@ -43,6 +49,7 @@ def test_every_write_of_a_scenario(
             break
         cuts += 1
     assert cuts >= LEAST_COMMITS[workflow]
+    record_property("cuts", cuts)
 
 
 def assert_exactly_once(url: str, ledger: Ledger, workflow: str, workflow_id: str) -> None:

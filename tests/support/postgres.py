@@ -207,12 +207,16 @@ class PostgresCluster:
         )
         self._finalizer = weakref.finalize(self, _bury, directory, undertaker, os.getpid())
         self._installation = self._make_reachable(find_installation(), directory)
+        self._make_data(self._installation, directory)
+
+    def _make_data(self, installation: Installation, directory: Path) -> None:
+        """Fill the data directory."""
         password_file = directory / "password"
         password_file.write_text(self._password)
         self._give_away(password_file)
         self._run(
             [
-                str(self._installation.bin / "initdb"),
+                str(installation.bin / "initdb"),
                 *("--pgdata", str(directory / "data")),
                 *("--username", USER, "--pwfile", str(password_file)),
                 # Not `trust`: on a shared machine that would hand every local user a shell as the server's account.
@@ -294,12 +298,12 @@ class PostgresCluster:
 
 
 def _is_ready(pidfile: Path) -> bool:
-    """Whether the server's last word on its own state is `ready` (the eighth line of its pid file)."""
+    """Whether the server's last word on its own state, the eighth line of its pid file, is that it takes connections."""
     try:
         lines = pidfile.read_text().splitlines()
     except FileNotFoundError:
         return False
-    return len(lines) >= 8 and lines[7].strip() == "ready"
+    return len(lines) >= 8 and lines[7].strip() in ("ready", "standby")
 
 
 def _probably_free_port() -> int:

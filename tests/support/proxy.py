@@ -40,8 +40,7 @@ class PostgresProxy:
 
     def __init__(self, url: str) -> None:
         parts = urlsplit(url)
-        assert parts.hostname is not None
-        self._upstream = (parts.hostname, parts.port or 5432)
+        self._upstream = _address(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port: int = self._listener.getsockname()[1]
         credentials, at, _ = parts.netloc.rpartition("@")
@@ -94,6 +93,10 @@ class PostgresProxy:
         """Hang up on new connections; open ones stay."""
         with self._changed:
             self._refusing = True
+
+    def lead_to(self, url: str) -> None:
+        """Connect from now on to another server; open connections stay."""
+        self._upstream = _address(url)
 
     def drop_notifications(self) -> None:
         """Swallow every notification on its way to a client."""
@@ -269,6 +272,12 @@ class _Connection:
                     self._client.sendall(b"".join(passing))
         finally:
             self.cut()
+
+
+def _address(url: str) -> tuple[str, int]:
+    parts = urlsplit(url)
+    assert parts.hostname is not None
+    return parts.hostname, parts.port or 5432
 
 
 def _shut(end: socket.socket) -> None:

@@ -9,6 +9,7 @@ end.
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import signal
@@ -22,13 +23,15 @@ from contextlib import suppress
 from typing import Any
 
 import dbos.services.recovery
-from dbos import DBOS, Debouncer, Queue, SetEnqueueOptions, SetWorkflowID
+from dbos import DBOS, Debouncer, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout
 from dbos.api.launched import current_engine
 from tests.support import worker_workflows
 from tests.support.worker_death import Death
 
 REAP_POLL_SECONDS = 0.001
 REQUEST_BYTES = 65_536
+GARBAGE_PAUSE_SECONDS = 0.001
+REAL_TIME, REAL_TIME_NS = time.time, time.time_ns
 
 
 class Commands:
@@ -66,6 +69,15 @@ class Commands:
         with SetWorkflowID(workflow_id):
             DBOS.start_workflow(worker_workflows.WORKFLOWS[name], *args)
 
+    def start_many(self, name: str, ids: list[str], *args: Any) -> None:
+        for workflow_id in ids:
+            self.start(name, workflow_id, *args)
+
+    def start_within(self, seconds: float, name: str, workflow_id: str, *args: Any) -> None:
+        """Start with a deadline."""
+        with SetWorkflowTimeout(seconds):
+            self.start(name, workflow_id, *args)
+
     def run(self, name: str, workflow_id: str, *args: Any) -> Any:
         """Start and wait, as one who asks again after a crash does."""
         with SetWorkflowID(workflow_id):
@@ -94,6 +106,9 @@ class Commands:
 
     def result(self, workflow_id: str) -> Any:
         return DBOS.retrieve_workflow(workflow_id, existing_workflow=False).get_result()
+
+    def results(self, ids: list[str]) -> list[Any]:
+        return [self.result(workflow_id) for workflow_id in ids]
 
     def result_at(self, workflow_id: str) -> float:
         """When this process heard that a workflow had ended (monotonic clock)."""
@@ -169,6 +184,23 @@ class Commands:
             answer: list[str] = json.loads(pipe.read())
         os.waitpid(pid, 0)
         return answer
+
+    def collect_garbage(self) -> None:
+        """From now on, all the time, and with every allocation."""
+        gc.freeze()  # what was there before takes no part
+        gc.set_threshold(1)
+
+        def collect() -> None:
+            while True:
+                gc.collect()
+                time.sleep(GARBAGE_PAUSE_SECONDS)
+
+        threading.Thread(target=collect, daemon=True).start()
+
+    def set_clock(self, seconds: float) -> None:
+        """Put the wall clock of this process forward, or back."""
+        time.time = lambda: REAL_TIME() + seconds
+        time.time_ns = lambda: REAL_TIME_NS() + int(seconds * 1e9)
 
     def exit(self) -> None:
         os._exit(0)

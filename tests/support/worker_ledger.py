@@ -26,6 +26,7 @@ class Entry:
     workflow_id: str
     step_id: int
     label: str
+    epoch: int = 0  # of the attempt it ran in; 0 outside of workflows
 
     @property
     def step(self) -> tuple[str, int]:
@@ -40,11 +41,11 @@ class Ledger:
         self._path = Path(path)
         self._file: int | None = None  # opened by the first write: readers need none
 
-    def write(self, event: Event, workflow_id: str | None, step_id: int | None, label: str) -> None:
+    def write(self, event: Event, workflow_id: str | None, step_id: int | None, label: str, epoch: int = 0) -> None:
         """Remember an event of this process. Safe from any thread."""
         if self._file is None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        entry = Entry(time.monotonic(), os.getpid(), event, workflow_id or "", step_id or 0, label)
+        entry = Entry(time.monotonic(), os.getpid(), event, workflow_id or "", step_id or 0, label, epoch)
         os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
         os.fsync(self._file)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import signal
 import time
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from dbos import DBOS
+from dbos.runtime.context import current_attempt
 from tests.support.worker_ledger import Ledger
 
 GATE_POLL_SECONDS = 0.002
@@ -31,15 +33,17 @@ class _Traced:
     def __init__(self, label: str) -> None:
         self._label = label
         self._step = DBOS.workflow_id, DBOS.step_id
+        attempt = current_attempt()
+        self._epoch = 0 if attempt is None else attempt.epoch
 
     def __enter__(self) -> None:
         assert _ledger is not None
-        _ledger.write("begin", *self._step, self._label)
+        _ledger.write("begin", *self._step, self._label, self._epoch)
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         assert _ledger is not None
         if kind is None:
-            _ledger.write("end", *self._step, self._label)
+            _ledger.write("end", *self._step, self._label, self._epoch)
 
 
 @DBOS.step()
@@ -236,6 +240,19 @@ async def await_by_async(way: str, target: str) -> Any:
     return await DBOS.get_result_async(target)
 
 
+POISON_ATTEMPTS = 2
+
+
+@DBOS.workflow(max_recovery_attempts=POISON_ATTEMPTS)
+def poison(how: str) -> None:
+    """End the process, every time: by a signal of that name, or by leaving at once."""
+    note("swallow")
+    with _Traced("swallowed"):
+        if how == "exit":
+            os._exit(3)
+        os.kill(os.getpid(), signal.Signals[how])
+
+
 @DBOS.workflow()
 def chime(scheduled_time: datetime, context: object) -> None:
     """What a schedule runs."""
@@ -266,5 +283,6 @@ WORKFLOWS: dict[str, Callable[..., Any]] = {
         relay_async,
         await_by,
         await_by_async,
+        poison,
     )
 }

@@ -60,6 +60,12 @@ class Worker:
         """Ask for something and wait for the answer."""
         return self.begin(command, *arguments).result(timeout_seconds)
 
+    @property
+    def hung_up(self) -> bool:
+        """Has its end of the connection been closed? Soon after its death it is."""
+        with self._lock:
+            return self._hung_up
+
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal."""
         os.kill(self.pid, number)

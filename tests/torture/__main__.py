@@ -1,0 +1,78 @@
+"""The command line of the campaign.
+
+    python -m tests.torture --minutes 60 --seed 7          everything, for about an hour
+    python -m tests.torture --only fleet --minutes 10      what has that word in its name
+    python -m tests.torture --only zombies --reduced       as `make test` plays it
+    python -m tests.torture --list
+    python -m tests.torture report                         write docs/reliability.md from what was kept
+
+Each line ends with the command that repeats it. The seed decides what is done and when; how real processes interleave
+it cannot decide. Exit status 1 if anything broke. With `--keep`, the results go to docs/reliability.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import secrets
+import signal
+import sys
+from collections.abc import Sequence
+
+from tests.torture import campaign, report, results
+from tests.torture.laboratory import OwnLaboratory
+from tests.torture.results import Result
+
+ENUMERATION_SECONDS = 900.0  # at most, whatever the minutes are
+
+
+def main(arguments: Sequence[str]) -> int:
+    """Play what was asked for, and print a line for each."""
+    options = read(arguments)
+    if options.what == "report":
+        report.write(list(results.load().values()))
+        return 0
+    scenarios, enumerations = campaign.chosen(options.only)
+    if options.list:
+        print("\n".join(f"{each.name:26} {each.what}" for each in (*scenarios, *enumerations)))
+        return 0
+    if not scenarios and not enumerations:
+        print("nothing has that in its name", file=sys.stderr)
+        return 2
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell; processes inherit it
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+    seconds = 0.0 if options.reduced else options.minutes * 60
+    shares = sum(each.share for each in scenarios) or 1
+    found: list[Result] = []
+
+    def note(result: Result) -> None:
+        found.append(result)
+        print(report.line(result), flush=True)
+        if options.keep:
+            results.keep([result])
+
+    if scenarios:
+        with OwnLaboratory() as laboratory:
+            for each in scenarios:
+                share = seconds * each.share / shares
+                note(campaign.play(each, laboratory, seed=options.seed, seconds=share, long=not options.reduced))
+    if not options.reduced:
+        for enumeration in enumerations:
+            note(campaign.enumerate_points(enumeration, options.seed, ENUMERATION_SECONDS))
+    return 0 if all(each.is_well for each in found) else 1
+
+
+def read(arguments: Sequence[str]) -> argparse.Namespace:
+    """The options."""
+    parser = argparse.ArgumentParser(prog="python -m tests.torture", description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("what", nargs="?", choices=["run", "report"], default="run")
+    parser.add_argument("--minutes", type=float, default=30.0, help="for all scenarios together")
+    parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
+    parser.add_argument("--only", action="append", default=[], help="a part of names; may be given again")
+    parser.add_argument("--reduced", action="store_true", help="one small round of each")
+    parser.add_argument("--keep", action="store_true", help="keep the results for the report")
+    parser.add_argument("--list", action="store_true", help="only list what there is")
+    return parser.parse_args(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,93 @@
+"""Results in, docs/reliability.md out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import groupby
+
+from tests.torture.invariants import INVARIANTS
+from tests.torture.results import ROOT, Result
+
+DOCUMENT = ROOT / "docs" / "reliability.md"
+
+INTRODUCTION = """\
+# Reliability
+
+This page is generated: `python -m tests.torture report` writes it from the results in [reliability.json](reliability.json). What
+is promised stands in [Guarantees](explanation/guarantees.md); here is what tried to break it, and how often.
+
+```console
+$ make torture MINUTES=60 SEED=7                 # everything, for about an hour
+$ make torture ARGS="--only fleet --keep"        # one kind of harm, and keep the result for this page
+$ make test                                      # plays each of them in a reduced form
+```
+
+Every scenario uses the public interface in real processes on real servers, and ends with a quiet period in which each workflow
+has to come to its end. Then three witnesses are compared: triggers in the database, which saw every change; a ledger to
+which each step body writes when it begins; and what the scenario was promised. A seed decides what is done and when. How
+real processes interleave it cannot decide, so the command beside a line repeats its plan, not its every moment.
+"""
+
+UNTESTED = """\
+## What is not tested here
+
+- Machines that lose power: processes and servers are killed, disks are not. What the database reports as written counts as written.
+- The clock of the database itself. Wall clocks of processes jump, inside Python; leases, deadlines and sleeps do not use them.
+- Networks between machines: a proxy cuts, stalls, delays and drops on one machine.
+- Poolers before Postgres, other than by turning off what they take away.
+"""
+
+
+def write(results: Sequence[Result]) -> None:
+    """Write the page."""
+    DOCUMENT.write_text(page(results), encoding="utf-8")
+
+
+def page(results: Sequence[Result]) -> str:
+    """The whole page."""
+    parts = [INTRODUCTION, "## What was done\n"]
+    ordered = sorted(results, key=lambda each: (each.machine, each.name))
+    for machine, group in groupby(ordered, key=lambda each: each.machine):
+        parts.append(f"On {machine}:\n")
+        parts.append("\n".join(_table(list(group))) + "\n")
+    parts.append("### To repeat a line\n")
+    parts.append("```console")
+    parts += [f"$ {each.command}" for each in sorted(results, key=lambda each: each.name)]
+    parts.append("```\n")
+    parts.append("## Where each invariant is checked\n")
+    parts.append("The numbers are those that the tests use. Tests named here fail if what they guard is broken.\n")
+    parts.append("\n".join(_invariants(results)) + "\n")
+    parts.append(UNTESTED)
+    return "\n".join(parts)
+
+
+def line(result: Result) -> str:
+    """One line for a terminal."""
+    words = f"  {result.words}" if result.words else ""
+    return (
+        f"{result.verdict:12} {result.name:26} {result.seconds:7.1f} s  {_counts(result)}{words}\n"
+        f"{'':12} {result.command}"
+    )
+
+
+def _counts(result: Result) -> str:
+    return ", ".join(f"{count:,} {name}" for name, count in result.counts.items())
+
+
+def _table(results: Sequence[Result]) -> list[str]:
+    lines = ["| what | how often | verdict | duration | commit |", "| --- | --- | --- | ---: | --- |"]
+    for each in results:
+        verdict = f"{each.verdict}: {each.words}" if each.words else each.verdict
+        what = f"**{each.name}** ({', '.join(each.faults)}): {each.what}"
+        cells = what, _counts(each), verdict, f"{each.seconds:,.0f} s", each.commit
+        lines.append(f"| {' | '.join(cell.replace('|', '/').replace(chr(10), ' ') for cell in cells)} |")
+    return lines
+
+
+def _invariants(results: Sequence[Result]) -> list[str]:
+    lines = ["| invariant | in the campaign | in the suite |", "| --- | --- | --- |"]
+    for number, (meaning, tests) in INVARIANTS.items():
+        held = [each.name for each in results if number in each.invariants and each.verdict == "held"]
+        names = "<br>".join(f"`{test.removeprefix('tests/')}`" for test in tests) or "–"
+        lines.append(f"| **{number}** {meaning} | {', '.join(held) or '–'} | {names} |")
+    return lines

@@ -1,0 +1,63 @@
+"""What came of each line of the campaign, kept in docs/reliability.json: the latest result of each."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from benchmarks.machine import commit
+from tests.support.postgres import PostgresCluster
+
+ROOT = Path(__file__).resolve().parents[2]
+KEPT = ROOT / "docs" / "reliability.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One line: what was done, how often, and whether everything held."""
+
+    name: str
+    what: str
+    faults: tuple[str, ...]
+    invariants: tuple[str, ...]
+    counts: dict[str, int]
+    verdict: str  # held, BROKEN, skipped, not finished
+    words: str  # why it was skipped, or what broke
+    seconds: float
+    command: str  # what reproduces it
+    commit: str = field(default_factory=commit)
+    machine: str = field(default_factory=lambda: machine())
+
+    @property
+    def is_well(self) -> bool:
+        return self.verdict in ("held", "skipped")
+
+
+def machine() -> str:
+    """What it ran on: enough to judge the figures by, nothing that identifies anyone's machine."""
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return (
+        f"{os.cpu_count()} cores, {memory_gb:.0f} GB of memory, {platform.system()}, "
+        f"Python {sys.version.partition(' ')[0]}, Postgres {PostgresCluster().version}"
+    )
+
+
+def load() -> dict[str, Result]:
+    """The kept results by name."""
+    if not KEPT.exists():
+        return {}
+    kept: list[dict[str, Any]] = json.loads(KEPT.read_text(encoding="utf-8"))
+    return {each["name"]: Result(**each) for each in kept}
+
+
+def keep(results: Iterable[Result]) -> None:
+    """Replace the results of the same names."""
+    kept = load() | {each.name: each for each in results}
+    lines = [asdict(each) for _, each in sorted(kept.items())]
+    KEPT.write_text(json.dumps(lines, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
