@@ -298,7 +298,7 @@ class PostgresCluster:
 
 
 def _is_ready(pidfile: Path) -> bool:
-    """Whether the server's last word on its own state, the eighth line of its pid file, is that it takes connections."""
+    """Whether the server takes connections, by its last word on its own state: the eighth line of its pid file."""
     try:
         lines = pidfile.read_text().splitlines()
     except FileNotFoundError:

@@ -41,6 +41,12 @@ class Replica(PostgresCluster):
         following = "select count(*) from pg_stat_replication where state = 'streaming' and sync_state = ?"
         eventually(lambda: run_sql(self._primary.url(), following, state) == [(1,)])
 
+    def stop_following(self) -> None:
+        """Hear nothing more of the primary."""
+        run_sql(self.url(), "alter system set primary_conninfo = ''")
+        run_sql(self.url(), "select pg_reload_conf()")
+        eventually(lambda: run_sql(self.url(), "select count(*) from pg_stat_wal_receiver") == [(0,)])
+
     def promote(self) -> None:
         """Take the place of the primary, which must be gone."""
         assert run_sql(self.url(), "select pg_promote()") == [(True,)]

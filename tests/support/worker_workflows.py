@@ -251,6 +251,7 @@ def poison(how: str) -> None:
         if how == "exit":
             os._exit(3)
         os.kill(os.getpid(), signal.Signals[how])
+        time.sleep(GATE_TIMEOUT_SECONDS)  # another thread may be the one that it strikes, in a moment
 
 
 @DBOS.workflow()

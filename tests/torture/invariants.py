@@ -163,7 +163,10 @@ INVARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
             "tests/acceptance/test_enqueueing.py::test_a_holder_that_ends_while_we_ask_makes_room",
         ),
     ),
-    "I25": ("A rate is never exceeded, and used.", (QUEUES, LIMITS, "tests/store/test_claims.py::test_a_rate_limit", TORTURE)),
+    "I25": (
+        "A rate is never exceeded, and used.",
+        (QUEUES, LIMITS, "tests/store/test_claims.py::test_a_rate_limit", TORTURE),
+    ),
     "I26": (
         "Nothing runs before its delay is over; a debounced workflow runs with what came last.",
         (

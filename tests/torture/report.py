@@ -13,26 +13,28 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 INTRODUCTION = """\
 # Reliability
 
-This page is generated: `python -m tests.torture report` writes it from the results in [reliability.json](reliability.json). What
-is promised stands in [Guarantees](explanation/guarantees.md); here is what tried to break it, and how often.
+This page is generated: `python -m tests.torture report` writes it from the results in
+[reliability.json](reliability.json). What is promised stands in [Guarantees](explanation/guarantees.md); here is what
+tried to break it, and how often.
 
 ```console
-$ make torture MINUTES=60 SEED=7                 # everything, for about an hour
-$ make torture ARGS="--only fleet --keep"        # one kind of harm, and keep the result for this page
+$ make torture MINUTES=60 SEED=7                 # an hour of harm, and then every enumeration
+$ make torture ARGS="--only fleet --keep"        # one kind of harm; the result is kept for this page
 $ make test                                      # plays each of them in a reduced form
 ```
 
-Every scenario uses the public interface in real processes on real servers, and ends with a quiet period in which each workflow
-has to come to its end. Then three witnesses are compared: triggers in the database, which saw every change; a ledger to
-which each step body writes when it begins; and what the scenario was promised. A seed decides what is done and when. How
-real processes interleave it cannot decide, so the command beside a line repeats its plan, not its every moment.
+Every scenario uses the public interface in real processes on real servers, and ends with a quiet period in which each
+workflow has to come to its end. Then three witnesses are compared: triggers in the database, which saw every change; a
+ledger to which each step body writes when it begins; and what the scenario was promised. A seed decides what is done
+and when. How real processes interleave it cannot decide, so a command below repeats a plan, not its every moment.
 """
 
 UNTESTED = """\
 ## What is not tested here
 
-- Machines that lose power: processes and servers are killed, disks are not. What the database reports as written counts as written.
-- The clock of the database itself. Wall clocks of processes jump, inside Python; leases, deadlines and sleeps do not use them.
+- Machines that lose power: processes and servers are killed, disks are not. What the database calls written counts as
+  written.
+- A clock of the machine that jumps. Those of processes do, inside Python; leases, deadlines and sleeps do not use them.
 - Networks between machines: a proxy cuts, stalls, delays and drops on one machine.
 - Poolers before Postgres, other than by turning off what they take away.
 """

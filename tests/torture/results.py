@@ -7,7 +7,7 @@ import os
 import platform
 import sys
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,12 +31,17 @@ class Result:
     words: str  # why it was skipped, or what broke
     seconds: float
     command: str  # what reproduces it
-    commit: str = field(default_factory=commit)
-    machine: str = field(default_factory=lambda: machine())
+    commit: str = ""
+    machine: str = ""
 
     @property
     def is_well(self) -> bool:
         return self.verdict in ("held", "skipped")
+
+
+def stamped(result: Result) -> Result:
+    """With what was tested, and on what."""
+    return replace(result, commit=commit(), machine=machine())
 
 
 def machine() -> str:
@@ -58,6 +63,6 @@ def load() -> dict[str, Result]:
 
 def keep(results: Iterable[Result]) -> None:
     """Replace the results of the same names."""
-    kept = load() | {each.name: each for each in results}
+    kept = load() | {each.name: stamped(each) for each in results}
     lines = [asdict(each) for _, each in sorted(kept.items())]
     KEPT.write_text(json.dumps(lines, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")

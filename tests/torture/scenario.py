@@ -76,7 +76,7 @@ class Run:
         time.sleep(self.dice.uniform(least, most))
 
     def world(self, url: str | None = None) -> World:
-        """A database and the processes on it: a fresh one, unless one is given. It is closed with the run, or before."""
+        """A database, fresh unless one is given, and the processes on it. It is closed with the run, or before."""
         directory = self.directory / f"world-{self._worlds}"
         directory.mkdir()
         self._worlds += 1

@@ -16,7 +16,9 @@ ONCE = {"fleet", "rotten-rows"}
 REDUCED = [
     name
     for name, each in SCENARIOS.items()
-    if each.database == "sqlite" or name.replace("postgres", "sqlite") not in SCENARIOS or name.rpartition("-")[0] in ONCE
+    if each.database == "sqlite"
+    or name.replace("postgres", "sqlite") not in SCENARIOS
+    or name.rpartition("-")[0] in ONCE
 ]
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.torture import report, results
 from tests.torture.__main__ import main
-from tests.torture.campaign import ENUMERATIONS
+from tests.torture.enumerations import ENUMERATIONS, read_report, read_words
 from tests.torture.invariants import INVARIANTS
 from tests.torture.results import ROOT, Result
 from tests.torture.scenario import SCENARIOS
@@ -41,7 +42,8 @@ def test_a_line_of_the_report() -> None:
 
 
 def test_the_report_is_that_of_the_kept_results() -> None:
-    assert report.DOCUMENT.read_text(encoding="utf-8") == report.page(list(results.load().values()))
+    written = report.DOCUMENT.read_text(encoding="utf-8")
+    assert written == report.page(list(results.load().values())), "run `python -m tests.torture report`"
 
 
 def test_invariants_name_tests_that_exist() -> None:
@@ -58,6 +60,20 @@ def test_invariants_name_tests_that_exist() -> None:
 def test_lines_name_invariants_and_faults_that_exist(each: object) -> None:
     assert set(each.invariants) <= INVARIANTS.keys()  # type: ignore[attr-defined]
     assert {f"F{number}" for number in range(1, 34)} >= set(each.faults)  # type: ignore[attr-defined]
+
+
+def test_what_programs_counted(tmp_path: Path) -> None:
+    report = tmp_path / "report.xml"
+    report.write_text(
+        '<testsuites><testsuite><testcase><properties><property name="kills" value="20"/></properties></testcase>'
+        '<testcase><properties><property name="kills" value="3"/></properties></testcase>'
+        "<testcase><skipped/></testcase></testsuite></testsuites>"
+    )
+    assert read_report(report) == {"tests": 2, "kills": 23}
+    pattern = ENUMERATIONS["planted-bugs"].counts
+    words = "killed  1.0 s  a bug\n64 of 65 planted bugs were found\n"
+    assert read_words(pattern, words) == {"planted bugs found": 64, "planted bugs": 65}
+    assert read_words(pattern, "the tests do not even pass") == {}
 
 
 def test_names_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:

@@ -55,7 +55,7 @@ class World:
         return worker
 
     def start(self, *, host: str | None = None, url: str | None = None, **config: Any) -> Worker:
-        """A process that has launched. `host`: it believes to be elsewhere. `url`: it takes another way to the database."""
+        """A process that has launched. `host`: where it believes to be. `url`: another way to the database."""
         worker = self.spawn(host=host, url=url, **config)
         worker.call("launch", timeout_seconds=QUIET_SECONDS)
         return worker
@@ -93,7 +93,7 @@ class World:
             return audit.unfinished(sql)
 
     def steps_begun(self) -> int:
-        """How often a step body has begun. Reads what is new of the ledger: cheap enough to be asked again and again."""
+        """How often a step body has begun. Reads only what is new: cheap enough to be asked again and again."""
         path = self.directory / LEDGER
         if path.exists():
             start, count = self._counted
@@ -139,7 +139,9 @@ class World:
                 claims = audit.claims(sql, "")
                 for workflow_id, attempts in sql("select workflow_uuid, recovery_attempts from workflow_status"):
                     if claims[workflow_id] != attempts:
-                        found.append(f"I7: {workflow_id} was claimed {claims[workflow_id]} times, and counts {attempts}")
+                        found.append(
+                            f"I7: {workflow_id} was claimed {claims[workflow_id]} times, and counts {attempts}"
+                        )
         assert not found, f"{len(found)} violations, for example: {found[:SHOWN]}"
 
     def _lost(self, sql: Sql) -> list[str]:
@@ -167,7 +169,7 @@ class World:
         """How many workflows whose id is like that have which status."""
         statement = "select status, count(*) from workflow_status where workflow_uuid like ? group by status"
         with self.sql() as sql:
-            return {status: count for status, count in sql(statement, pattern)}
+            return dict(sql(statement, pattern))
 
     # ------------------------------------------------------------ the end
 

@@ -94,7 +94,7 @@ LATE_STEPS = {"walk": 1, "walk_async": 1, "order": 1, "order_async": 3}  # it ha
 
 @scenario(faults="F14", invariants=f"{CORE} I16", share=2)
 def zombies(run: Run) -> None:
-    """An executor is stopped at any operation until its lease is over and another has adopted everything; then it wakes."""
+    """An executor is stopped at any operation until its lease is over and all it had is adopted; then it wakes."""
     world = run.world().prepare()
     stale = world.start(executor_lease_sec=LEASE_SECONDS, host="ship")
     winner = world.start(executor_lease_sec=LEASE_SECONDS, host="shore")
@@ -131,7 +131,7 @@ def _owned(world: World) -> set[str]:
 
 @scenario(faults="F15", invariants=CORE)
 def twins(run: Run) -> None:
-    """Two live executors have one id, one is replaced while it drains, and recovery of it is asked for many times at once."""
+    """Two live executors have one id; one is replaced, and recovery of both is asked for many times at once."""
     world = run.world().prepare()
     pair = [world.start(executor_id="twin") for _ in range(2)]
     other = world.start(executor_id="other")
@@ -143,9 +143,7 @@ def twins(run: Run) -> None:
         world.promise(ids)
         run.pause(0, 0.05)
         asked = [
-            worker.begin("take_over", ["twin"])
-            for worker in (*pair, other)
-            for _ in range(run.dice.randint(1, 3))
+            worker.begin("take_over", ["twin"]) for worker in (*pair, other) for _ in range(run.dice.randint(1, 3))
         ]
         run.pause(0, 0.05)
         leaves = run.dice.randrange(2)
@@ -170,7 +168,7 @@ WAYS_TO_DIE = ("exit", "SIGKILL", "SIGSEGV", "SIGABRT", "SIGTERM")
 
 @scenario(faults="F21", invariants=f"{CORE} I8")
 def poison(run: Run) -> None:
-    """Workflows that end their process every time are put aside after so many attempts, and everybody else gets through."""
+    """Workflows that end their process every time are put aside after so many attempts; others get through."""
     world = run.world().prepare()
     executors = [world.start() for _ in range(2)]
     for number in run.rounds():

@@ -26,7 +26,12 @@ def start_load(world: World, executors: list[Worker], prefix: str, each: int) ->
     """Workflows of both colours, with children and without, on every executor; all of them accepted."""
     ids = []
     for number, worker in enumerate(executors):
-        for name, arguments in (("walk", [15, 5]), ("walk_async", [15, 5]), ("order", ["Ada"]), ("order_async", ["Ada"])):
+        for name, arguments in (
+            ("walk", [15, 5]),
+            ("walk_async", [15, 5]),
+            ("order", ["Ada"]),
+            ("order_async", ["Ada"]),
+        ):
             mine = [f"{name}-{prefix}-{number}-{copy}" for copy in range(each)]
             worker.call("start_many", name, mine, *arguments, timeout_seconds=QUIET_SECONDS)
             ids += mine
@@ -91,6 +96,10 @@ def _fail_over(run: Run, *, synchronously: bool) -> None:
             standby.follow(synchronously=synchronously)
             ids = start_load(world, executors, str(number), run.size(2, 8))
             world.wait_for_steps(run.dice.randint(1, 40))
+            if not synchronously:
+                standby.stop_following()
+                ids += start_load(world, executors, f"late{number}", run.size(1, 4))
+                world.wait_for_steps(run.dice.randint(1, 10))
             primary.stop("immediate")
             standby.promote()
             proxy.lead_to(standby.url("app"))
@@ -139,7 +148,7 @@ def slow_store(run: Run) -> None:
 
 @scenario(faults="F6 F29", invariants=f"{CORE} I29 I30 I31 I36", databases=("postgres",))
 def silence(run: Run) -> None:
-    """Notifications are lost, connections are cut or stall, while messages go back and forth: each arrives once, in order."""
+    """Notifications are lost, connections cut or stalled, while messages are sent: each arrives once, in order."""
     world = run.world().prepare()
     with PostgresProxy(world.url) as proxy:
         executors = [world.start(url=proxy.url) for _ in range(2)]
@@ -180,7 +189,7 @@ MIGRATION_RACERS = 10
 
 @scenario(faults="F17", invariants="I47")
 def migrations(run: Run) -> None:
-    """Ten processes launch on an empty database at once and some are killed meanwhile: each migration is applied once."""
+    """Ten processes launch on an empty database at once and some are killed: each migration is applied once."""
     for _ in run.rounds():
         with run.world() as world:
             racers = [world.spawn() for _ in range(MIGRATION_RACERS)]
