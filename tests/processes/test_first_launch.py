@@ -1,4 +1,4 @@
-"""Many processes launch on a new database at once, and databases that are not ours are refused untouched."""
+"""Databases that are not ours are refused untouched."""
 
 import hashlib
 import sqlite3
@@ -11,27 +11,8 @@ import pytest
 
 from dbos import DBOS
 from dbos.error import DBOSInitializationError
-from tests.processes.conftest import Start
-from tests.support.raw_sql import run_sql
-
-RACERS = 10
 
 Launch = Callable[..., type[DBOS]]
-
-
-def test_racing_processes_migrate_once(start: Start, database_url: str) -> None:
-    workers = [start(launched=False, executor_id=f"racer-{number}") for number in range(RACERS)]
-    launches = [worker.begin("launch") for worker in workers]
-    for launch in launches:
-        launch.result(60)
-    answers = [worker.begin("run", "parcel", f"parcel-{worker.pid}", "Ada") for worker in workers]
-    assert [answer.result(60) for answer in answers] == ["pack and label for Ada"] * RACERS
-    versions = run_sql(database_url, "select version from dbos_migrations order by version")
-    assert versions == [(number + 1,) for number in range(len(versions))]
-    assert run_sql(database_url, "select count(*) from executors") == [(RACERS,)]
-    assert run_sql(database_url, "select status, count(*) from workflow_status group by status") == [
-        ("SUCCESS", RACERS)
-    ]
 
 
 def contents(url: str) -> str:

@@ -325,7 +325,7 @@ INVARIANTS: dict[str, tuple[str, tuple[str, ...]]] = {
     "I47": (
         "Migrations are applied once, whoever races and dies.",
         (
-            "tests/processes/test_first_launch.py::test_racing_processes_migrate_once",
+            "tests/store/test_migrations.py::test_ten_processes_race_and_migrate_once",
             "tests/store/test_migrations.py::test_a_failing_step_leaves_nothing_of_itself",
             "tests/store/test_migrations.py::test_a_current_database_is_not_written_to_nor_locked",
             TORTURE,
