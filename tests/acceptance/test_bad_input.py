@@ -5,6 +5,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,15 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
-from dbos import DBOS, DBOSConfiguredInstance, DBOSContextSetAuth, SetWorkflowAttributes, SetWorkflowID, error
+from dbos import (
+    DBOS,
+    DBOSClient,
+    DBOSConfiguredInstance,
+    DBOSContextSetAuth,
+    SetWorkflowAttributes,
+    SetWorkflowID,
+    error,
+)
 from dbos.api.launched import launched_engine
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import count_rows, run_sql
@@ -361,6 +370,20 @@ def test_questions_that_mean_nothing_are_refused_alike_on_both_databases(
         question()
     assert type(refusal.value) is error.DBOSException
     assert launched_engine().store.journal.counters.records == written
+
+
+@pytest.mark.parametrize(
+    ("whose", "call"),
+    [
+        ("DBOS", DBOS.start_workflow),
+        ("DBOS", DBOS.retrieve_workflow),
+        ("DBOS", partial(DBOS.read_stream, "w")),
+        ("DBOSClient", DBOSClient.enqueue),
+    ],
+)
+def test_whoever_forgets_an_argument_is_told_the_name_that_he_wrote(whose: str, call: Callable[..., object]) -> None:
+    with pytest.raises(TypeError, match=rf"^{whose}\.\w+\(\) missing [12] required"):
+        call()
 
 
 def test_the_largest_page_and_any_iterable_of_ids_will_do(launch: Launch) -> None:

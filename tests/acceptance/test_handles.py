@@ -237,6 +237,9 @@ def test_the_first_of_many(launch: Launch) -> None:
         DBOS.wait_first([])
     with pytest.raises(ValueError, match="handles must not be empty"):
         asyncio.run(DBOS.wait_first_async([]))
+    for no_handles in ("id", ["id"], None, [slow_one, "id"]):
+        with pytest.raises(error.DBOSException, match="takes a list of workflow handles, not"):
+            DBOS.wait_first(no_handles)  # type: ignore[arg-type,type-var]
 
 
 def test_a_workflow_that_may_still_come_has_not_ended(launch: Launch) -> None:

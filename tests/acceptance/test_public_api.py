@@ -103,17 +103,17 @@ MEMBERS = [
     (DBOS.delete_schedule, "name"),
     (DBOS.pause_schedule, "name"),
     (DBOS.resume_schedule, "name"),
-    (DBOS.backfill_schedule, "schedule_name start end shard_key=None"),
-    (DBOS.trigger_schedule, "schedule_name shard_key=None"),
+    (DBOS.backfill_schedule, "schedule_name start end"),
+    (DBOS.trigger_schedule, "schedule_name"),
     (DBOS.list_workflow_steps, "workflow_id load_output=True limit=None offset=None"),
     (DBOS.cancel_workflow, "workflow_id cancel_children=False"),
     (DBOS.cancel_workflows, "workflow_ids cancel_children=False"),
-    (DBOS.resume_workflow, "workflow_id queue_name=None shard_key=None"),
-    (DBOS.resume_workflows, "workflow_ids queue_name=None shard_key=None"),
+    (DBOS.resume_workflow, "workflow_id queue_name=None"),
+    (DBOS.resume_workflows, "workflow_ids queue_name=None"),
     (
         DBOS.fork_workflow,
         "workflow_id start_step application_version=None queue_name=None queue_partition_key=None "
-        "replacement_children=None timeout_seconds=None shard_key=None",
+        "replacement_children=None timeout_seconds=None",
     ),
     (
         DBOS.fork_from_failure,
@@ -121,7 +121,7 @@ MEMBERS = [
     ),
     (
         DBOS.rewind_workflow,
-        "workflow_id start_step=None application_version=None queue_name=None queue_partition_key=None shard_key=None",
+        "workflow_id start_step=None application_version=None queue_name=None queue_partition_key=None",
     ),
     (DBOS.garbage_collect, "cutoff_epoch_timestamp_ms=None rows_threshold=None"),
     (DBOS.global_timeout, "cutoff_epoch_timestamp_ms"),

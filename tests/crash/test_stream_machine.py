@@ -185,7 +185,7 @@ class Streams(RuleBasedStateMachine):
             first = model.some_step(share)
             model.life += 1
             token = f"life {model.life} of {workflow}"
-            assert self.stores[where].workflows.rewind(Rewind(workflow, first, token)) is True
+            assert self.stores[where].workflows.rewind(Rewind(workflow, first), token) is True
             model.streams, model.recorded = model.before(first), model.recorded_before(first)
             model.ended = False
             self.run_what_waits(where)

@@ -13,8 +13,8 @@ from tests.store.records import checkpoint, event, finish, message, receive, sta
 from tests.support.raw_sql import run_sql
 
 
-def to(start_step: int, token: str = "t", **fields: Any) -> Rewind:
-    return Rewind("w", start_step, token, **fields)
+def to(start_step: int, **fields: Any) -> Rewind:
+    return Rewind("w", start_step, **fields)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def rows(url: str, columns: str, table: str, where: str = "workflow_uuid = 'w'")
 
 
 def test_what_was_recorded_from_the_step_on_is_forgotten(finished: Store, database_url: str) -> None:
-    assert finished.workflows.rewind(to(4))
+    assert finished.workflows.rewind(to(4), "t")
     assert [step.function_id for step in finished.steps.list("w")] == [1, 2, 3]
     assert rows(database_url, "key, value", "workflow_events") == [("k", '"old"')]
     assert rows(database_url, "function_id, key", "workflow_events_history") == [(1, "k")]
@@ -57,7 +57,7 @@ def test_what_was_recorded_from_the_step_on_is_forgotten(finished: Store, databa
 
 def test_the_row_begins_another_life(finished: Store) -> None:
     before = finished.workflows.load("w")
-    finished.workflows.rewind(to(1, queue_name="q", queue_partition_key="p"))
+    finished.workflows.rewind(to(1, queue_name="q", queue_partition_key="p"), "t")
     row = finished.workflows.load("w")
     assert before is not None
     assert row is not None
@@ -67,7 +67,7 @@ def test_the_row_begins_another_life(finished: Store) -> None:
     assert (row.inputs, row.created_at, row.workflow_timeout_ms) == ("in", before.created_at, 60_000)
     assert finished.steps.list("w") == []
     finished.workflows.cancel(["w"])
-    finished.workflows.rewind(to(1, "u", application_version="v2"))
+    finished.workflows.rewind(to(1, application_version="v2"), "u")
     again = finished.workflows.load("w")
     assert again is not None
     assert (again.application_version, again.queue_partition_key, again.owner_xid) == ("v2", None, "u")
@@ -75,23 +75,23 @@ def test_the_row_begins_another_life(finished: Store) -> None:
 
 def test_values_of_steps_that_are_not_recorded_leave_no_gap(finished: Store, database_url: str) -> None:
     run_sql(database_url, "delete from operation_outputs where workflow_uuid = 'w' and function_id = 2")
-    finished.workflows.rewind(to(100))
+    finished.workflows.rewind(to(100), "t")
     assert rows(database_url, '"offset", function_id', "streams") == [(0, 6), (1, 7)]
     assert len(rows(database_url, "function_id, key", "workflow_events_history")) == 3
 
 
 def test_a_call_counts_once_and_only_for_what_is_finished(finished: Store) -> None:
-    assert finished.workflows.rewind(to(3))
-    assert finished.workflows.rewind(to(1)) is False  # the same call, whose reply was lost
+    assert finished.workflows.rewind(to(3), "t")
+    assert finished.workflows.rewind(to(1), "t") is False  # the same call, whose reply was lost
     assert len(finished.steps.list("w")) == 2
     with pytest.raises(DBOSException, match=r"w is ENQUEUED.* Cancel it first"):
-        finished.workflows.rewind(to(1, "another"))
+        finished.workflows.rewind(to(1), "another")
     with pytest.raises(DBOSNonExistentWorkflowError, match="nobody"):
-        finished.workflows.rewind(Rewind("nobody", 1, "t"))
+        finished.workflows.rewind(Rewind("nobody", 1), "t")
 
 
 def test_whoever_lost_its_workflow_rewinds_nothing(finished: Store) -> None:
     finished.journal.write([start("caller")])
-    assert finished.workflows.rewind(to(1), ("caller", 2)) is None
+    assert finished.workflows.rewind(to(1), "t", ("caller", 2)) is None
     assert len(finished.steps.list("w")) == 7
-    assert finished.workflows.rewind(to(1), ("caller", 1))
+    assert finished.workflows.rewind(to(1), "t", ("caller", 1))

@@ -56,11 +56,12 @@ class AdminControls:
         self._performer.perform(lambda engine: management.cancel_workflow(engine, workflow_id))
 
     def resume(self, workflow_id: str) -> None:
-        self._performer.perform(lambda engine: management.resume(engine, [workflow_id]))
+        self._performer.perform(lambda engine: management.resume_workflow(engine, workflow_id))
 
     def fork(self, workflow_id: str, start_step: int, new_id: str | None, application_version: str | None) -> str:
         with nullcontext() if new_id is None else SetWorkflowID(new_id):
-            forked = self._performer.perform(
-                lambda engine: forking.fork(engine, workflow_id, start_step, application_version=application_version)
+            return self._performer.perform(
+                lambda engine: forking.fork_workflow(
+                    engine, workflow_id, start_step, application_version=application_version
+                )
             )
-        return forked[0]

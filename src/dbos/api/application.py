@@ -33,6 +33,7 @@ from dbos.api.logger import configure_logger
 from dbos.api.migration import run_dbos_database_migrations
 from dbos.api.properties import class_property
 from dbos.api.queue import Queue
+from dbos.api.twins import as_one
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.runtime.queues import require_queue_name
 from dbos.services.recovery import take_over
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger("dbos")
 
 
+@as_one
 class DBOS(
     WorkflowCalls,
     StepCalls,

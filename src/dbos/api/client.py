@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Generator, Iterable, Sequence
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
-from dbos.api import client_calls, listing, registration
+from dbos.api import client_calls, forking, handles, listing, registration, rewinding
 from dbos.api.client_connection import ClientConnection, read_arguments
-from dbos.api.client_forks import ClientForkCalls
 from dbos.api.client_schedules import ClientScheduleCalls
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.enqueueing import Call, enqueue_calls, enqueue_named
 from dbos.api.guests import perform_within
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scopes import refuse_shard_key
-from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
+from dbos.api.twins import as_one, awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
 from dbos.runtime.operations import delays, events, management, messages, retention, streams, transfer, versions
 from dbos.runtime.operations.messages import SendMessage, send_bulk
 from dbos.runtime.operations.streams import END, StreamReader
-from dbos.runtime.outcomes import POLLING_SECONDS, wait_first
-
-R = TypeVar("R")
+from dbos.runtime.outcomes import POLLING_SECONDS
 
 
-class DBOSClient(ClientForkCalls, ClientScheduleCalls):
+@as_one
+class DBOSClient(ClientScheduleCalls):
     """Enqueues, looks and steers from outside the application, through nothing but its system database.
 
     Args:
@@ -293,25 +291,8 @@ class DBOSClient(ClientForkCalls, ClientScheduleCalls):
         refuse_shard_key(shard_key)
         return await self._handle_async(workflow_id).get_result(polling_interval_sec=polling_interval_sec)
 
-    def wait_first(
-        self, handles: Sequence[WorkflowHandle[R]], *, polling_interval_sec: float = POLLING_SECONDS
-    ) -> WorkflowHandle[R]:
-        """Wait until one of the workflows has ended and return its handle, the earliest in the list if several have.
-
-        Raises ValueError for an empty list.
-        """
-        refuse_on_loop("DBOSClient.wait_first", waits=True)
-        wanted = [handle.workflow_id for handle in handles]
-        winner = self._connection.perform(lambda engine: wait_first(engine, wanted, polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
-
-    async def wait_first_async(
-        self, handles: Sequence[WorkflowHandleAsync[R]], *, polling_interval_sec: float = POLLING_SECONDS
-    ) -> WorkflowHandleAsync[R]:
-        """Wait until one of the workflows has ended and return its handle; see `wait_first`."""
-        wanted = [handle.workflow_id for handle in handles]
-        winner = await self._connection.perform_async(lambda engine: wait_first(engine, wanted, polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
+    wait_first = blocking_method(handles.wait_first, waits=True)
+    wait_first_async = awaitable_method(handles.wait_first)
 
     # ------------------------------------------------------------ looking at workflows and steering them
 
@@ -351,35 +332,16 @@ class DBOSClient(ClientForkCalls, ClientScheduleCalls):
     set_workflow_delay_async = awaitable_method(delays.set_workflow_delay)
     update_workflow_attributes = blocking_method(management.update_workflow_attributes)
     update_workflow_attributes_async = awaitable_method(management.update_workflow_attributes)
-
-    def resume_workflow(
-        self, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> WorkflowHandle[Any]:
-        """Let a workflow run on from its last completed step; see `DBOS.resume_workflow`."""
-        return self.resume_workflows([workflow_id], queue_name=queue_name, shard_key=shard_key)[0]
-
-    async def resume_workflow_async(
-        self, workflow_id: str, *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> WorkflowHandleAsync[Any]:
-        """Let a workflow run on from its last completed step; see `DBOS.resume_workflow`."""
-        return (await self.resume_workflows_async([workflow_id], queue_name=queue_name, shard_key=shard_key))[0]
-
-    def resume_workflows(
-        self, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> list[WorkflowHandle[Any]]:
-        """Let several workflows run on; none if one of them does not exist. See `DBOS.resume_workflow`."""
-        refuse_shard_key(shard_key)
-        refuse_on_loop("DBOSClient.resume_workflows", waits=False)
-        self._connection.perform(lambda engine: management.resume(engine, workflow_ids, queue_name))
-        return [self._handle(workflow_id) for workflow_id in workflow_ids]
-
-    async def resume_workflows_async(
-        self, workflow_ids: Sequence[str], *, queue_name: str | None = None, shard_key: str | None = None
-    ) -> list[WorkflowHandleAsync[Any]]:
-        """Let several workflows run on; none if one of them does not exist. See `DBOS.resume_workflow`."""
-        refuse_shard_key(shard_key)
-        await self._connection.perform_async(lambda engine: management.resume(engine, workflow_ids, queue_name))
-        return [self._handle_async(workflow_id) for workflow_id in workflow_ids]
+    resume_workflow = blocking_method(management.resume_workflow, WorkflowHandle[Any].to)
+    resume_workflow_async = awaitable_method(management.resume_workflow, WorkflowHandleAsync[Any].to)
+    resume_workflows = blocking_method(management.resume_workflows, WorkflowHandle[Any].to_all)
+    resume_workflows_async = awaitable_method(management.resume_workflows, WorkflowHandleAsync[Any].to_all)
+    fork_workflow = blocking_method(forking.fork_workflow, WorkflowHandle[Any].to)
+    fork_workflow_async = awaitable_method(forking.fork_workflow, WorkflowHandleAsync[Any].to)
+    fork_from_failure = blocking_method(forking.fork_from_failure, WorkflowHandle[Any].to_all)
+    fork_from_failure_async = awaitable_method(forking.fork_from_failure, WorkflowHandleAsync[Any].to_all)
+    rewind_workflow = blocking_method(rewinding.rewind_workflow, WorkflowHandle[Any].to)
+    rewind_workflow_async = awaitable_method(rewinding.rewind_workflow, WorkflowHandleAsync[Any].to)
 
     # ------------------------------------------------------------ handles
 

@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
 from typing import Any
 
 from dbos.api import scheduling
-from dbos.api.client_connection import ClientConnection
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scheduling import ClientScheduleInput
-from dbos.api.scopes import refuse_shard_key
-from dbos.api.twins import awaitable_method, blocking_method, refuse_on_loop
+from dbos.api.twins import awaitable_method, blocking_method
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations import schedules as operations
@@ -75,8 +72,6 @@ def apply_schedules(engine: Engine, schedules: Sequence[ClientScheduleInput]) ->
 class ClientScheduleCalls:
     """Define, look at, steer, and run out of turn."""
 
-    _connection: ClientConnection
-
     create_schedule_async = awaitable_method(create_schedule)  # first: from the next line on the name is the method's
     create_schedule = blocking_method(create_schedule)
     apply_schedules_async = awaitable_method(apply_schedules)
@@ -91,42 +86,7 @@ class ClientScheduleCalls:
     pause_schedule_async = awaitable_method(operations.pause_schedule)
     resume_schedule = blocking_method(operations.resume_schedule)
     resume_schedule_async = awaitable_method(operations.resume_schedule)
-
-    def trigger_schedule(self, schedule_name: str, *, shard_key: str | None = None) -> WorkflowHandle[None]:
-        """Run the workflow of a schedule now, whether it is paused or not.
-
-        Raises DBOSException if there is no schedule of that name.
-        """
-        refuse_on_loop("DBOSClient.trigger_schedule", waits=False)
-        refuse_shard_key(shard_key)
-        workflow_id = self._connection.perform(lambda engine: operations.trigger_schedule(engine, schedule_name))
-        return WorkflowHandle(workflow_id, performer=self._connection)
-
-    async def trigger_schedule_async(
-        self, schedule_name: str, *, shard_key: str | None = None
-    ) -> WorkflowHandleAsync[None]:
-        """Run the workflow of a schedule now, whether it is paused or not; see `trigger_schedule`."""
-        refuse_shard_key(shard_key)
-        workflow_id = await self._connection.perform_async(
-            lambda engine: operations.trigger_schedule(engine, schedule_name)
-        )
-        return WorkflowHandleAsync(workflow_id, performer=self._connection)
-
-    def backfill_schedule(
-        self, schedule_name: str, start: datetime, end: datetime, *, shard_key: str | None = None
-    ) -> list[WorkflowHandle[None]]:
-        """Run the workflow of a schedule for every tick between two moments; see `DBOS.backfill_schedule`."""
-        refuse_on_loop("DBOSClient.backfill_schedule", waits=False)
-        refuse_shard_key(shard_key)
-        ids = self._connection.perform(lambda engine: operations.backfill_schedule(engine, schedule_name, start, end))
-        return [WorkflowHandle(workflow_id, performer=self._connection) for workflow_id in ids]
-
-    async def backfill_schedule_async(
-        self, schedule_name: str, start: datetime, end: datetime, *, shard_key: str | None = None
-    ) -> list[WorkflowHandleAsync[None]]:
-        """Run the workflow of a schedule for every tick between two moments; see `DBOS.backfill_schedule`."""
-        refuse_shard_key(shard_key)
-        ids = await self._connection.perform_async(
-            lambda engine: operations.backfill_schedule(engine, schedule_name, start, end)
-        )
-        return [WorkflowHandleAsync(workflow_id, performer=self._connection) for workflow_id in ids]
+    trigger_schedule = blocking_method(operations.trigger_schedule, WorkflowHandle[None].to)
+    trigger_schedule_async = awaitable_method(operations.trigger_schedule, WorkflowHandleAsync[None].to)
+    backfill_schedule = blocking_method(operations.backfill_schedule, WorkflowHandle[None].to_all)
+    backfill_schedule_async = awaitable_method(operations.backfill_schedule, WorkflowHandleAsync[None].to_all)

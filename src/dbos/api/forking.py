@@ -20,10 +20,43 @@ from dbos.store.forking import Fork
 LAST_STEP = 2**31 - 1  # the greatest number that the tables hold
 
 
-def fork(engine: Engine, workflow_id: str, start_step: int, **options: Any) -> Operation[list[str]]:
-    """Fork one workflow at a step; see `DBOS.fork_workflow`."""
-    step = require_first_step(start_step)
-    return forking.fork_workflows(engine, [_fork(engine, validate_workflow_id(workflow_id), step, **options)])
+def fork_workflow(
+    engine: Engine,
+    workflow_id: str,
+    start_step: int,
+    *,
+    application_version: str | None = None,
+    queue_name: str | None = None,
+    queue_partition_key: str | None = None,
+    replacement_children: Mapping[str, str] | None = None,
+    timeout_seconds: float | None = None,
+) -> Operation[str]:
+    """Run a workflow once more from one of its steps on, as a new workflow; the old one stays as it is.
+
+    Args:
+        workflow_id: The workflow, in whatever state.
+        start_step: The first step that the fork runs itself. What was recorded before it is copied: steps, and the
+            events and streams that they wrote. Up to 1 copies nothing, beyond the last step everything.
+        application_version: The version that shall run it; by default whichever comes first.
+        queue_name: The queue to run it on; by default the internal one.
+        queue_partition_key: The partition, if that queue has partitions.
+        replacement_children: For children that the copied steps started: the id of whom to take instead.
+        timeout_seconds: The timeout of the fork, from when it starts.
+
+    Its id is that of the enclosing `SetWorkflowID`, or a new one. Raises DBOSNonExistentWorkflowError,
+    DBOSConflictingWorkflowError if the id is taken, DBOSException for options that cannot be.
+    """
+    fork = Fork(
+        validate_workflow_id(workflow_id),
+        require_first_step(start_step),
+        replacement_children=_checked(replacement_children),
+        **_options(engine, application_version, queue_name, queue_partition_key, timeout_seconds),
+    )
+    return _first(forking.fork_workflows(engine, [fork]))
+
+
+def _first(forks: Operation[list[str]]) -> Operation[str]:
+    return (yield from forks)[0]
 
 
 def require_first_step(start_step: int) -> int:
@@ -33,10 +66,23 @@ def require_first_step(start_step: int) -> int:
     return min(max(start_step, 1), LAST_STEP)
 
 
-def fork_from_failure(engine: Engine, workflow_ids: Sequence[str], **options: Any) -> Operation[list[str]]:
-    """Fork workflows at the step where each failed; see `DBOS.fork_from_failure`."""
-    ids = require_ids(workflow_ids)
-    return forking.fork_workflows(engine, [_fork(engine, validate_workflow_id(each), None, **options) for each in ids])
+def fork_from_failure(
+    engine: Engine,
+    workflow_ids: Sequence[str],
+    *,
+    application_version: str | None = None,
+    queue_name: str | None = None,
+    queue_partition_key: str | None = None,
+    timeout_seconds: float | None = None,
+) -> Operation[list[str]]:
+    """Fork workflows at the step where each failed; all of them or none. See `fork_workflow`.
+
+    If a step failed with what its child came to, the child is started anew. One that was cancelled or put aside
+    goes on behind its last recorded step. Raises DBOSException for one that has not failed.
+    """
+    origins = [validate_workflow_id(each) for each in require_ids(workflow_ids)]
+    options = _options(engine, application_version, queue_name, queue_partition_key, timeout_seconds)
+    return forking.fork_workflows(engine, [Fork(origin, None, **options) for origin in origins])
 
 
 def require_queue(
@@ -51,30 +97,21 @@ def require_queue(
     return queue_name or INTERNAL_QUEUE
 
 
-def _fork(
+def _options(
     engine: Engine,
-    workflow_id: str,
-    start_step: int | None,
-    *,
-    application_version: str | None = None,
-    queue_name: str | None = None,
-    queue_partition_key: str | None = None,
-    replacement_children: Mapping[str, str] | None = None,
-    timeout_seconds: float | None = None,
-) -> Fork:
-    """Check what is asked. Raises DBOSException."""
-    queue_name = require_queue(engine, queue_name, queue_partition_key, application_version)
-    if timeout_seconds is not None:
-        require_timeout(timeout_seconds)
-    return Fork(
-        origin=workflow_id,
-        start_step=start_step,
-        queue_name=queue_name,
-        queue_partition_key=queue_partition_key,
-        application_version=application_version,
-        timeout_ms=None if timeout_seconds is None else int(timeout_seconds * 1000),
-        replacement_children=_checked(replacement_children),
-    )
+    application_version: str | None,
+    queue_name: str | None,
+    queue_partition_key: str | None,
+    timeout_seconds: float | None,
+) -> dict[str, Any]:
+    """How the forks of a call shall run, as fields of a `Fork`. Raises DBOSException."""
+    timeout = require_timeout(timeout_seconds)
+    return {
+        "queue_name": require_queue(engine, queue_name, queue_partition_key, application_version),
+        "queue_partition_key": queue_partition_key,
+        "application_version": application_version,
+        "timeout_ms": None if timeout is None else int(timeout * 1000),
+    }
 
 
 def _checked(replacements: Mapping[str, str] | None) -> dict[str, str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, Generic, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, Self, TypeVar
 
 from dbos.api.performers import APPLICATION, Performer
 from dbos.api.twins import refuse_on_loop
+from dbos.error import DBOSException
 from dbos.model.status import WorkflowStatus
 from dbos.runtime.admission import Started
 from dbos.runtime.context import Attempt
@@ -13,6 +15,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation, Outcome
 from dbos.runtime.operations.management import require_status
 from dbos.runtime.outcomes import POLLING_SECONDS, get_result, require_polling
+from dbos.runtime.outcomes import wait_first as first_of
 
 R = TypeVar("R")
 
@@ -38,6 +41,16 @@ class _Handle(Generic[R]):
     def of(cls, started: Started, performer: Performer = APPLICATION) -> Any:
         """The handle of a workflow that was just started."""
         return cls(started.workflow_id, started.attempt, performer=performer)
+
+    @classmethod
+    def to(cls, workflow_id: str, performer: Performer) -> Self:
+        """The handle of a workflow that there is."""
+        return cls(workflow_id, performer=performer)
+
+    @classmethod
+    def to_all(cls, workflow_ids: Sequence[str], performer: Performer) -> list[Self]:
+        """The handles of workflows that there are."""
+        return [cls.to(each, performer) for each in workflow_ids]
 
     def get_workflow_id(self) -> str:
         """The id of the workflow."""
@@ -89,3 +102,27 @@ class WorkflowHandleAsync(_Handle[R]):
     async def get_status(self) -> WorkflowStatus:
         """How the workflow stands. Raises DBOSNonExistentWorkflowError."""
         return await self._performer.perform_async(self._status)
+
+
+AnyHandle = TypeVar("AnyHandle", bound=_Handle[Any])
+
+
+def wait_first(
+    engine: Engine, handles: Sequence[AnyHandle], *, polling_interval_sec: float = POLLING_SECONDS
+) -> Operation[AnyHandle]:
+    """Wait until one of the workflows has ended and return its handle, the earliest in the list if several have.
+
+    Args:
+        handles: Of the workflows.
+        polling_interval_sec: How often to look, in seconds, should no notification come.
+
+    Raises ValueError for an empty list, and DBOSException for what is no list of handles.
+    """
+    if not isinstance(handles, Sequence) or not all(isinstance(each, _Handle) for each in handles):
+        raise DBOSException(f"wait_first() takes a list of workflow handles, not {handles!r}")
+    return _first(engine, handles, polling_interval_sec)
+
+
+def _first(engine: Engine, handles: Sequence[AnyHandle], polling_interval_sec: float) -> Operation[AnyHandle]:
+    winner = yield from first_of(engine, [handle.workflow_id for handle in handles], polling_interval_sec)
+    return next(handle for handle in handles if handle.workflow_id == winner)

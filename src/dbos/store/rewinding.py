@@ -37,16 +37,16 @@ class Rewind:
 
     workflow_id: str
     start_step: int  # the first step that runs again
-    token: str  # of the call, and of the life that begins
     queue_name: str = INTERNAL_QUEUE
     queue_partition_key: str | None = None
     application_version: str | None = None  # None: the one it has
 
 
-def rewind(run: Run, wanted: Rewind, guard: Guard | None) -> bool | None:
+def rewind(run: Run, wanted: Rewind, token: str, guard: Guard | None) -> bool | None:
     """Rewind a workflow. False: this very call has done so before; None: the guard does not hold.
 
-    Raises DBOSNonExistentWorkflowError, and DBOSException for a workflow that is not finished.
+    `token` names the call, and the life that begins. Raises DBOSNonExistentWorkflowError, and DBOSException for a
+    workflow that is not finished.
     """
     if guard is not None and not still_owned(run, guard):
         return None
@@ -54,18 +54,18 @@ def rewind(run: Run, wanted: Rewind, guard: Guard | None) -> bool | None:
     if not found:
         raise DBOSNonExistentWorkflowError("target", wanted.workflow_id)
     status, life = found[0]
-    if life == wanted.token:
+    if life == token:
         return False  # its reply was lost; by now the workflow may be running
     if status not in FINISHED:
         raise DBOSException(
             f"Workflow {wanted.workflow_id} is {status}: only a finished one is rewound. Cancel it first"
         )
     for statement in FORGET:
-        run(statement, workflow_id=wanted.workflow_id, start_step=wanted.start_step, token=wanted.token)
+        run(statement, workflow_id=wanted.workflow_id, start_step=wanted.start_step, token=token)
     run(
         "rewind",
         workflow_id=wanted.workflow_id,
-        token=wanted.token,
+        token=token,
         queue_name=wanted.queue_name,
         queue_partition_key=wanted.queue_partition_key,
         application_version=wanted.application_version,

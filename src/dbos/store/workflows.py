@@ -158,8 +158,8 @@ class Workflows:
 
     # ------------------------------------------------------------ rewinding, forking and deleting
 
-    def rewind(self, wanted: Rewind, guard: Guard | None = None) -> bool | None:
-        """Let a finished workflow run again from a step on (rewinding.py).
+    def rewind(self, wanted: Rewind, token: str, guard: Guard | None = None) -> bool | None:
+        """Let a finished workflow run again from a step on (rewinding.py); `token` names the call.
 
         False: this very call has done so before; None: the attempt that asks has lost its workflow.
         """

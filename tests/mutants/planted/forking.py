@@ -32,7 +32,7 @@ MUTANTS = (
     Mutant(
         "a rewind whose reply was lost rewinds again",
         "store/rewinding.py",
-        "if life == wanted.token:",
+        "if life == token:",
         "if life == wanted:",
         REWINDING.format("test_a_call_counts_once_and_only_for_what_is_finished"),
     ),

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Coroutine
 from typing import Any, ParamSpec, TypeVar, overload
 
-from dbos.api import launched
+from dbos.api import handles, launched
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.scopes import refuse_shard_key
-from dbos.api.twins import refuse_on_loop
+from dbos.api.twins import awaitable, blocking
 from dbos.model.ids import validate_workflow_id
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations import management, starting
-from dbos.runtime.outcomes import wait_first
 from dbos.runtime.registry import resolve
 
 P = ParamSpec("P")
@@ -117,25 +116,5 @@ class WorkflowCalls:
             polling_interval_sec=polling_interval_sec
         )
 
-    @classmethod
-    def wait_first(
-        cls, handles: Sequence[WorkflowHandle[R]], *, polling_interval_sec: float = 1.0
-    ) -> WorkflowHandle[R]:
-        """Wait until one of the workflows has ended and return its handle, the earliest in the list if several have.
-
-        Raises ValueError for an empty list.
-        """
-        refuse_on_loop("DBOS.wait_first", waits=True)
-        engine = launched.current_engine()
-        winner = run_blocking(engine, wait_first(engine, [h.workflow_id for h in handles], polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
-
-    @classmethod
-    async def wait_first_async(
-        cls, handles: Sequence[WorkflowHandleAsync[R]], *, polling_interval_sec: float = 1.0
-    ) -> WorkflowHandleAsync[R]:
-        """Wait until one of the workflows has ended and return its handle; see `wait_first`."""
-        engine = launched.current_engine()
-        wanted = [handle.workflow_id for handle in handles]
-        winner = await run_async(engine, wait_first(engine, wanted, polling_interval_sec))
-        return next(handle for handle in handles if handle.workflow_id == winner)
+    wait_first = staticmethod(blocking(handles.wait_first, waits=True))
+    wait_first_async = staticmethod(awaitable(handles.wait_first))

@@ -154,19 +154,33 @@ def _cancel(engine: Engine, workflow_ids: list[str], cancel_children: bool) -> O
         reached.update(late)
 
 
-def resume(engine: Engine, workflow_ids: Sequence[str], queue_name: str | None = None) -> Operation[None]:
-    """Run workflows on from their last completed step, on a queue or the internal one.
+def resume_workflow(engine: Engine, workflow_id: str, *, queue_name: str | None = None) -> Operation[str]:
+    """Run a workflow on from its last completed step.
 
-    Raises DBOSNonExistentWorkflowError if one does not exist, and DBOSException for a queue they cannot be put on, or
-    if one is the calling workflow: its successor would resume itself as well, and so on for ever.
+    Args:
+        workflow_id: A cancelled, failed, or put-aside workflow; one that waits in a queue jumps it. A failed one is
+            reopened, and the steps that recorded its failure run again. A successful one is left as it is.
+        queue_name: The queue to run it on; by default the internal one.
+
+    Raises DBOSNonExistentWorkflowError, and DBOSException in the workflow itself: its successor would resume itself as
+    well, and so on for ever.
     """
+    (resumed,) = yield from resume_workflows(engine, [workflow_id], queue_name=queue_name)
+    return resumed
+
+
+def resume_workflows(
+    engine: Engine, workflow_ids: Sequence[str], *, queue_name: str | None = None
+) -> Operation[list[str]]:
+    """Run several workflows on; none if one of them does not exist. See `resume_workflow`."""
     ids = require_ids(workflow_ids)
     caller = current_attempt()
     if caller is not None and caller.workflow_id in ids:
         raise DBOSException(f"Workflow {caller.workflow_id} cannot resume itself: it is running")
     if queue_name is not None:
         require_unpartitioned(engine, require_queue_name(queue_name))
-    return as_step("DBOS.resumeWorkflow", _resume(engine, ids, queue_name))
+    yield from as_step("DBOS.resumeWorkflow", _resume(engine, ids, queue_name))
+    return ids
 
 
 def _resume(engine: Engine, workflow_ids: list[str], queue_name: str | None) -> Operation[None]:

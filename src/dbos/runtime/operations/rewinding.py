@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dbos.model.workflow import Status
 from dbos.runtime.context import Attempt, workflow_body
 from dbos.runtime.engine import Engine
@@ -23,14 +21,14 @@ def rewind(engine: Engine, asked: Rewind) -> Operation[str]:
     caller = workflow_body()
     step_id = None if caller is None else caller.next_step_id()
     token = engine.new_token() if caller is None or step_id is None else caller.token_of(step_id)
-    rewinding = _rewind(engine, caller, replace(asked, token=token))
-    return (yield from outcome_as_step(REWIND, rewinding, step_id=step_id)).unwrap()
+    outcome = yield from outcome_as_step(REWIND, _rewind(engine, caller, asked, token), step_id=step_id)
+    return outcome.unwrap()
 
 
-def _rewind(engine: Engine, caller: Attempt | None, asked: Rewind) -> Operation[Outcome[str]]:
+def _rewind(engine: Engine, caller: Attempt | None, asked: Rewind, token: str) -> Operation[Outcome[str]]:
     guard = None if caller is None else (caller.workflow_id, caller.epoch)
     before = engine.attempt_of(asked.workflow_id)
-    while (changed := (yield Ask(engine.store.workflows.rewind, asked, guard))) is None:
+    while (changed := (yield Ask(engine.store.workflows.rewind, asked, token, guard))) is None:
         if caller is not None:
             yield from caller.verify()
     if changed:

@@ -303,17 +303,17 @@ def announce_changed(engine: Engine, names: Sequence[str]) -> None:
 # ------------------------------------------------------------ running out of turn
 
 
-def trigger_schedule(engine: Engine, name: str) -> Operation[str]:
-    """Run the workflow of a schedule now, paused or not; the id of the run.
+def trigger_schedule(engine: Engine, schedule_name: str) -> Operation[str]:
+    """Run the workflow of a schedule now, whether it is paused or not.
 
-    Raises DBOSException if there is no schedule of that name.
+    Raises DBOSException if there is no schedule of that name, and in a workflow.
     """
     _refuse_in_workflow("DBOS.trigger_schedule")
-    row = yield from _require(engine, name)
+    row = yield from _require(engine, schedule_name)
     version = yield Ask(latest_version, engine, row.application_name)
     moment = from_ms(engine.clock.now_ms())
     while True:
-        run = run_of(engine, row, triggered_id(name, moment), moment, version)
+        run = run_of(engine, row, triggered_id(schedule_name, moment), moment, version)
         (created,) = yield Commit(run)
         if created is None:
             there: WorkflowRow | None = yield Ask(engine.load, run.workflow_id)
@@ -324,14 +324,20 @@ def trigger_schedule(engine: Engine, name: str) -> Operation[str]:
         return run.workflow_id
 
 
-def backfill_schedule(engine: Engine, name: str, start: datetime, end: datetime) -> Operation[list[str]]:
-    """Run a schedule's workflow for every tick between two moments, both exclusive; the ids of all these runs.
+def backfill_schedule(engine: Engine, schedule_name: str, start: datetime, end: datetime) -> Operation[list[str]]:
+    """Run the workflow of a schedule for every tick between two moments; what has run already does not run again.
 
-    Ticks that were run already are not run again. Raises DBOSException if there is no schedule of that name.
+    Args:
+        schedule_name: An existing schedule, paused or not.
+        start: Ticks later than this. A time without a zone is UTC.
+        end: Ticks earlier than this.
+
+    Returns the handles of all these runs, old and new, in order. Raises DBOSException if there is no schedule of
+    that name, and in a workflow.
     """
     _refuse_in_workflow("DBOS.backfill_schedule")
     first, last = _moment("start", start), _moment("end", end)
-    row = yield from _require(engine, name)
+    row = yield from _require(engine, schedule_name)
     version = yield Ask(latest_version, engine, row.application_name)
     ticks = parse(row.schedule, row.cron_timezone).between(first, last)
     ids: list[str] = []
