@@ -133,6 +133,8 @@ def test_times_are_iso_8601_and_inclusive(population: Callable[[], None]) -> Non
         ({"limit": "3"}, error.DBOSException),
         ({"offset": -1}, error.DBOSException),
         ({"status": [1]}, error.DBOSException),
+        ({"status": "SUCCEEDED"}, ValueError),
+        ({"status": ["PENDING", "pending"]}, ValueError),
         ({"name": 3}, error.DBOSException),
         ({"workflow_ids": ["\0"]}, error.DBOSException),
         ({"name": "\ud800"}, error.DBOSException),
@@ -142,6 +144,8 @@ def test_wrong_filters_are_refused(launch: Launch, filters: dict[str, Any], refu
     launch()
     with pytest.raises(refusal):
         DBOS.list_workflows(**filters)
+    with pytest.raises(refusal):
+        DBOS.list_queued_workflows(**filters)
     assert DBOS.list_workflows() == []
 
 

@@ -84,41 +84,10 @@ def list_workflows(
         is_fork: Only forks, or (False) none.
         parent_shard_key: Must be None.
 
-    Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
-    decoded is given as the text that is stored.
+    Every string filter takes one value or a list. Raises ValueError for a time that is none and for a status that there
+    is not. A value that cannot be decoded is given as the text that is stored.
     """
-    return _search(
-        engine,
-        LISTING_NAME,
-        times={
-            "start_time": start_time,
-            "end_time": end_time,
-            "completed_after": completed_after,
-            "completed_before": completed_before,
-            "dequeued_after": dequeued_after,
-            "dequeued_before": dequeued_before,
-        },
-        answers={"was_forked_from": was_forked_from, "has_parent": has_parent, "is_fork": is_fork},
-        attributes=attributes,
-        parent_shard_key=parent_shard_key,
-        page=(limit, offset),
-        application_name=application_name,
-        queues_only=queues_only,
-        sort_desc=sort_desc,
-        load_input=load_input,
-        load_output=load_output,
-        workflow_ids=workflow_ids,
-        status=status,
-        name=name,
-        app_version=app_version,
-        forked_from=forked_from,
-        user=user,
-        parent_workflow_id=parent_workflow_id,
-        queue_name=queue_name,
-        workflow_id_prefix=workflow_id_prefix,
-        executor_id=executor_id,
-        schedule_name=schedule_name,
-    )
+    return _search(engine, LISTING_NAME, **_given(locals()))
 
 
 def list_queued_workflows(
@@ -158,78 +127,63 @@ def list_queued_workflows(
 
     Everything else is as in `list_workflows`.
     """
-    return _search(
-        engine,
-        QUEUED_LISTING_NAME,
-        times={
-            "start_time": start_time,
-            "end_time": end_time,
-            "completed_after": completed_after,
-            "completed_before": completed_before,
-            "dequeued_after": dequeued_after,
-            "dequeued_before": dequeued_before,
-        },
-        answers={"has_parent": has_parent, "is_fork": is_fork},
-        attributes=attributes,
-        parent_shard_key=parent_shard_key,
-        page=(limit, offset),
-        application_name=application_name,
-        queues_only=True,
-        sort_desc=sort_desc,
-        load_input=load_input,
-        load_output=load_output,
-        workflow_ids=workflow_ids,
-        status=many(status) or UNFINISHED,
-        name=name,
-        app_version=app_version,
-        forked_from=forked_from,
-        user=user,
-        parent_workflow_id=parent_workflow_id,
-        queue_name=queue_name,
-        workflow_id_prefix=workflow_id_prefix,
-        executor_id=executor_id,
-    )
+    asked = _given(locals())
+    return _search(engine, QUEUED_LISTING_NAME, **asked | {"queues_only": True, "status": many(status) or UNFINISHED})
 
 
 LISTING_NAME = "DBOS.listWorkflows"
 QUEUED_LISTING_NAME = "DBOS.listQueuedWorkflows"
 UNFINISHED = Status.ENQUEUED, Status.PENDING, Status.DELAYED
 
+TIMES = ("start_time", "end_time", "completed_after", "completed_before", "dequeued_after", "dequeued_before")
+ANSWERS = ("was_forked_from", "has_parent", "is_fork")
+AS_GIVEN = ("limit", "offset", "queues_only", "sort_desc", "load_input", "load_output")
+
+
+def _given(arguments: dict[str, Any]) -> dict[str, Any]:
+    """The filters among the arguments of a listing."""
+    return {name: value for name, value in arguments.items() if name != "engine"}
+
 
 def _search(
     engine: Engine,
     step: str,
     *,
-    times: dict[str, str | None],
-    answers: dict[str, bool | None],
     attributes: dict[str, Any] | None,
-    parent_shard_key: OneOrMany,
-    page: tuple[int | None, int | None],
     application_name: OneOrMany,
-    queues_only: bool,
-    sort_desc: bool,
-    load_input: bool,
-    load_output: bool,
-    **texts: OneOrMany,
+    parent_shard_key: OneOrMany,
+    **filters: Any,
 ) -> Operation[list[WorkflowStatus]]:
-    """Look for what fits; in a workflow under that step's name. `texts` are the filters that take one text or many."""
+    """Look for what fits; in a workflow under that step's name. Most filters take one text or many."""
     refuse_shard_key(parent_shard_key)
-    management.require_page(*page)
-    accepted: dict[str, Any] = {name: many(value) for name, value in texts.items()}
-    accepted |= {f"{name}_ms": epoch_ms(name, time) for name, time in times.items()}
-    accepted |= {name: _yes_or_no(name, answer) for name, answer in answers.items()}
+    management.require_page(filters["limit"], filters["offset"])
+    accepted: dict[str, Any] = {}
+    for name, value in filters.items():
+        if name in TIMES:
+            accepted[f"{name}_ms"] = epoch_ms(name, value)
+        elif name in ANSWERS:
+            accepted[name] = _yes_or_no(name, value)
+        elif name in AS_GIVEN:
+            accepted[name] = value
+        else:
+            accepted[name] = many(value)
+    _require_statuses(accepted["status"])
     wanted = WorkflowFilter(
         attributes=None if attributes is None else management.encode_attributes(attributes),
-        limit=page[0],
-        offset=page[1],
-        queues_only=queues_only,
-        sort_desc=sort_desc,
-        load_input=load_input,
-        load_output=load_output,
         application_name=applications(engine, application_name),
         **accepted,
     )
     return management.list_workflows(engine, wanted, step)
+
+
+def _require_statuses(asked: tuple[str, ...] | None) -> None:
+    """Raises ValueError for a status that no workflow can have: nothing would ever be found."""
+    for each in asked or ():
+        if each not in STATUSES:
+            raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {each!r}")
+
+
+STATUSES = tuple(status.value for status in Status)
 
 
 def applications(engine: Engine, asked: OneOrMany) -> tuple[str | None, ...] | None:
