@@ -28,7 +28,7 @@ WEB_ERRORS = {
         "Conflicting workflow invocation with the same ID (w): why",
         "9",
     ),
-    "plain": (error.DBOSException("something"), 500, "something", "None"),
+    "plain": (error.DBOSException("something"), 500, "something", None),
 }
 
 

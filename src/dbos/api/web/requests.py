@@ -41,16 +41,17 @@ def refusal_of(idempotency_key: str | None) -> DBOSException | None:
     return None
 
 
-def error_body(error: DBOSException) -> dict[str, str]:
-    """What the client is told."""
+def error_body(error: DBOSException) -> dict[str, str | None]:
+    """What the client is told. Some errors have no code."""
+    code = error.dbos_error_code
     return {
         "message": error.message,
-        "dbos_error_code": str(error.dbos_error_code),
+        "dbos_error_code": None if code is None else str(code),
         "dbos_error": type(error).__name__,
     }
 
 
-def answer_to(error: DBOSException) -> tuple[dict[str, str], int]:
+def answer_to(error: DBOSException) -> tuple[dict[str, str | None], int]:
     """The body and the status for an error that a handler raised. What is the server's fault is logged."""
     status = error.status_code or INTERNAL_ERROR
     if status >= INTERNAL_ERROR:
