@@ -1,5 +1,6 @@
 """`dbos workflow`: each command for a person, for a pipe and for a script, on both databases."""
 
+import re
 from collections.abc import Callable
 from dataclasses import fields
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 
 from dbos import DBOS, DBOSClient, SetEnqueueOptions, SetWorkflowID, WorkflowStatus
 from tests.cli.conftest import Ran, Run
+from tests.support.proxy import PostgresProxy
 
 Command = Callable[..., Ran]
 TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
@@ -174,6 +176,32 @@ def test_watch_what_has_ended(on_shop: Command) -> None:
     assert (waited.code, waited.err) == (6, "Error: Workflow later is still DELAYED after 0 s\n")
     on_shop("workflow", "cancel", "later")
     assert on_shop("workflow", "watch", "later").code == 4
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # a file does not go away
+def test_watch_survives_a_cut_and_gives_up_on_a_database_that_is_gone(
+    on_shop: Command, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbos.cli.watching.PATIENCE_SECONDS", 0.2)
+    with PostgresProxy(database_url) as proxy:
+
+        def watch(meanwhile: Callable[[], None]) -> Ran:
+            monkeypatch.setattr("dbos.cli.watching.Lines.running", lambda *_: meanwhile())
+            return run("workflow", "watch", "later", "--interval", "0.01", "-s", proxy.url)
+
+        def take_away() -> None:
+            proxy.refuse()
+            proxy.cut_now()
+
+        def cut_and_cancel() -> None:
+            proxy.cut_now()
+            DBOS.cancel_workflow("later")
+
+        gone = watch(take_away)
+        assert (gone.code, gone.out) == (1, "")
+        assert re.search("has been away for 0 s: Postgres fails", gone.err)
+        proxy.heal()
+        assert watch(cut_and_cancel).code == 4
 
 
 def test_versions(on_shop: Command) -> None:

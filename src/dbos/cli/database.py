@@ -35,13 +35,13 @@ class Place:
         return redact_url(self.url)
 
     @contextmanager
-    def client(self, *, patient: bool = False) -> Iterator[DBOSClient]:
-        """A client; unless patient, it gives up at once if the database is away."""
+    def client(self) -> Iterator[DBOSClient]:
+        """A client, which gives up at once if the database is away."""
         with DBOSClient(
             system_database_url=self.url,
             dbos_system_schema=self.schema,
             system_database_pool_size=2,
-            retry_connection_errors=patient,
+            retry_connection_errors=False,
         ) as client:
             yield client
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -16,11 +17,14 @@ from dbos.cli.output import as_json, described, on_terminal, printable, show_jso
 from dbos.cli.steps import step_fields
 from dbos.cli.timeline import duration
 from dbos.cli.workflows import workflow
+from dbos.error import DBOSException
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.model.workflow import FINISHED, Status
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+T = TypeVar("T")
 
 EXIT_CODES = {
     Status.SUCCESS: 0,
@@ -29,6 +33,7 @@ EXIT_CODES = {
     Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED: 5,
 }
 TIMED_OUT = 6
+PATIENCE_SECONDS = 60.0  # with a database that is away
 
 
 @workflow.command()
@@ -42,11 +47,14 @@ def watch(place: Place, workflow_id: str, timeout: float | None, interval: float
     """Follow a workflow step by step until it has ended.
 
     Exits with 0 for SUCCESS, 3 for ERROR, 4 for CANCELLED, 5 for MAX_RECOVERY_ATTEMPTS_EXCEEDED, and with 6 if it has
-    not ended in time. With --json every step is a line of its own, and the workflow is the last one.
+    not ended in time. With --json every step is a line of its own, and the workflow is the last one. A database that is
+    away is waited for, a minute at most.
     """
     deadline = None if timeout is None else time.monotonic() + timeout
-    with place.client(patient=True) as client, _reporter(as_json) as reporter:
-        for status, steps in follow(client, workflow_id):
+    with place.client() as client, _reporter(as_json) as reporter:
+        followed = Followed(client, workflow_id)
+        while True:
+            status, steps = _patiently(followed.look, place, interval, deadline)
             for step in steps:
                 reporter.step(step)
             if status.status in FINISHED:
@@ -59,19 +67,40 @@ def watch(place: Place, workflow_id: str, timeout: float | None, interval: float
     click.get_current_context().exit(EXIT_CODES[Status(status.status)])
 
 
-def follow(client: DBOSClient, workflow_id: str) -> Iterator[tuple[WorkflowStatus, list[StepInfo]]]:
-    """The status of a workflow, and the steps that are new since the time before; each time it is asked."""
-    handle = client.retrieve_workflow(workflow_id)
-    seen: set[int] = set()
-    complete = 0  # so many steps from the first on are known without a gap: they need not be read again
+class Followed:
+    """A workflow that is looked at again and again. Raises DBOSNonExistentWorkflowError if there is none."""
+
+    def __init__(self, client: DBOSClient, workflow_id: str) -> None:
+        self._client = client
+        self._handle = client.retrieve_workflow(workflow_id)
+        self._seen: set[int] = set()
+        self._complete = 0  # so many steps from the first on are known without a gap: they need not be read again
+
+    def look(self) -> tuple[WorkflowStatus, list[StepInfo]]:
+        """How it stands, and the steps that are new since the last look."""
+        status = self._handle.get_status()  # before the steps: of a workflow that has ended, all are there
+        found = self._client.list_workflow_steps(self._handle.workflow_id, offset=self._complete)
+        fresh = [step for step in found if step["function_id"] not in self._seen]
+        self._seen.update(step["function_id"] for step in fresh)
+        while self._complete + 1 in self._seen:
+            self._complete += 1
+        return status, fresh
+
+
+def _patiently(look: Callable[[], T], place: Place, interval: float, deadline: float | None) -> T:
+    """Look until the database answers. Fails once it has been away for too long, or beyond the deadline."""
+    began = time.monotonic()
+    until = min(began + PATIENCE_SECONDS, deadline or math.inf)
     while True:
-        status = handle.get_status()  # before the steps: of a workflow that has ended, all are there
-        found = client.list_workflow_steps(workflow_id, offset=complete)
-        fresh = [step for step in found if step["function_id"] not in seen]
-        seen.update(step["function_id"] for step in fresh)
-        while complete + 1 in seen:
-            complete += 1
-        yield status, fresh
+        try:
+            return look()
+        except DBOSException as trouble:
+            if type(trouble) is not DBOSException:  # the database has answered
+                raise
+            if time.monotonic() >= until:
+                away = time.monotonic() - began
+                raise fail(f"{place} has been away for {away:.0f} s: {trouble.message.rstrip()}") from trouble
+        time.sleep(interval)
 
 
 class Lines:
