@@ -10,6 +10,7 @@ import pytest
 
 from dbos import DBOS, DBOSClient
 from tests.cli.conftest import Run
+from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
 
 
@@ -118,6 +119,33 @@ def test_the_application_role_has_what_it_needs_and_no_more(run: Run, postgres_u
             run_sql(worker, forbidden)
     run_sql(postgres_url, "create table dbos.of_a_later_version (id int)")
     run_sql(worker, "insert into of_a_later_version values (1)")
+
+
+def test_the_role_may_run_transactions_in_a_database_of_their_own(
+    run: Run, postgres: PostgresCluster, postgres_url: str, role: str
+) -> None:
+    other_url = postgres.create_database(f"{role}_data")
+    try:
+        assert run("migrate", "-s", postgres_url, "-D", other_url, "--app-role", role).code == 0
+        worker, theirs = as_role(postgres_url, role), as_role(other_url, role)
+        DBOS(config={"name": "shop", "system_database_url": worker, "application_database_url": theirs,
+                     "run_migrations": False})  # fmt: skip
+
+        @DBOS.transaction()
+        def write() -> int:
+            return 1
+
+        @DBOS.workflow()
+        def workflow() -> int:
+            return write()
+
+        DBOS.launch()
+        assert workflow() == 1
+        DBOS.destroy(destroy_registry=True)
+        assert run_sql(other_url, "select output from dbos.transaction_outputs") == [("1",)]
+    finally:
+        run_sql(other_url, f"drop owned by {role}")
+        postgres.drop_database(f"{role}_data")
 
 
 def granted_by(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dbos.api.assembly import store_settings
 from dbos.api.configuration import DBOSConfig, read_config
 from dbos.error import DBOSInitializationError
+from dbos.runtime.transaction import require_sqlalchemy
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 
@@ -25,6 +26,21 @@ def run_dbos_database_migrations(
     if sharding:
         raise DBOSInitializationError("Sharded system databases are not supported; leave out sharding=True")
     Store.migrate(_settings(system_database_url, schema), application_role)
+
+
+def migrate_application_database(url: str, *, schema: str = "dbos", application_role: str | None = None) -> None:
+    """Create in a database what `@DBOS.transaction` needs there, and let a role use it (Postgres).
+
+    Raises DBOSInitializationError if it cannot be reached, or the table is not ours.
+    """
+    require_sqlalchemy("A database of transactions")
+    from dbos.userdata.database import UserDatabase
+
+    database = UserDatabase(UserDatabase.engine(url, {}), "transaction", schema)
+    try:
+        database.prepare(True, application_role)
+    finally:
+        database.close_all()
 
 
 def migrations_as_sql(schema: str, only: int | None = None) -> str:

@@ -8,7 +8,12 @@ from pathlib import Path
 import click
 
 from dbos.api.application import DBOS
-from dbos.api.migration import grants_as_sql, migrations_as_sql, run_dbos_database_migrations
+from dbos.api.migration import (
+    grants_as_sql,
+    migrate_application_database,
+    migrations_as_sql,
+    run_dbos_database_migrations,
+)
 from dbos.cli.database import Place, find_url, on_database
 from dbos.cli.failures import fail
 from dbos.cli.output import announce, as_json, show_json
@@ -17,7 +22,7 @@ from dbos.cli.project import FILE, read_project
 
 @click.command()
 @click.option("-s", "--sys-db-url", metavar="URL", help="The system database.")
-@click.option("-D", "--db-url", metavar="URL", help="An older way to name it.")
+@click.option("-D", "--db-url", metavar="URL", help="That of transactions, if it is another; alone, the same as -s.")
 @click.option("--schema", default="dbos", show_default=True, help="The schema of the system tables (Postgres).")
 @click.option("-r", "--app-role", metavar="ROLE", help="Grant this role what running workflows takes, and no more.")
 @click.option("--print-migrations", metavar="all|N", help="Print the SQL of all migrations, or of one; change nothing.")
@@ -37,13 +42,16 @@ def migrate(
     """Create the system database, or bring it to the version of this library.
 
     Run it as a role that may create tables, and name the role of the application with --app-role: that one may read and
-    write rows, and nothing else. Then the `database: migrate:` commands of dbos-config.yaml are run.
+    write rows, and nothing else. With both -s and -D, that holds for the table of transactions in the other one too.
+    Then the `database: migrate:` commands of dbos-config.yaml are run.
     """
     if print_migrations is not None or print_user_role:
         _print(schema, app_role, print_migrations, print_user_role, as_json)
         return
     place = Place(find_url(sys_db_url or db_url), schema)
     run_dbos_database_migrations(place.url, schema=schema, application_role=app_role, sharding=sharding)
+    if sys_db_url and db_url and db_url != sys_db_url:
+        migrate_application_database(db_url, schema=schema, application_role=app_role)
     for command in _further_commands():
         click.echo(f"$ {command}", err=True)
         code = subprocess.run(command, shell=True, check=False, stdout=2 if as_json else None).returncode
