@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, SetWorkflowID
+from dbos import DBOS, Queue, SetWorkflowID
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually, eventually_async
 
@@ -154,6 +154,38 @@ def test_its_neighbours_go_on(launch: Callable[..., type[DBOS]], interruption: I
     go_on.set()
     assert handle.get_result() == "unharmed"
     assert poisoned.get_status().status == "PENDING"
+
+
+@pytest.mark.parametrize("colour", ["blocking", "awaitable"])
+def test_what_came_from_a_queue_frees_its_slot_at_once(
+    launch: Callable[..., type[DBOS]], interruption: Interruption, colour: str
+) -> None:
+    """It waits in its queue again, and every try counts, so that what always does so is put aside in the end."""
+    runs: list[str] = []
+
+    def interrupt() -> None:
+        runs.append("run")
+        raise interruption
+
+    @DBOS.workflow(max_recovery_attempts=2)
+    def poison() -> None:
+        interrupt()
+
+    @DBOS.workflow(max_recovery_attempts=2)
+    async def poison_async() -> None:
+        interrupt()
+
+    application = Application(interruption)
+    queue = Queue("one at a time", concurrency=1)
+    dbos = launch(executor_lease_sec=3600)
+    with SetWorkflowID("w"):
+        interrupted = queue.enqueue(getattr(application, colour)["step"])
+    with SetWorkflowID("poison"):
+        queue.enqueue({"blocking": poison, "awaitable": poison_async}[colour])
+    after = queue.enqueue(application.blocking["body"])
+    assert (interrupted.get_result(), after.get_result()) == ("done", "done")
+    assert (application.runs, interrupted.get_status().recovery_attempts) == (3, 2)
+    assert (len(runs), dbos.retrieve_workflow("poison").get_status().status) == (3, "MAX_RECOVERY_ATTEMPTS_EXCEEDED")
 
 
 def running_here(dbos: type[DBOS], workflow_id: str) -> bool:

@@ -51,6 +51,10 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
         if outcome is not None:
             outcome = yield from _finish(attempt, outcome)
         return outcome
+    except BaseException as error:
+        if not isinstance(error, (Exception, GeneratorExit)):  # user code was interrupted: that is no outcome
+            yield from _give_back(attempt)
+        raise
     finally:
         engine.end(attempt)
 
@@ -100,6 +104,18 @@ def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] |
         attempt.outcome = outcome
         engine.store.hints.publish("workflow", (attempt.workflow_id,))
         return outcome
+
+
+def _give_back(attempt: Attempt) -> Operation[None]:
+    """What was taken from a queue waits there again, and its slot is free at once. This attempt counts.
+
+    Any other workflow stays ours, and is taken up again after a lease (services/recovery.py).
+    """
+    engine = attempt.engine
+    if attempt.queue_name is None or attempt.revoked is not None or engine.closed:
+        return
+    yield Ask(engine.store.claims.give_back, attempt.workflow_id, attempt.epoch, engine.owner.instance, True)
+    engine.announce_enqueued(attempt.queue_name)
 
 
 def _encode(attempt: Attempt, outcome: Outcome[Any]) -> tuple[Outcome[Any], FinishWorkflow]:
@@ -259,7 +275,7 @@ def _set_aside(engine: Executor, row: WorkflowRow, error: BaseException) -> None
     engine.set_aside[row.workflow_uuid] = row.epoch
     if row.queue_name is not None:
         engine.set_aside[row.workflow_uuid] = row.epoch + 1
-        engine.store.claims.give_back(row)
+        engine.store.claims.give_back(row.workflow_uuid, row.epoch, engine.owner.instance, False)
         engine.announce_enqueued(row.queue_name)
 
 

@@ -141,12 +141,12 @@ class Claims:
         """(workflow id, epoch) of what an executor instance has claimed and not ended."""
         return [(row[0], row[1]) for row in self._pool.read("claimed_by", instance=instance)]
 
-    def give_back(self, row: WorkflowRow) -> None:
-        """Let a workflow that was claimed and cannot run here wait in its queue again, at the epoch after its own.
+    def give_back(self, workflow_id: str, epoch: int, instance: str, tried: bool) -> None:
+        """Let a workflow that was claimed at this epoch wait in its queue again, at the next one. Its slot is free.
 
-        Its slot is free.
+        `tried`: it began to run, which counts as an attempt.
         """
-        self._pool.write("give_back", workflow_id=row.workflow_uuid, epoch=row.epoch, instance=row.executor_instance)
+        self._pool.write("give_back", workflow_id=workflow_id, epoch=epoch, instance=instance, tried=int(tried))
 
     def stuck(self, queue_name: str, owner: Owner, runnable: Sequence[Function], limit: int) -> list[Stuck]:
         """The first workflows that wait in a queue, and what this executor knows about why."""

@@ -56,4 +56,18 @@ MUTANTS = (
         """            "hold_definition": "",\n""",
         "tests/store/test_claims.py::test_a_claim_waits_for_a_definition_that_is_being_committed",
     ),
+    Mutant(
+        "queues: what interrupts itself keeps its slot",
+        "runtime/workflow.py",
+        "            yield from _give_back(attempt)\n",
+        "            pass\n",
+        "tests/processes/test_interruption.py::test_what_came_from_a_queue_frees_its_slot_at_once[sqlite-blocking-SystemExit]",
+    ),
+    Mutant(
+        "queues: what interrupts itself does so for ever",
+        "store/sql/claims.sql",
+        "recovery_attempts = recovery_attempts - 1 + :tried",
+        "recovery_attempts = recovery_attempts - 1 + :tried * 0",
+        "tests/processes/test_interruption.py::test_what_came_from_a_queue_frees_its_slot_at_once[sqlite-blocking-SystemExit]",
+    ),
 )

@@ -224,10 +224,10 @@ select w.workflow_uuid, w.epoch from {schema}.workflow_status as w
 where w.status = 'PENDING' and w.executor_instance = :instance and w.queue_name is not null;
 
 -- name: give_back
--- What was claimed and turned out to be nothing that can run here waits in its old place again. It was no attempt.
+-- What was claimed and has not come to its end waits in its old place again. It was an attempt only if it was tried.
 update {schema}.workflow_status
 set
-    status = 'ENQUEUED', epoch = epoch + 1, recovery_attempts = recovery_attempts - 1,
+    status = 'ENQUEUED', epoch = epoch + 1, recovery_attempts = recovery_attempts - 1 + :tried,
     executor_id = null, executor_instance = null, started_at_epoch_ms = null, updated_at = {now_ms}
 where workflow_uuid = :workflow_id and epoch = :epoch and executor_instance = :instance and completed_at is null;
 
