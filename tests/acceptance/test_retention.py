@@ -108,7 +108,11 @@ def test_in_a_workflow_it_is_a_step(launch: Launch) -> None:
     assert steps == [("DBOS.garbageCollect", 2), ("DBOS.globalTimeout", 0)]
 
 
-def test_the_witnesses_in_another_database_go_as_well(launch: Launch, tmp_path: Path) -> None:
+@pytest.mark.parametrize("clearing", ["delete", "collect"])
+@pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+def test_the_witnesses_in_another_database_go_as_well(launch: Launch, tmp_path: Path, clearing: str) -> None:
+    """And no witness of another workflow that has the id by then."""
+
     @DBOS.transaction()
     def write() -> int:
         return 1
@@ -122,8 +126,13 @@ def test_the_witnesses_in_another_database_go_as_well(launch: Launch, tmp_path: 
     with SetWorkflowID("w"):
         workflow()
     assert run_sql(url, "select workflow_uuid from transaction_outputs") == [("w",)]
-    assert DBOS.garbage_collect(rows_threshold=0) == 1
-    assert run_sql(url, "select workflow_uuid from transaction_outputs") == []
+    run_sql(url, "insert into transaction_outputs select 'w', 2, output, error, txn_id, txn_snapshot, executor_id,"
+            " function_name, serialization, 'next life', epoch, created_at from transaction_outputs")  # fmt: skip
+    if clearing == "delete":
+        DBOS.delete_workflow("w")
+    else:
+        assert DBOS.garbage_collect(rows_threshold=0) == 1
+    assert run_sql(url, "select function_id from transaction_outputs") == [(2,)]
 
 
 def test_the_global_timeout(launch: Launch, database_url: str) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
+import psycopg
 import pytest
 
-from dbos.store.retention import BEGINNING, Bounds, Place
+from dbos.store.database import Row
+from dbos.store.pool import Run
+from dbos.store.retention import BEGINNING, Bounds, Place, collect
 from dbos.store.store import Store
+from tests.store.conftest import OpenStore
 from tests.store.records import APPLICATION, checkpoint, event, finish, message, start, stream_value
 from tests.support.raw_sql import run_sql
 
@@ -36,7 +41,7 @@ def sweep(store: Store, bounds: Bounds = EVER, limit: int = 2) -> list[str]:
     place: Place | None = BEGINNING
     while place is not None:
         batch = store.workflows.collect(bounds, place, limit)
-        deleted += batch.deleted
+        deleted += [workflow_id for workflow_id, _ in batch.deleted]
         place = batch.reached
     return deleted
 
@@ -78,6 +83,51 @@ def test_what_an_unfinished_workflow_needs_is_kept(store: Store, database_url: s
     for workflow_id in ("parent", "running child"):
         store.journal.write([finish(workflow_id)])
     assert set(sweep(store)) == {"parent", "child", "elsewhere", "ended parent", "running child", "origin"}
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # SQLite has one writer
+@pytest.mark.parametrize("moment", range(4))
+def test_a_parent_reopened_during_a_batch_keeps_its_child(
+    open_store: OpenStore, database_url: str, moment: int
+) -> None:
+    """It may do so until it is locked, and from then on waits: nothing is deleted under it in between."""
+    store, elsewhere = open_store(), open_store()
+    run(store, "parent", ends=False)
+    run(store, "child", parent_workflow_id="parent")
+    store.workflows.cancel(["parent"])
+    run_sql(database_url, "update workflow_status set completed_at = 1 where workflow_uuid = 'child'")
+    statements: list[str] = []
+
+    def reopening(work: Run, name: str, /, **values: object) -> list[Row]:
+        rows = work(name, **values)
+        if len(statements) == moment:
+            elsewhere.workflows.resume(["parent"])
+        statements.append(name)
+        return rows
+
+    batch = store._pool.transact(lambda work: collect(partial(reopening, work), Bounds(2**62, 2), BEGINNING, 10))
+    assert (
+        statements == ["old_workflows", "relatives", "lock_finished", "relatives", "lock_finished"][: len(statements)]
+    )
+    assert (batch.deleted, remaining(database_url)) == ([], {"parent", "child"})
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_parent_waits_with_being_reopened_until_its_child_is_deleted(store: Store, database_url: str) -> None:
+    run(store, "parent")
+    run(store, "child", parent_workflow_id="parent")
+    run_sql(database_url, "update workflow_status set completed_at = 1 where workflow_uuid = 'child'")
+
+    def reopening(work: Run, name: str, /, **values: object) -> list[Row]:
+        if name == "delete_workflows":
+            with psycopg.connect(database_url) as connection, pytest.raises(psycopg.errors.LockNotAvailable):
+                connection.execute(
+                    "select 1 from dbos.workflow_status where workflow_uuid = 'parent' for update nowait"
+                )
+        return work(name, **values)
+
+    batch = store._pool.transact(lambda work: collect(partial(reopening, work), Bounds(2**62, 2), BEGINNING, 10))
+    assert [workflow_id for workflow_id, _ in batch.deleted] == ["child"]
 
 
 def test_bounds_of_creation_and_end(store: Store, database_url: str) -> None:

@@ -23,6 +23,7 @@ from dbos.runtime.clock import DatabaseClock, wall_ms
 from dbos.runtime.hosts import ThreadHost
 from dbos.runtime.questions import SharedQuestion
 from dbos.runtime.waiters import Waiters
+from dbos.store.deleting import Life
 from dbos.store.reply import Reply, announce
 from dbos.store.store import Store
 
@@ -113,7 +114,7 @@ class Engine:
         `attempt` is the one that ran here before that. By now another one may, which has every right to.
         """
 
-    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
+    def forget_workflows(self, lives: Sequence[Life]) -> None:
         """These were deleted: drop what their transactions left in other databases that this process knows."""
 
     def close(self) -> None:

@@ -20,6 +20,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.hosts import LoopHost, ThreadHost
 from dbos.runtime.openings import Openings
 from dbos.runtime.registry import Registry
+from dbos.store.deleting import Life
 from dbos.store.executors import Owner
 from dbos.store.store import Store
 
@@ -84,14 +85,14 @@ class Executor(Engine):
             self.witnesses.add(database)
             self.waiters.wake("service", "forgetting")
 
-    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
+    def forget_workflows(self, lives: Sequence[Life]) -> None:
         databases = {each for each in self.witnesses if each.forgets}
         with self._opening:
             if self._user_database is not None:
                 databases.add(self._user_database)
-        for database in databases if workflow_ids else ():
+        for database in databases if lives else ():
             try:
-                database.forget_workflows(workflow_ids)
+                database.forget_workflows(lives)
             except Exception as error:  # of the user's database; the workflows themselves are gone
                 logger.info("Witnesses of deleted workflows are left: %s", error)
 

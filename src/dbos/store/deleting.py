@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from dbos.store.forking import Guard, still_owned
 from dbos.store.pool import Run
@@ -23,17 +24,29 @@ REMAINS = (
 )
 
 
-def delete(run: Run, ids: Sequence[str], with_children: bool, guard: Guard | None) -> list[str] | None:
-    """Delete workflows, and their descendants if asked to; the ids that are gone. None: the guard does not hold."""
+Life = tuple[str, str]
+"""A workflow that was deleted: its id, and the token that tells it from others of this id."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deleted:
+    """What came of it."""
+
+    ids: list[str]  # of all that are gone now, whoever deleted them
+    lives: list[Life]  # of those that this call has deleted
+
+
+def delete(run: Run, ids: Sequence[str], with_children: bool, guard: Guard | None) -> Deleted | None:
+    """Delete workflows, and their descendants if asked to. None: the guard does not hold."""
     if guard is not None and not still_owned(run, guard):
         return None
     doomed = _lock_family(run, ids) if with_children else list(ids)
     run("lock_to_delete", ids=json.dumps(doomed))
-    deleted = [row[0] for row in run("delete_workflows", ids=json.dumps(doomed))]
-    if deleted:
+    lives = [(row[0], row[1]) for row in run("delete_workflows", ids=json.dumps(doomed))]
+    if lives:
         for statement in REMAINS:
-            run(statement, ids=json.dumps(deleted))
-    return doomed
+            run(statement, ids=json.dumps([workflow_id for workflow_id, _ in lives]))
+    return Deleted(doomed, lives)
 
 
 def _lock_family(run: Run, ids: Sequence[str]) -> list[str]:

@@ -3,14 +3,19 @@
 An unfinished workflow needs the workflows that its steps name, whose results it may ask for when it is replayed; its
 children and its parent; and the workflow it is a fork of. A batch looks at one page of workflows in order of creation
 and deletes what may go, in one short transaction. Rows that somebody has locked are left to the next sweep.
+
+A finished workflow may be reopened at any moment, and then asks for what its steps name. So the question who is needed
+is put twice: before anything is locked, to lock no more than that, and once what goes and who may ask for it are.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
-from dbos.store.deleting import delete
+from dbos.store.deleting import Life, delete
 from dbos.store.pool import Run
 
 Place = tuple[int, int]
@@ -32,7 +37,7 @@ class Bounds:
 class Batch:
     """What one batch came to."""
 
-    deleted: tuple[str, ...]
+    deleted: list[Life]
     reached: Place | None  # where the next one goes on; None: all were looked at
 
 
@@ -47,11 +52,38 @@ def collect(run: Run, bounds: Bounds, after: Place, limit: int) -> Batch:
         limit=limit,
         **_whose(bounds.application_name),
     )
-    doomed = [workflow_id for workflow_id, _, _, may_go in page if may_go]
-    free = [row[0] for row in run("lock_finished", ids=json.dumps(doomed))] if doomed else []
-    if free:
-        delete(run, free, with_children=False, guard=None)
-    return Batch(tuple(free), (page[-1][1], page[-1][2]) if len(page) == limit else None)
+    aged = [workflow_id for workflow_id, _, _, ended in page if ended]
+    needed = {each.workflow_id for each in _relatives(run, aged) if not each.ended}
+    free = _unneeded(run, _lock(run, [each for each in aged if each not in needed]))
+    gone = delete(run, free, with_children=False, guard=None) if free else None
+    return Batch([] if gone is None else gone.lives, (page[-1][1], page[-1][2]) if len(page) == limit else None)
+
+
+class _Relative(NamedTuple):
+    """A workflow that needs another one as long as it has not ended itself."""
+
+    workflow_id: str  # that is needed
+    relative: str
+    ended: bool
+    asks: bool  # for what the other one came to
+
+
+def _relatives(run: Run, ids: Sequence[str]) -> list[_Relative]:
+    return [_Relative(*row) for row in run("relatives", ids=json.dumps(ids))] if ids else []
+
+
+def _lock(run: Run, ids: Sequence[str]) -> list[str]:
+    """Those that nobody else has locked, and that have ended; they stay so until this transaction is over."""
+    return [row[0] for row in run("lock_finished", ids=json.dumps(ids))] if ids else []
+
+
+def _unneeded(run: Run, locked: Sequence[str]) -> list[str]:
+    """Those that nobody needs, and that nobody can need before they are gone: whoever may ask is locked as well."""
+    relatives = _relatives(run, locked)
+    askers = {each.relative for each in relatives if each.asks} - {*locked}
+    held = {*locked, *_lock(run, sorted(askers))}
+    needed = {each.workflow_id for each in relatives if not (each.relative in held if each.asks else each.ended)}
+    return [each for each in locked if each not in needed]
 
 
 def nth_newest(run: Run, number: int, application_name: str | None) -> int | None:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
-from dbos.store.deleting import delete
+from dbos.store.deleting import Deleted, delete
 from dbos.store.executors import Owner
 from dbos.store.forking import Fork, Guard, fork
 from dbos.store.pool import Pool, Run, growing_pauses
@@ -163,18 +163,18 @@ class Workflows:
 
         False: this very call has done so before; None: the attempt that asks has lost its workflow.
         """
-        return self._pool.transact(lambda run: rewind(run, wanted, guard))
+        return self._pool.transact(lambda run: rewind(run, wanted, token, guard))
 
     def fork(self, forks: Sequence[Fork], guard: Guard | None = None) -> bool:
         """Make forks of workflows (forking.py). False: the attempt that asks has lost its workflow."""
         return self._pool.transact(lambda run: fork(run, forks, guard)) if forks else True
 
-    def delete(self, ids: Sequence[str], with_children: bool, guard: Guard | None = None) -> list[str] | None:
-        """Delete workflows with everything they have left (deleting.py); the ids that are gone now.
+    def delete(self, ids: Sequence[str], with_children: bool, guard: Guard | None = None) -> Deleted | None:
+        """Delete workflows with everything they have left (deleting.py).
 
         None: the attempt that asks has lost its workflow.
         """
-        return self._pool.transact(lambda run: delete(run, ids, with_children, guard)) if ids else []
+        return self._pool.transact(lambda run: delete(run, ids, with_children, guard)) if ids else Deleted([], [])
 
     # ------------------------------------------------------------ clearing away
 

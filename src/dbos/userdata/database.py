@@ -127,9 +127,9 @@ class UserDatabase:
         """Drop the witnesses of these steps, as far as they are older than that."""
         self._within(self.witness.forget, steps, round(age_seconds * 1000))
 
-    def forget_workflows(self, workflow_ids: Sequence[str]) -> None:
-        """Drop every witness of workflows that were deleted."""
-        self._within(self.witness.forget_workflows, workflow_ids)
+    def forget_workflows(self, lives: Sequence[tuple[str, str]]) -> None:
+        """Drop every witness of workflows that were deleted: of these lives of these ids."""
+        self._within(self.witness.forget_workflows, lives)
 
     def _within(self, work: Callable[..., Any], *arguments: Any) -> Any:
         """Do a piece of work in a transaction of its own."""

@@ -79,10 +79,10 @@ class Witness:
             values = {"workflow_id": workflow_id, "step_id": step_id, "age_ms": age_ms}
             connection.execute(self._statements["forget"], values)
 
-    def forget_workflows(self, connection: Connection, workflow_ids: Iterable[str]) -> None:
-        """Drop every witness of these workflows."""
-        for workflow_id in workflow_ids:
-            connection.execute(self._statements["forget_workflow"], {"workflow_id": workflow_id})
+    def forget_workflows(self, connection: Connection, lives: Iterable[tuple[str, str]]) -> None:
+        """Drop every witness of these lives of these workflows: the id may be in use again."""
+        for workflow_id, life in lives:
+            connection.execute(self._statements["forget_workflow"], {"workflow_id": workflow_id, "life": life})
 
     # ------------------------------------------------------------ the table
 

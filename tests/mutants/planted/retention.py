@@ -10,16 +10,23 @@ MUTANTS = (
     Mutant(
         "a child goes that its running parent may ask for",
         "store/sql/retention.sql",
-        "where p.workflow_uuid = w.parent_workflow_id and p.completed_at is null",
-        "where p.workflow_uuid = w.parent_workflow_id and false",
+        "where c.workflow_uuid in ({each:ids}) and c.parent_workflow_id is not null",
+        "where c.workflow_uuid in ({each:ids}) and false",
         RETAINED.format("test_what_an_unfinished_workflow_needs_is_kept"),
     ),
     Mutant(
         "a workflow goes that a running one has named in a step",
         "store/sql/retention.sql",
-        "where o.child_workflow_id = w.workflow_uuid and r.completed_at is null",
-        "where o.child_workflow_id = w.workflow_uuid and false",
+        "where o.child_workflow_id in ({each:ids})",
+        "where o.child_workflow_id in ({each:ids}) and false",
         RETAINED.format("test_what_an_unfinished_workflow_needs_is_kept"),
+    ),
+    Mutant(
+        "a batch goes by what it saw before its locks",
+        "store/retention.py",
+        "free = _unneeded(run, _lock(run, [each for each in aged if each not in needed]))",
+        "free = _lock(run, [each for each in aged if each not in needed])",
+        "tests/store/test_retention.py::test_a_parent_reopened_during_a_batch_keeps_its_child[postgres]",
     ),
     Mutant(
         "a batch skips what was created in the same millisecond",

@@ -111,4 +111,11 @@ MUTANTS = (
         "",
         "tests/userdata/test_database.py::test_a_connection_that_is_out_at_the_end_is_closed_when_it_comes_back[sqlite]",
     ),
+    Mutant(
+        "transactions: whoever deletes a workflow forgets its successor's witness",
+        "userdata/sql/transaction_outputs.sql",
+        "where workflow_uuid = :workflow_id and life = :life;",
+        "where workflow_uuid = :workflow_id and :life = :life;",
+        "tests/acceptance/test_retention.py::test_the_witnesses_in_another_database_go_as_well[sqlite-delete]",
+    ),
 )

@@ -22,6 +22,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
 from dbos.runtime.queues import require_queue_name, require_unpartitioned
 from dbos.runtime.step import as_step, commit_as_step
+from dbos.store.deleting import Deleted
 from dbos.store.records import UpdateAttributes
 from dbos.store.search import WorkflowFilter
 from dbos.telemetry import carrier
@@ -213,12 +214,13 @@ def _delete(engine: Engine, workflow_ids: list[str], with_children: bool) -> Ope
     guard = None if caller is None else (caller.workflow_id, caller.epoch)
     while True:
         before = engine.active()  # whoever begins after the deletion has an id that was free
-        deleted: list[str] | None = yield Ask(engine.store.workflows.delete, workflow_ids, with_children, guard)
+        deleted: Deleted | None = yield Ask(engine.store.workflows.delete, workflow_ids, with_children, guard)
         if deleted is not None:
             break
         if caller is not None:
             yield from caller.verify()
-    announce_deleted(engine, deleted, before)
+    announce_deleted(engine, deleted.ids, before)
+    yield Ask(engine.forget_workflows, deleted.lives)
 
 
 def update_workflow_attributes(

@@ -7,8 +7,8 @@ order by w.workflow_uuid
 {lock_to_delete};
 
 -- name: delete_workflows
--- The rows themselves.
-delete from {schema}.workflow_status where workflow_uuid in ({each:ids}) returning workflow_uuid;
+-- The rows themselves, each with the token of its life.
+delete from {schema}.workflow_status where workflow_uuid in ({each:ids}) returning workflow_uuid, coalesce(owner_xid, '');
 
 -- name: delete_steps
 -- What they recorded.
@@ -31,5 +31,5 @@ delete from {schema}.workflow_events_history where workflow_uuid in ({each:ids})
 delete from {schema}.streams where workflow_uuid in ({each:ids});
 
 -- name: delete_witnesses
--- What their transactions left here. Elsewhere it stays, and a later workflow of the id does not heed it.
+-- What their transactions left here. Elsewhere whoever reaches it drops it; a later workflow of the id does not heed it.
 delete from {schema}.transaction_outputs where workflow_uuid in ({each:ids});

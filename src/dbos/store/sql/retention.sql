@@ -4,27 +4,8 @@
 (:all = 1 or w.application_name is null or w.application_name = :application_name)
 
 -- name: old_workflows
--- A page of workflows in order of creation, and which of them may go.
-select
-    w.workflow_uuid, w.created_at, w.sequence,
-    w.completed_at is not null and w.completed_at < :ended_before_ms
-    and not exists (
-        select 1 from {schema}.workflow_status as p
-        where p.workflow_uuid = w.parent_workflow_id and p.completed_at is null
-    )
-    and not exists (
-        select 1 from {schema}.workflow_status as c
-        where c.parent_workflow_id = w.workflow_uuid and c.completed_at is null
-    )
-    and not exists (
-        select 1 from {schema}.workflow_status as f
-        where f.forked_from = w.workflow_uuid and f.completed_at is null
-    )
-    and not exists (
-        select 1 from {schema}.operation_outputs as o
-        join {schema}.workflow_status as r on r.workflow_uuid = o.workflow_uuid
-        where o.child_workflow_id = w.workflow_uuid and r.completed_at is null
-    )
+-- A page of workflows in order of creation, and which of them have ended long enough ago.
+select w.workflow_uuid, w.created_at, w.sequence, w.completed_at is not null and w.completed_at < :ended_before_ms
 from {schema}.workflow_status as w
 where
     w.created_at < :created_before_ms and w.created_at >= :after_created_at
@@ -33,8 +14,28 @@ where
 order by w.created_at, w.sequence
 limit :limit;
 
+-- name: relatives
+-- Who needs one of these workflows as long as it has not ended itself, whether it has, and whether it may ask for what
+-- that one came to: its parent and those whose steps name it may, its children and the forks of it do not.
+select r.id, w.workflow_uuid, w.completed_at is not null, r.asks
+from (
+    select c.workflow_uuid as id, c.parent_workflow_id as relative, 1 as asks
+    from {schema}.workflow_status as c
+    where c.workflow_uuid in ({each:ids}) and c.parent_workflow_id is not null
+    union all
+    select o.child_workflow_id, o.workflow_uuid, 1
+    from {schema}.operation_outputs as o where o.child_workflow_id in ({each:ids})
+    union all
+    select c.parent_workflow_id, c.workflow_uuid, 0
+    from {schema}.workflow_status as c where c.parent_workflow_id in ({each:ids})
+    union all
+    select f.forked_from, f.workflow_uuid, 0
+    from {schema}.workflow_status as f where f.forked_from in ({each:ids})
+) as r
+join {schema}.workflow_status as w on w.workflow_uuid = r.relative;
+
 -- name: lock_finished
--- Those of them that are free, and have not been resumed since.
+-- Those of them that are free, and have not been reopened since.
 select w.workflow_uuid from {schema}.workflow_status as w
 where w.workflow_uuid in ({each:ids}) and w.completed_at is not null
 order by w.workflow_uuid

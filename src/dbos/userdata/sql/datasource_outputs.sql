@@ -30,5 +30,5 @@ delete from {table}
 where workflow_id = :workflow_id and step_id = :step_id and created_at < {now_ms} - :age_ms;
 
 -- name: forget_workflow
--- All of a workflow that was deleted.
-delete from {table} where workflow_id = :workflow_id;
+-- All of a workflow that was deleted, and nothing of another one that has its id by now.
+delete from {table} where workflow_id = :workflow_id and life = :life;

@@ -26,5 +26,5 @@ on conflict (workflow_uuid, function_id) do update set
 where w.life <> excluded.life or (w.error is not null and w.epoch <= :resumed_epoch);
 
 -- name: forget_workflow
--- All of a workflow that was deleted.
-delete from {table} where workflow_uuid = :workflow_id;
+-- All of a workflow that was deleted, and nothing of another one that has its id by now.
+delete from {table} where workflow_uuid = :workflow_id and life = :life;
