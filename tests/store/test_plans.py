@@ -13,8 +13,8 @@ import pytest
 
 from dbos.store.database import Role, StoreSettings
 from dbos.store.postgres.database import PostgresDatabase
+from dbos.store.records import KINDS
 from dbos.store.search import WorkflowFilter, query
-from dbos.store.statements import KINDS
 from dbos.store.store import Store
 from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql

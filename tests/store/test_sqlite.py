@@ -15,8 +15,8 @@ import pytest
 
 from dbos.error import DBOSInitializationError
 from dbos.store.database import JournalClosed, Role, StoreClosed, StoreDamaged, StoreSettings
+from dbos.store.records import KINDS
 from dbos.store.sqlite.database import SqliteDatabase
-from dbos.store.statements import KINDS
 from dbos.store.store import Store
 from tests.store.records import checkpoint, start
 from tests.support.raw_sql import run_sql

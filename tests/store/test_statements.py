@@ -9,9 +9,9 @@ import pytest
 
 from dbos.store.database import StoreSettings
 from dbos.store.postgres.database import PostgresDatabase, quote
-from dbos.store.records import Checkpoint, StartWorkflow
+from dbos.store.records import KINDS, Checkpoint, StartWorkflow
 from dbos.store.sqlite.database import SqliteDatabase
-from dbos.store.statements import KINDS, Statements, columns_of
+from dbos.store.statements import Statements, columns_of
 from tests.store.records import checkpoint
 
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from typing import TypeVar
 
-from dbos.store.records import Record
-from dbos.store.statements import KINDS
+from dbos.store.records import KINDS, Record
 
 T = TypeVar("T")
 

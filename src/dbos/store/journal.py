@@ -17,32 +17,15 @@ from collections.abc import Callable, Sequence
 
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
-from dbos.store.records import (
-    Checkpoint,
-    CheckpointDebounce,
-    CheckpointSend,
-    CreateSchedule,
-    Debounce,
-    DeleteSchedule,
-    FinishWorkflow,
-    KeepEvent,
-    ReceiveMessage,
-    Record,
-    ScheduleFired,
-    SendMessage,
-    SetDelay,
-    SetEvent,
-    SetScheduleState,
-    StartWorkflow,
-    UpdateAttributes,
-    WriteStream,
-)
+from dbos.store.records import FACTS, KINDS, Record
 from dbos.store.reply import Reply, Submit, announce
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
 MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads have to wait; coroutines never do: each has one record here
 MAX_QUEUED_CHARACTERS = 64_000_000
+
+_PAYLOADS: dict[type, tuple[int, ...]] = {kind: FACTS[kind].payloads for kind in KINDS}
 
 NOT_WRITTEN = "The system database was closed before the record was acknowledged"
 
@@ -248,22 +231,8 @@ def _weigh(records: Sequence[Record]) -> int:
     """Characters of payload. A NUL is refused here, on both dialects: Postgres cannot hold it, SQLite cuts it short."""
     weight = 0
     for record in records:
-        match record:
-            case Checkpoint(output=output, error=error) | FinishWorkflow(output=output, error=error):
-                payloads = (output, error)
-            case StartWorkflow(inputs=inputs) | Debounce(inputs=inputs):
-                payloads = (inputs, None)
-            case UpdateAttributes(attributes=attributes):
-                payloads = (attributes, None)
-            case SendMessage(message=text) | SetEvent(value=text) | KeepEvent(value=text) | WriteStream(value=text):
-                payloads = (text, None)
-            case CreateSchedule(context=text):
-                payloads = (text, None)
-            case SetScheduleState() | DeleteSchedule() | ScheduleFired():
-                payloads = (None, None)
-            case SetDelay() | CheckpointSend() | CheckpointDebounce() | ReceiveMessage():
-                payloads = (None, None)
-        for payload in payloads:
+        for place in _PAYLOADS[type(record)]:
+            payload = record[place]
             if payload is not None:
                 if "\0" in payload:
                     raise ValueRefused("A payload holds a NUL character, which the system database cannot store")

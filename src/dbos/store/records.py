@@ -3,13 +3,44 @@
 Each record is a named tuple whose fields stand in the order of its statement's parameters, so that a
 batch turns into columns by one `zip`. A record says everything its write needs, its guard included:
 every write of an attempt carries the workflow id and the epoch it believes to own.
+
+What else the store has to know of a kind stands above it (`kind`), and all kinds in one list, `Record`, at the end.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, TypeVar, get_args
+
+R = TypeVar("R", bound=type)
 
 
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the records of one kind; fields are given by their places."""
+
+    key: tuple[int, ...]  # what tells a record by the row that it became
+    payloads: tuple[int, ...]  # values of users, encoded
+    inserted_once: bool  # a second one in a statement changes nothing, or (a value of a stream) knows of the first
+
+
+FACTS: dict[type, Facts] = {}
+
+
+def kind(key: str, payloads: str = "", *, inserted_once: bool = False) -> Callable[[R], R]:
+    """Say what is known of a kind of records, naming its fields."""
+
+    def decorate(record: R) -> R:
+        fields: Any = record
+        places = fields._fields.index
+        FACTS[record] = Facts(tuple(map(places, key.split())), tuple(map(places, payloads.split())), inserted_once)
+        return record
+
+    return decorate
+
+
+@kind("token", "inputs", inserted_once=True)
 class StartWorkflow(NamedTuple):
     """A new workflow row. Written only if the id is free, and only while the guard (if any) still owns its row.
 
@@ -50,6 +81,7 @@ class StartWorkflow(NamedTuple):
     schedule_active_since: int | None = None  # for the run of a tick: the schedule is ACTIVE, and has been since then
 
 
+@kind("workflow_id epoch step_id", "output error", inserted_once=True)
 class Checkpoint(NamedTuple):
     """The outcome of one step. Result: a row if written, None if fenced or already recorded (ask the store which)."""
 
@@ -65,6 +97,7 @@ class Checkpoint(NamedTuple):
     completed_at_ms: int | None
 
 
+@kind("workflow_id epoch", "output error")
 class FinishWorkflow(NamedTuple):
     """The outcome of a workflow, by the attempt that owns it. Result: a row if written, None if fenced."""
 
@@ -76,6 +109,7 @@ class FinishWorkflow(NamedTuple):
     serialization: str | None  # codec of whichever is set (outcome_serialization)
 
 
+@kind("workflow_id", "attributes")
 class UpdateAttributes(NamedTuple):
     """Replace or merge the attributes of any workflow. Result: a row if it exists and the guard holds."""
 
@@ -86,6 +120,7 @@ class UpdateAttributes(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("workflow_id")
 class SetDelay(NamedTuple):
     """When a DELAYED workflow may run. Result: a row if it is DELAYED and the guard holds."""
 
@@ -96,6 +131,7 @@ class SetDelay(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("token", "inputs")
 class Debounce(NamedTuple):
     """One call of a debouncer: a new DELAYED row, or the row that is DELAYED under the key gets these inputs instead.
 
@@ -132,6 +168,7 @@ class Debounce(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("workflow_id epoch step_id", inserted_once=True)
 class CheckpointDebounce(NamedTuple):
     """The step that debounced, in one commit with it: its child is the workflow that has the inputs of the call.
 
@@ -148,6 +185,7 @@ class CheckpointDebounce(NamedTuple):
     completed_at_ms: int
 
 
+@kind("destination message_id", "message", inserted_once=True)
 class SendMessage(NamedTuple):
     """A message for a workflow. Result: a row if it was written.
 
@@ -164,6 +202,7 @@ class SendMessage(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("workflow_id epoch step_id", inserted_once=True)
 class CheckpointSend(NamedTuple):
     """The step that sent a message, in one commit with it. Result: a row if written.
 
@@ -182,6 +221,7 @@ class CheckpointSend(NamedTuple):
     message_id: str
 
 
+@kind("workflow_id epoch step_id")
 class ReceiveMessage(NamedTuple):
     """The oldest message of a topic that nobody has received becomes the outcome of a step.
 
@@ -198,6 +238,7 @@ class ReceiveMessage(NamedTuple):
     completed_at_ms: int
 
 
+@kind("workflow_id key", "value")
 class SetEvent(NamedTuple):
     """The value of an event from now on. Result: a row if written, None if fenced."""
 
@@ -209,6 +250,7 @@ class SetEvent(NamedTuple):
     serialization: str  # codec of `value`
 
 
+@kind("workflow_id key", "value")
 class KeepEvent(NamedTuple):
     """The same for the history of events, in one commit with it: what the event was as of this step."""
 
@@ -220,6 +262,7 @@ class KeepEvent(NamedTuple):
     serialization: str
 
 
+@kind("workflow_id epoch function_id token", "value", inserted_once=True)
 class WriteStream(NamedTuple):
     """The next value of a stream and, if the body of a workflow wrote it, the step that records it: both or neither.
 
@@ -237,6 +280,7 @@ class WriteStream(NamedTuple):
     written_at_ms: int
 
 
+@kind("schedule_id", "context", inserted_once=True)
 class CreateSchedule(NamedTuple):
     """A new schedule. Result: a row if written, None if the name is taken or the guard does not hold."""
 
@@ -255,6 +299,7 @@ class CreateSchedule(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("schedule_name")
 class SetScheduleState(NamedTuple):
     """Pause or resume a schedule of an application. Result: a row if that changes it and the guard holds."""
 
@@ -265,6 +310,7 @@ class SetScheduleState(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("schedule_name")
 class DeleteSchedule(NamedTuple):
     """Forget a schedule of an application; its runs stay. Result: a row if it existed and the guard holds."""
 
@@ -274,6 +320,7 @@ class DeleteSchedule(NamedTuple):
     guard_epoch: int | None
 
 
+@kind("schedule_id")
 class ScheduleFired(NamedTuple):
     """Up to which tick a schedule has fired; never taken back.
 
@@ -287,13 +334,12 @@ class ScheduleFired(NamedTuple):
 
 
 Record = (
-    StartWorkflow
-    | Checkpoint
-    | FinishWorkflow
-    | UpdateAttributes
-    | SetDelay
+    Checkpoint
+    | StartWorkflow
     | Debounce
     | CheckpointDebounce
+    | UpdateAttributes
+    | SetDelay
     | SendMessage
     | CheckpointSend
     | ReceiveMessage
@@ -304,4 +350,10 @@ Record = (
     | SetScheduleState
     | DeleteSchedule
     | ScheduleFired
+    | FinishWorkflow
 )
+"""Every kind, in the order in which a batch writes them. Checkpoints come first: they lock and check the row of their
+workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes before the
+step that sent it, and before whoever receives."""
+
+KINDS: tuple[type[Record], ...] = get_args(Record)

@@ -17,49 +17,7 @@ from importlib.resources.abc import Traversable
 from typing import Protocol, get_args, get_type_hints
 
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
-from dbos.store.records import (
-    Checkpoint,
-    CheckpointDebounce,
-    CheckpointSend,
-    CreateSchedule,
-    Debounce,
-    DeleteSchedule,
-    FinishWorkflow,
-    KeepEvent,
-    ReceiveMessage,
-    Record,
-    ScheduleFired,
-    SendMessage,
-    SetDelay,
-    SetEvent,
-    SetScheduleState,
-    StartWorkflow,
-    UpdateAttributes,
-    WriteStream,
-)
-
-KINDS: tuple[type[Record], ...] = (
-    Checkpoint,
-    StartWorkflow,
-    Debounce,
-    CheckpointDebounce,
-    UpdateAttributes,
-    SetDelay,
-    SendMessage,
-    CheckpointSend,
-    ReceiveMessage,
-    SetEvent,
-    KeepEvent,
-    WriteStream,
-    CreateSchedule,
-    SetScheduleState,
-    DeleteSchedule,
-    ScheduleFired,
-    FinishWorkflow,
-)
-"""The kinds of records in the order in which a batch writes them. Checkpoints come first: they lock and check the row
-of their workflow, so that whatever the same attempt starts in the same batch meets the same verdict. A message comes
-before the step that sent it, and before whoever receives."""
+from dbos.store.records import KINDS, Record
 
 _PHRASES: Mapping[str, Callable[[str], str]] = {
     # Does a row of `streams`, or a record of one, mark the end of its stream?

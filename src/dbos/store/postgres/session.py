@@ -20,63 +20,14 @@ from dbos.error import DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
-from dbos.store.records import (
-    Checkpoint,
-    CheckpointDebounce,
-    CheckpointSend,
-    CreateSchedule,
-    Debounce,
-    DeleteSchedule,
-    FinishWorkflow,
-    KeepEvent,
-    ReceiveMessage,
-    Record,
-    ScheduleFired,
-    SendMessage,
-    SetDelay,
-    SetEvent,
-    SetScheduleState,
-    StartWorkflow,
-    UpdateAttributes,
-    WriteStream,
-)
-from dbos.store.statements import KINDS, Statement, Statements, columns_of
+from dbos.store.records import FACTS, KINDS, Debounce, ReceiveMessage, Record, StartWorkflow
+from dbos.store.statements import Statement, Statements, columns_of
 
 REPLY_TIMEOUT_SECONDS = 60.0  # a reply that takes longer counts as a lost connection; keepalives find dead peers sooner
 
 _ARRAYS = {
     kind: [text_array if column is str else number_array for column in columns_of(kind).values()] for kind in KINDS
 }
-# What `returning` says about a written row is what identifies its record: the fields at these places.
-_IDENTITY: dict[type[Record], tuple[int, ...]] = {
-    Checkpoint: (0, 1, 2),  # workflow_id, epoch, step_id
-    StartWorkflow: (1,),  # token
-    Debounce: (1,),  # token
-    CheckpointDebounce: (0, 1, 2),  # workflow_id, epoch, step_id
-    UpdateAttributes: (0,),  # workflow_id
-    SetDelay: (0,),  # workflow_id
-    SendMessage: (0, 1),  # destination, message_id
-    CheckpointSend: (0, 1, 2),  # workflow_id, epoch, step_id
-    ReceiveMessage: (0, 1, 2),  # workflow_id, epoch, step_id
-    SetEvent: (0, 3),  # workflow_id, key
-    KeepEvent: (0, 3),  # workflow_id, key
-    WriteStream: (0, 1, 5, 7),  # workflow_id, epoch, function_id, token
-    CreateSchedule: (0,),  # schedule_id
-    SetScheduleState: (0,),  # schedule_name
-    DeleteSchedule: (0,),  # schedule_name
-    ScheduleFired: (0,),  # schedule_id
-    FinishWorkflow: (0, 1),  # workflow_id, epoch
-}
-# A second one in a statement changes nothing, or (a value of a stream) knows of the first.
-_INSERTED_ONCE = (
-    Checkpoint,
-    StartWorkflow,
-    CheckpointDebounce,
-    SendMessage,
-    CheckpointSend,
-    WriteStream,
-    CreateSchedule,
-)
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
 
 
@@ -104,7 +55,7 @@ class _Part:
             for place in self.places:
                 results[place] = ()
             return
-        fields = _IDENTITY[self.kind]
+        fields = FACTS[self.kind].key  # what `returning` says of a row that was written
         written = {
             tuple(_text(reply, row, column) for column in range(len(fields))): tuple(
                 read(reply, row, column) for column, read in enumerate(answers, len(fields))
@@ -252,7 +203,7 @@ class PostgresSession:
 
 
 def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:
-    if kind in _INSERTED_ONCE or len(records) == 1:
+    if len(records) == 1 or FACTS[kind].inserted_once:
         return [_Part(kind, places, records)]
     runs = without_repeats([record[0] for record in records])
     return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]

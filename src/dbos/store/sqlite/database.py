@@ -23,9 +23,9 @@ from dbos.store.database import Results, Role, Row, Session, StoreDamaged, Store
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
-from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
+from dbos.store.records import KINDS, Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
 from dbos.store.sqlite.hints import SqliteHints
-from dbos.store.statements import KINDS, Statement, Statements
+from dbos.store.statements import Statement, Statements
 
 OPENING_TIMEOUT_SECONDS = 5.0  # for a busy file, inside SQLite, while a connection is being prepared
 BUSY_TIMEOUT_MS = 2  # from then on. SQLite looks ever more seldom; the pool keeps looking (and others may use the lock)
