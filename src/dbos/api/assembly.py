@@ -155,7 +155,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
             engine.user_database()  # what is wrong with it is better known at once
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
-        _announce_version(store, settings.name, version)
+        _register_version(store, settings.name, version)
         listener = Listener(engine, settings.notification_listener_polling_interval_sec)
         dispatcher = Dispatcher(engine)
         lookout = Lookout(engine, settings.executor_lease_sec)
@@ -217,7 +217,7 @@ def _admin_server(settings: Settings, running: Running) -> AdminServer:
     return AdminServer(controls, settings.admin_host, settings.admin_port, settings.admin_token)
 
 
-def _announce_version(store: Store, application_name: str, version: str) -> None:
+def _register_version(store: Store, application_name: str, version: str) -> None:
     latest = store.versions.register(version, application_name).version_name
     if latest != version:
         logger.warning(

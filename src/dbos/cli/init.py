@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from dbos.cli.failures import fail
-from dbos.cli.output import announce, as_json, on_terminal, show_json
+from dbos.cli.output import as_json, on_terminal, report, show_json
 from dbos.cli.project import FILE
 
 TEMPLATES = ("dbos-toolbox", "dbos-app-starter", "dbos-cron-starter", "dbos-db-starter")
@@ -44,7 +44,7 @@ def init(project_name: str | None, template: str, config: bool, as_json: bool) -
     if as_json:
         show_json({"name": name, "directory": str(directory), "files": list(contents)})
         return
-    announce(f"Made {directory} out of the template {template}" if not config else f"Wrote {FILE}", str(directory))
+    report(f"Made {directory} out of the template {template}" if not config else f"Wrote {FILE}", str(directory))
     if on_terminal() and not config:
         click.echo(f"\n  cd {name}\n  pip install -r requirements.txt\n  dbos start", err=True)
 

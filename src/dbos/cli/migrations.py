@@ -16,7 +16,7 @@ from dbos.api.migration import (
 )
 from dbos.cli.database import Place, find_url, on_database
 from dbos.cli.failures import fail
-from dbos.cli.output import announce, as_json, show_json
+from dbos.cli.output import as_json, report, show_json
 from dbos.cli.project import FILE, read_project
 
 
@@ -60,7 +60,7 @@ def migrate(
     if as_json:
         show_json({"system_database_url": str(place), "schema": schema, "application_role": app_role})
     else:
-        announce(f"Migrated {place}", str(place))
+        report(f"Migrated {place}", str(place))
 
 
 def _print(schema: str, role: str | None, wanted: str | None, prints_role: bool, as_json: bool) -> None:
@@ -97,4 +97,4 @@ def reset(place: Place, yes: bool, as_json: bool) -> None:
     if as_json:
         show_json({"system_database_url": str(place)})
     else:
-        announce(f"Dropped {place}", str(place))
+        report(f"Dropped {place}", str(place))

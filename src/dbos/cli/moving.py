@@ -9,7 +9,7 @@ import click
 
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import fail
-from dbos.cli.output import announce, as_json, show_json
+from dbos.cli.output import as_json, report, show_json
 from dbos.cli.workflows import workflow
 
 
@@ -41,7 +41,7 @@ def import_workflow(place: Place, file: IO[str], as_json: bool) -> None:
         show_json({"workflow_ids": ids})
         return
     for workflow_id in ids:
-        announce(f"Imported {workflow_id}", workflow_id)
+        report(f"Imported {workflow_id}", workflow_id)
 
 
 @click.command("rename-application")
@@ -65,4 +65,4 @@ def rename_application(
         show_json(counts)
         return
     for what, count in counts.items():
-        announce(f"{count} {what}", f"{what}\t{count}")
+        report(f"{count} {what}", f"{what}\t{count}")

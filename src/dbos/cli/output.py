@@ -90,7 +90,7 @@ def show_json(document: Any) -> None:
     click.echo(json.dumps(plain(document), allow_nan=False))
 
 
-def announce(sentence: str, machine: str | None = None) -> None:
+def report(sentence: str, machine: str | None = None) -> None:
     """What was done: a sentence for a person, and for a pipe the word that matters, if there is one."""
     if on_terminal():
         click.echo(printable(sentence))

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from dbos.cli.failures import Group
-from dbos.cli.output import announce, as_json, show_json
+from dbos.cli.output import as_json, report, show_json
 from dbos.cli.postgres_server import LocalServer, default_directory
 
 directory = click.option(
@@ -38,7 +38,7 @@ def start(directory: Path | None, port: int, as_json: bool) -> None:
     if as_json:
         show_json({"system_database_url": url, "directory": str(server.directory), "started": running is None})
     else:
-        announce(url, url)
+        report(url, url)
 
 
 @postgres.command()
@@ -53,4 +53,4 @@ def stop(directory: Path | None, as_json: bool) -> None:
     if as_json:
         show_json({"directory": str(server.directory), "stopped": was_running})
     else:
-        announce("Stopped" if was_running else f"No server runs in {server.directory}")
+        report("Stopped" if was_running else f"No server runs in {server.directory}")

@@ -10,7 +10,7 @@ from dbos.api.client import DBOSClient
 from dbos.api.queue import Queue
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import Group, fail
-from dbos.cli.output import announce, as_json, show_fields, show_json, show_rows, text
+from dbos.cli.output import as_json, report, show_fields, show_json, show_rows, text
 
 LIMITS = (
     "concurrency",
@@ -75,7 +75,7 @@ def delete(place: Place, name: str, yes: bool, as_json: bool) -> None:
     if as_json:
         show_json({"name": name})
     else:
-        announce(f"Deleted queue {name}", name)
+        report(f"Deleted queue {name}", name)
 
 
 def _require(client: DBOSClient, name: str) -> Queue:

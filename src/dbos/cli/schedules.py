@@ -9,7 +9,7 @@ import click
 from dbos.api.client import DBOSClient
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import Group, fail
-from dbos.cli.output import announce, as_json, show_fields, show_json, show_rows, text
+from dbos.cli.output import as_json, report, show_fields, show_json, show_rows, text
 from dbos.model.schedule import WorkflowSchedule
 
 HEADINGS = ("schedule", "status", "expression", "zone", "workflow", "queue", "last fired")
@@ -63,7 +63,7 @@ def pause(place: Place, name: str, as_json: bool) -> None:
     with place.client() as client:
         _require(client, name)
         client.pause_schedule(name)
-    _announce("Paused", name, as_json)
+    _report("Paused", name, as_json)
 
 
 @schedule.command()
@@ -75,7 +75,7 @@ def resume(place: Place, name: str, as_json: bool) -> None:
     with place.client() as client:
         _require(client, name)
         client.resume_schedule(name)
-    _announce("Resumed", name, as_json)
+    _report("Resumed", name, as_json)
 
 
 @schedule.command()
@@ -90,7 +90,7 @@ def delete(place: Place, name: str, yes: bool, as_json: bool) -> None:
     with place.client() as client:
         _require(client, name)
         client.delete_schedule(name)
-    _announce("Deleted", name, as_json)
+    _report("Deleted", name, as_json)
 
 
 @schedule.command()
@@ -104,7 +104,7 @@ def trigger(place: Place, name: str, as_json: bool) -> None:
     if as_json:
         show_json({"workflow_id": workflow_id})
     else:
-        announce(f"Enqueued {workflow_id}", workflow_id)
+        report(f"Enqueued {workflow_id}", workflow_id)
 
 
 @schedule.command()
@@ -122,7 +122,7 @@ def backfill(place: Place, name: str, start: str, end: str, as_json: bool) -> No
         show_json({"workflow_ids": ids})
         return
     for workflow_id in ids:
-        announce(f"Enqueued {workflow_id}", workflow_id)
+        report(f"Enqueued {workflow_id}", workflow_id)
 
 
 def _require(client: DBOSClient, name: str) -> WorkflowSchedule:
@@ -140,8 +140,8 @@ def _moment(given: str) -> datetime:
     return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
 
 
-def _announce(what: str, name: str, as_json: bool) -> None:
+def _report(what: str, name: str, as_json: bool) -> None:
     if as_json:
         show_json({"schedule_name": name})
     else:
-        announce(f"{what} schedule {name}", name)
+        report(f"{what} schedule {name}", name)

@@ -9,7 +9,7 @@ import click
 
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import Group, fail
-from dbos.cli.output import announce, as_json, moment, show_json, show_rows, text
+from dbos.cli.output import as_json, moment, report, show_json, show_rows, text
 
 
 @click.group(cls=Group, invoke_without_command=True)
@@ -61,4 +61,4 @@ def set_latest(place: Place, version_name: str, application_name: str | None, as
     if as_json:
         show_json({"version_name": version_name})
     else:
-        announce(f"Version {version_name} is the latest now", version_name)
+        report(f"Version {version_name} is the latest now", version_name)

@@ -11,7 +11,7 @@ import click
 from dbos.api.scopes import SetWorkflowID
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import Group
-from dbos.cli.output import announce, as_json, moment, show_fields, show_json, show_rows, text
+from dbos.cli.output import as_json, moment, report, show_fields, show_json, show_rows, text
 from dbos.model.status import WorkflowStatus
 from dbos.model.workflow import Status
 
@@ -131,7 +131,7 @@ def cancel(place: Place, workflow_ids: tuple[str, ...], cancel_children: bool, a
     """
     with place.client() as client:
         client.cancel_workflows(list(workflow_ids), cancel_children=cancel_children)
-    _announce("Asked to cancel", workflow_ids, as_json)
+    _report("Asked to cancel", workflow_ids, as_json)
 
 
 @workflow.command()
@@ -143,7 +143,7 @@ def resume(place: Place, workflow_ids: tuple[str, ...], queue_name: str | None, 
     """Run workflows on from their last completed step."""
     with place.client() as client:
         client.resume_workflows(list(workflow_ids), queue_name=queue_name)
-    _announce("Resumed", workflow_ids, as_json)
+    _report("Resumed", workflow_ids, as_json)
 
 
 @workflow.command()
@@ -158,7 +158,7 @@ def delete(place: Place, workflow_ids: tuple[str, ...], delete_children: bool, y
         click.confirm(f"Delete {' '.join(workflow_ids)} for good?", abort=True, err=True)
     with place.client() as client:
         client.delete_workflows(list(workflow_ids), delete_children=delete_children)
-    _announce("Deleted", workflow_ids, as_json)
+    _report("Deleted", workflow_ids, as_json)
 
 
 @workflow.command()
@@ -190,7 +190,7 @@ def fork(
     if as_json:
         show_json({"workflow_id": forked, "forked_from": workflow_id})
     else:
-        announce(f"Forked {workflow_id} as {forked}", forked)
+        report(f"Forked {workflow_id} as {forked}", forked)
 
 
 @workflow.command()
@@ -204,15 +204,15 @@ def rewind(place: Place, workflow_id: str, step: int, as_json: bool, **options: 
     """Run a finished workflow again under its own id, from one of its steps on."""
     with place.client() as client:
         client.rewind_workflow(workflow_id, start_step=step, **options)
-    _announce("Rewound", (workflow_id,), as_json)
+    _report("Rewound", (workflow_id,), as_json)
 
 
-def _announce(what: str, workflow_ids: tuple[str, ...], as_json: bool) -> None:
+def _report(what: str, workflow_ids: tuple[str, ...], as_json: bool) -> None:
     if as_json:
         show_json({"workflow_ids": workflow_ids})
         return
     for each in workflow_ids:
-        announce(f"{what} {each}", each)
+        report(f"{what} {each}", each)
 
 
 # ------------------------------------------------------------ queued workflows

@@ -24,7 +24,7 @@ from dbos.runtime.hosts import ThreadHost
 from dbos.runtime.questions import SharedQuestion
 from dbos.runtime.waiters import Waiters
 from dbos.store.deleting import Life
-from dbos.store.reply import Reply, announce
+from dbos.store.reply import Reply, deliver
 from dbos.store.store import Store
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ class Engine:
                 reply.value = call(*arguments)
             except BaseException as error:
                 reply.error = error
-            announce((reply,))
+            deliver((reply,))
 
         self._readers.submit(work)
         return reply.future

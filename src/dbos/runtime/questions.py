@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from dbos.store.database import StoreClosed
-from dbos.store.reply import Reply, announce
+from dbos.store.reply import Reply, deliver
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -76,7 +76,7 @@ class SharedQuestion(Generic[K, V]):
                 self._under_way = False
             for asked in stranded:
                 asked.error = error
-            announce(stranded)
+            deliver(stranded)
 
     def _ask(self) -> None:
         """Ask for those who wait now, and leave those who come meanwhile to a reader."""
@@ -92,7 +92,7 @@ class SharedQuestion(Generic[K, V]):
                     self._asked = batch + self._asked
                 more = self._under_way = bool(self._asked)
             if answered:
-                announce(batch)
+                deliver(batch)
             if more:
                 self._leave_to_reader()
 

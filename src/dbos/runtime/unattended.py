@@ -39,7 +39,7 @@ def latest_version(engine: Engine, application_name: str | None) -> str | None:
     return None if latest is None else latest.version_name
 
 
-def announce(engine: Engine, runs: Iterable[StartWorkflow]) -> None:
+def announce_runs(engine: Engine, runs: Iterable[StartWorkflow]) -> None:
     """Wake whoever serves their queues, here and in other processes."""
     for queue_name in sorted({run.queue_name or INTERNAL_QUEUE for run in runs}):
         engine.announce_enqueued(queue_name)

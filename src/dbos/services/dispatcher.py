@@ -55,7 +55,7 @@ class Dispatcher(Service):
     def __init__(self, engine: Executor) -> None:
         super().__init__(engine)
         self._served: dict[str, Served] = {}
-        self._announced: list[str] = []
+        self._published: list[str] = []
         self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
         self._losses = 0  # of connections, after which we asked what is ours
 
@@ -108,15 +108,15 @@ class Dispatcher(Service):
             if queue.waiting:
                 waiting.append(there)
         self._served = served
-        self._announce()
+        self._publish()
         return waiting, look.next_due_ms
 
-    def _announce(self) -> None:
+    def _publish(self) -> None:
         """Tell the others which queues are served here, when that changes."""
         names = sorted(self._served)
-        if names != self._announced:
+        if names != self._published:
             self.engine.store.executors.serve(self.engine.owner.instance, names)
-            self._announced = names
+            self._published = names
             self.engine.serves_queues = names != [INTERNAL.name]
 
     # ------------------------------------------------------------ one queue

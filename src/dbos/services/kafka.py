@@ -26,7 +26,7 @@ from dbos.model.kafka import (
 )
 from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Function, Target
-from dbos.runtime.unattended import announce, enqueued, latest_version
+from dbos.runtime.unattended import announce_runs, enqueued, latest_version
 from dbos.services.service import Service
 from dbos.store.records import StartWorkflow
 
@@ -154,7 +154,7 @@ class KafkaConsumer(Service):
                 logger.error("%s: the message at %s cannot be stored, and starts nothing: %s", self, place, error)
         if rows:
             self.engine.store.journal.write(rows)
-            announce(self.engine, rows)
+            announce_runs(self.engine, rows)
 
     def _row(self, message: KafkaMessage, version: str | None) -> StartWorkflow:
         place = message.topic, message.partition

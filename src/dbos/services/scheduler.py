@@ -18,7 +18,7 @@ from dbos.model.schedule import ScheduleRow, ScheduleState, from_ms, run_id, to_
 from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Target
 from dbos.runtime.scheduled_runs import run_of
-from dbos.runtime.unattended import announce, enqueued, latest_version
+from dbos.runtime.unattended import announce_runs, enqueued, latest_version
 from dbos.services.service import Service
 from dbos.store.records import ScheduleFired, StartWorkflow
 
@@ -173,7 +173,7 @@ class Scheduler(Service):
             raise
         for plan, tick in fired.items():
             plan.settled_ms = to_ms(tick)
-        announce(self.engine, runs)
+        announce_runs(self.engine, runs)
         if len(fit) < len(due):
             self._read(now_ms)
         return len(fit) < len(due) or len(runs) >= BATCH

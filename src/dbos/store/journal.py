@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
 from dbos.store.records import FACTS, KINDS, Record
-from dbos.store.reply import Reply, Submit, announce
+from dbos.store.reply import Reply, Submit, deliver
 
 MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is spread thin by then
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
@@ -137,7 +137,7 @@ class Journal:
         while self._wait_for_work():
             entries: list[_Entry] = []
             self._settle(entries)
-            announce(entries)
+            deliver(entries)
 
     def _wait_for_work(self) -> bool:
         """Sleep while the queue is empty; False once the journal is closed."""
@@ -215,7 +215,7 @@ class Journal:
             self._doorbell.release()
         for entry in orphans:
             entry.error = JournalClosed(NOT_WRITTEN)
-        announce(orphans)
+        deliver(orphans)
         with self._pool.cut_short():
             self._thread.join()
 

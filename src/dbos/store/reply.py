@@ -33,7 +33,7 @@ class PatientFuture(asyncio.Future[T]):
 
 
 class Reply(Generic[T]):
-    """What one caller waits for. Set `value` or `error`, then `announce` it."""
+    """What one caller waits for. Set `value` or `error`, then `deliver` it."""
 
     __slots__ = ("error", "future", "gate", "loop", "resume", "submit", "value")
 
@@ -65,13 +65,13 @@ class Reply(Generic[T]):
         return self.unwrap()
 
     def unwrap(self) -> T:
-        """The value, or raise the error. Only once it is announced."""
+        """The value, or raise the error. Only once it is delivered."""
         if self.error is not None:
             raise self.error
         return self.value
 
 
-def announce(replies: Sequence[Reply[Any]]) -> None:
+def deliver(replies: Sequence[Reply[Any]]) -> None:
     """Wake everyone: a thread by its gate, all coroutines of a loop by one call, and so all that is to be resumed."""
     by_loop: dict[asyncio.AbstractEventLoop, list[Reply[Any]]] = {}
     by_submit: dict[Submit, list[Reply[Any]]] = {}

@@ -10,7 +10,7 @@ MUTANTS = (
         "callers are woken before the commit",
         "store/journal.py",
         "                entries.extend(self._take_batch())\n",
-        "                entries.extend(self._take_batch())\n                _announce(entries)\n",
+        "                entries.extend(self._take_batch())\n                deliver(entries)\n",
         POINTS.format("coroutines-sequence"),
     ),
     Mutant(

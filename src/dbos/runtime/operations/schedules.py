@@ -32,7 +32,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
 from dbos.runtime.scheduled_runs import run_of
 from dbos.runtime.step import as_step, commit_as_step, encode, record, replay
-from dbos.runtime.unattended import announce, latest_version
+from dbos.runtime.unattended import announce_runs, latest_version
 from dbos.store.records import CreateSchedule, DeleteSchedule, SetScheduleState, StartWorkflow
 
 logger = logging.getLogger("dbos")
@@ -320,7 +320,7 @@ def trigger_schedule(engine: Engine, schedule_name: str) -> Operation[str]:
             if there is None or there.owner_xid != run.token:  # somebody else triggered it in this very moment
                 moment += _MICROSECOND
                 continue
-        announce(engine, [run])
+        announce_runs(engine, [run])
         return run.workflow_id
 
 
@@ -343,7 +343,7 @@ def backfill_schedule(engine: Engine, schedule_name: str, start: datetime, end: 
     ids: list[str] = []
     while batch := list(islice(_runs(engine, row, ticks, version), BATCH)):
         yield Commit(*batch)
-        announce(engine, batch)
+        announce_runs(engine, batch)
         ids += [run.workflow_id for run in batch]
     return ids
 
