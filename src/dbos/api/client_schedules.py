@@ -11,8 +11,10 @@ from dbos.api.scheduling import ClientScheduleInput
 from dbos.api.twins import awaitable_method, blocking_method
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
-from dbos.runtime.operations import schedules as operations
-from dbos.runtime.operations.schedules import Definition
+from dbos.runtime.operations import schedules, triggering
+from dbos.runtime.operations.scheduling import Definition
+from dbos.runtime.operations.scheduling import apply_schedules as apply
+from dbos.runtime.operations.scheduling import create_schedule as create
 
 
 def create_schedule(
@@ -54,7 +56,7 @@ def create_schedule(
         queue_name=queue_name,
         application_name=application_name,
     )
-    return operations.create_schedule(engine, wanted)
+    return create(engine, wanted)
 
 
 def apply_schedules(engine: Engine, schedules: Sequence[ClientScheduleInput]) -> Operation[None]:
@@ -66,7 +68,7 @@ def apply_schedules(engine: Engine, schedules: Sequence[ClientScheduleInput]) ->
     Raises DBOSException as `create_schedule` does, and for an entry without a required key.
     """
     wanted = [Definition(**entry) for entry in scheduling.entries(schedules, ClientScheduleInput)]
-    return operations.apply_schedules(engine, wanted)
+    return apply(engine, wanted)
 
 
 class ClientScheduleCalls:
@@ -78,15 +80,15 @@ class ClientScheduleCalls:
     apply_schedules = blocking_method(apply_schedules)
     list_schedules = blocking_method(scheduling.list_schedules)
     list_schedules_async = awaitable_method(scheduling.list_schedules)
-    get_schedule = blocking_method(operations.get_schedule)
-    get_schedule_async = awaitable_method(operations.get_schedule)
-    delete_schedule = blocking_method(operations.delete_schedule)
-    delete_schedule_async = awaitable_method(operations.delete_schedule)
-    pause_schedule = blocking_method(operations.pause_schedule)
-    pause_schedule_async = awaitable_method(operations.pause_schedule)
-    resume_schedule = blocking_method(operations.resume_schedule)
-    resume_schedule_async = awaitable_method(operations.resume_schedule)
-    trigger_schedule = blocking_method(operations.trigger_schedule, WorkflowHandle[None].to)
-    trigger_schedule_async = awaitable_method(operations.trigger_schedule, WorkflowHandleAsync[None].to)
-    backfill_schedule = blocking_method(operations.backfill_schedule, WorkflowHandle[None].to_all)
-    backfill_schedule_async = awaitable_method(operations.backfill_schedule, WorkflowHandleAsync[None].to_all)
+    get_schedule = blocking_method(schedules.get_schedule)
+    get_schedule_async = awaitable_method(schedules.get_schedule)
+    delete_schedule = blocking_method(schedules.delete_schedule)
+    delete_schedule_async = awaitable_method(schedules.delete_schedule)
+    pause_schedule = blocking_method(schedules.pause_schedule)
+    pause_schedule_async = awaitable_method(schedules.pause_schedule)
+    resume_schedule = blocking_method(schedules.resume_schedule)
+    resume_schedule_async = awaitable_method(schedules.resume_schedule)
+    trigger_schedule = blocking_method(triggering.trigger_schedule, WorkflowHandle[None].to)
+    trigger_schedule_async = awaitable_method(triggering.trigger_schedule, WorkflowHandleAsync[None].to)
+    backfill_schedule = blocking_method(triggering.backfill_schedule, WorkflowHandle[None].to_all)
+    backfill_schedule_async = awaitable_method(triggering.backfill_schedule, WorkflowHandleAsync[None].to_all)

@@ -12,10 +12,10 @@ from dbos.model.cron import parse
 from dbos.model.schedule import WorkflowSchedule, require_schedule_name
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
-from dbos.runtime.operations.schedules import Definition
-from dbos.runtime.operations.schedules import apply_schedules as apply
-from dbos.runtime.operations.schedules import create_schedule as create
 from dbos.runtime.operations.schedules import list_schedules as search
+from dbos.runtime.operations.scheduling import Definition
+from dbos.runtime.operations.scheduling import apply_schedules as apply
+from dbos.runtime.operations.scheduling import create_schedule as create
 from dbos.runtime.registry import Binding, Target, registered, resolve
 
 P = ParamSpec("P")

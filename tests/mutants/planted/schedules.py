@@ -88,7 +88,7 @@ MUTANTS = (
     ),
     Mutant(
         "a workflow creates its schedule twice",
-        "runtime/operations/schedules.py",
+        "runtime/operations/scheduling.py",
         "if there is None or there.schedule_id != creation.schedule_id:",
         "if True:",
         POINTS.format("schedules-kept_by_a_workflow"),

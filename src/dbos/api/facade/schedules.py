@@ -5,7 +5,7 @@ from __future__ import annotations
 from dbos.api import scheduling
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.twins import awaitable, blocking
-from dbos.runtime.operations import schedules
+from dbos.runtime.operations import schedules, triggering
 
 
 class ScheduleCalls:
@@ -27,7 +27,7 @@ class ScheduleCalls:
     pause_schedule_async = staticmethod(awaitable(schedules.pause_schedule))
     resume_schedule = staticmethod(blocking(schedules.resume_schedule))
     resume_schedule_async = staticmethod(awaitable(schedules.resume_schedule))
-    trigger_schedule = staticmethod(blocking(schedules.trigger_schedule, WorkflowHandle[None].to))
-    trigger_schedule_async = staticmethod(awaitable(schedules.trigger_schedule, WorkflowHandleAsync[None].to))
-    backfill_schedule = staticmethod(blocking(schedules.backfill_schedule, WorkflowHandle[None].to_all))
-    backfill_schedule_async = staticmethod(awaitable(schedules.backfill_schedule, WorkflowHandleAsync[None].to_all))
+    trigger_schedule = staticmethod(blocking(triggering.trigger_schedule, WorkflowHandle[None].to))
+    trigger_schedule_async = staticmethod(awaitable(triggering.trigger_schedule, WorkflowHandleAsync[None].to))
+    backfill_schedule = staticmethod(blocking(triggering.backfill_schedule, WorkflowHandle[None].to_all))
+    backfill_schedule_async = staticmethod(awaitable(triggering.backfill_schedule, WorkflowHandleAsync[None].to_all))
