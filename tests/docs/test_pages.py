@@ -20,6 +20,7 @@ WITHOUT_PLAIN_DEFAULT = {
     "application_version": "computed",
     "system_database_url": "`sqlite:///<name>.sqlite`",
 }
+LISTED = ("cli", "api", "admin", "services", "runtime", "userdata", "testing", "telemetry", "model")  # module by module
 COMPANIONS = {
     "auto_upgrade_grace_sec",
     "auto_upgrade_interval_sec",
@@ -141,7 +142,7 @@ def test_architecture_lists_what_is_there() -> None:
             assert (ROOT / "src/dbos" / path).exists(), path
             if name.endswith("/"):
                 folders[depth:] = [name.rstrip("/")]
-    for layer in ("cli", "api", "admin", "services", "runtime", "model"):  # the store's inner modules are summed up
+    for layer in LISTED:
         modules = {f"{layer}/{path.name}" for path in (ROOT / "src/dbos" / layer).glob("*.py")}
         assert modules - {f"{layer}/__init__.py", f"{layer}/__main__.py"} <= listed
 
