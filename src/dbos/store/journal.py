@@ -232,7 +232,7 @@ def _weigh(records: Sequence[Record]) -> int:
     weight = 0
     for record in records:
         for place in _PAYLOADS[type(record)]:
-            payload = record[place]
+            payload: str | None = record[place]  # type: ignore[assignment]
             if payload is not None:
                 if "\0" in payload:
                     raise ValueRefused("A payload holds a NUL character, which the system database cannot store")
