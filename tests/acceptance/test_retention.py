@@ -126,8 +126,12 @@ def test_the_witnesses_in_another_database_go_as_well(launch: Launch, tmp_path: 
     with SetWorkflowID("w"):
         workflow()
     assert run_sql(url, "select workflow_uuid from transaction_outputs") == [("w",)]
-    run_sql(url, "insert into transaction_outputs select 'w', 2, output, error, txn_id, txn_snapshot, executor_id,"
-            " function_name, serialization, 'next life', epoch, created_at from transaction_outputs")  # fmt: skip
+    run_sql(
+        url,
+        "insert into transaction_outputs"
+        " (workflow_uuid, function_id, function_name, life, epoch, txn_snapshot, created_at)"
+        " values ('w', 2, 'write', 'the next life', 1, '', 0)",
+    )
     if clearing == "delete":
         DBOS.delete_workflow("w")
     else:

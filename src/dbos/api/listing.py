@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -14,6 +15,8 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations import management
 from dbos.store.search import WorkflowFilter
+
+logger = logging.getLogger("dbos")
 
 OneOrMany = str | Sequence[str] | None
 
@@ -84,8 +87,8 @@ def list_workflows(
         is_fork: Only forks, or (False) none.
         parent_shard_key: Must be None.
 
-    Every string filter takes one value or a list. Raises ValueError for a time that is none and for a status that there
-    is not. A value that cannot be decoded is given as the text that is stored.
+    Every string filter takes one value or a list. Raises ValueError for a time that is none. A value that cannot be
+    decoded is given as the text that is stored.
     """
     return _search(engine, LISTING_NAME, **_given(locals()))
 
@@ -137,6 +140,7 @@ UNFINISHED = Status.ENQUEUED, Status.PENDING, Status.DELAYED
 
 TIMES = ("start_time", "end_time", "completed_after", "completed_before", "dequeued_after", "dequeued_before")
 ANSWERS = ("was_forked_from", "has_parent", "is_fork")
+STATUSES = tuple(status.value for status in Status)
 AS_GIVEN = ("limit", "offset", "queues_only", "sort_desc", "load_input", "load_output")
 
 
@@ -167,7 +171,7 @@ def _search(
             accepted[name] = value
         else:
             accepted[name] = many(value)
-    _require_statuses(accepted["status"])
+    _report_unknown(accepted["status"])
     wanted = WorkflowFilter(
         attributes=None if attributes is None else management.encode_attributes(attributes),
         application_name=applications(engine, application_name),
@@ -176,14 +180,11 @@ def _search(
     return management.list_workflows(engine, wanted, step)
 
 
-def _require_statuses(asked: tuple[str, ...] | None) -> None:
-    """Raises ValueError for a status that no workflow can have: nothing would ever be found."""
-    for each in asked or ():
-        if each not in STATUSES:
-            raise ValueError(f"status must be one of {', '.join(STATUSES)}, not {each!r}")
-
-
-STATUSES = tuple(status.value for status in Status)
+def _report_unknown(asked: tuple[str, ...] | None) -> None:
+    """Nothing is ever found by a status that no workflow can have: that is the answer, but hardly what was meant."""
+    unknown = [each for each in asked or () if each not in STATUSES]
+    if unknown:
+        logger.warning("No workflow is ever %s: the statuses are %s", ", ".join(unknown), ", ".join(STATUSES))
 
 
 def applications(engine: Engine, asked: OneOrMany) -> tuple[str | None, ...] | None:
