@@ -3,6 +3,7 @@
 It launches, starts work, says `ready`, waits for a line, and comes to its end in one of these modes:
 
 - `leave`: the main function returns, with workflows of both colours running, and without `DBOS.destroy()`;
+- `destroy`: the same, with it;
 - `call`: it is in the middle of a direct call of a workflow, where a signal finds it;
 - `call_async`: the same on an event loop.
 """
@@ -28,8 +29,10 @@ def main(mode: str, url: str, ledger: str, gate: str) -> None:
         }
     )
     DBOS.launch()
-    if mode == "leave":
+    if mode in ("leave", "destroy"):
         leave(gate)
+        if mode == "destroy":
+            DBOS.destroy()
     elif mode == "call":
         with SetWorkflowID("gated"):
             application.gated(gate)

@@ -13,7 +13,7 @@ from tests.torture.scenarios.fleets import CORE
 from tests.torture.world import QUIET_SECONDS, World
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-MOMENTS = "launching", "running", "ending"
+MOMENTS = "launching", "running", "ending", "destroying"
 EXIT_SECONDS = 8.0
 STARTED_BY_SCRIPT = ("gated", "walk", "walk_async", "doze")
 
@@ -39,13 +39,13 @@ def signals(run: Run) -> None:
 
 def _interrupt(run: Run, world: World, gate: str, moment: str, number: signal.Signals) -> None:
     """Run the program, and end it by a signal."""
-    process = _script(world, gate)
+    process = _script(world, "destroy" if moment == "destroying" else "leave", gate)
     try:
         assert process.stdout is not None
         assert process.stdin is not None
         if moment != "launching":
             assert process.stdout.readline() == "ready\n"
-        if moment == "ending":
+        if moment in ("ending", "destroying"):
             process.stdin.write("\n")
             process.stdin.flush()
         run.pause(0, 0.6 if moment == "launching" else 0.1)
@@ -58,11 +58,11 @@ def _interrupt(run: Run, world: World, gate: str, moment: str, number: signal.Si
         process.communicate()
 
 
-def _script(world: World, gate: str) -> subprocess.Popen[str]:
+def _script(world: World, mode: str, gate: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-W", "error", "-m", "tests.support.worker_script"),
-            *("leave", world.url, str(world.directory / "ledger.jsonl"), gate),
+            *(mode, world.url, str(world.directory / "ledger.jsonl"), gate),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
