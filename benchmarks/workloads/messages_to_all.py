@@ -3,22 +3,33 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import threading
 import time
 
 from session import SETTLING_SECONDS, WARM_UP_WORKFLOWS, Session
 
 from dbos import DBOS
 
+arrivals = itertools.count(1)
+everybody_is_here = threading.Event()
+
 
 @DBOS.workflow()
-async def receiver() -> object:
+async def receiver(receivers: int) -> object:
+    if next(arrivals) == receivers:
+        everybody_is_here.set()
     return await DBOS.recv_async("topic", timeout_seconds=120)
 
 
 async def run(workflows: int) -> float:
     """Seconds from the first send to the last result."""
-    handles = await asyncio.gather(*(DBOS.start_workflow_async(receiver) for _ in range(workflows)))
-    await asyncio.sleep(20 * SETTLING_SECONDS)  # until they wait
+    global arrivals
+    arrivals = itertools.count(1)
+    everybody_is_here.clear()
+    handles = await asyncio.gather(*(DBOS.start_workflow_async(receiver, workflows) for _ in range(workflows)))
+    await asyncio.to_thread(everybody_is_here.wait)
+    await asyncio.sleep(20 * SETTLING_SECONDS)  # until so many surely wait
     started = time.perf_counter()
     await asyncio.gather(*(DBOS.send_async(handle.get_workflow_id(), "message", "topic") for handle in handles))
     results = await asyncio.gather(*(handle.get_result() for handle in handles))

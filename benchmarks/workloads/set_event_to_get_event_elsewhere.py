@@ -26,6 +26,7 @@ session = Session()
 session.launch()
 if session.peer:
     for number in range(session.count + 1):
+        print("waits", flush=True)
         set_at = DBOS.get_event(f"{session.peer}-{number}", "key", timeout_seconds=60)
         print((time.time() - set_at) * 1000, flush=True)
     session.report(0)
@@ -38,8 +39,8 @@ command = [sys.executable, __file__, "--database-url", session.database_url, "--
 latencies_ms = []
 with subprocess.Popen([*command, "--peer", prefix], stdout=subprocess.PIPE, text=True) as reader:
     assert reader.stdout is not None
-    time.sleep(2)  # it launches, and waits for the first event, which does not count
     for number in range(session.count + 1):
+        assert reader.stdout.readline() == "waits\n"
         time.sleep(SETTLING_SECONDS)
         DBOS.send(f"{prefix}-{number}", None, "go")
         latencies_ms.append(float(reader.stdout.readline()))
