@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections.abc import Mapping
 from itertools import chain
 from typing import Any
 
@@ -13,8 +14,9 @@ import pytest
 from dbos.model.queue import QueueSpec, RateLimit
 from dbos.model.workflow import WorkflowRow
 from dbos.store.claims import Claim, Turn
-from dbos.store.database import Role, StoreSettings
+from dbos.store.database import Role, Row, StoreSettings
 from dbos.store.executors import Owner
+from dbos.store.postgres.session import PostgresSession
 from dbos.store.statements import Statement
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
@@ -286,6 +288,60 @@ def test_a_claim_waits_for_a_definition_that_is_being_committed(postgres_url: st
     assert claimed == []
 
 
+@pytest.mark.parametrize(
+    "in_code",
+    [
+        pytest.param(QueueSpec("q"), id="without limits"),
+        pytest.param(QueueSpec("q", worker_concurrency=5), id="worker concurrency"),
+        pytest.param(QueueSpec("q", concurrency=5), id="with limits"),
+    ],
+)
+def test_a_definition_that_came_meanwhile_has_the_last_word(store: Store, in_code: QueueSpec) -> None:
+    """Whoever looked before it was registered goes by the code, and finds it with the claim."""
+    enqueue(store, "a", "b", "c")
+    store.queues.register(QueueSpec("q", concurrency=1, application_name="another"), "always_update", "v1")
+    assert ids_of(claim(store, in_code, limit=1)) == ["a"]  # one that nobody here goes by
+    store.queues.delete("q")
+    store.queues.register(QueueSpec("q", concurrency=2), "always_update", "v1")
+    assert ids_of(claim(store, in_code)) == (["b"] if in_code.as_a_whole.shared else [])
+    assert ids_of(claim(store, QueueSpec("q", concurrency=2), stored=True)) == (
+        [] if in_code.as_a_whole.shared else ["b"]
+    )
+
+
+def test_a_queue_is_not_defined_while_a_claim_goes_by_the_code(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor the other way round: there is no commit after which more runs than the definition allows."""
+    claiming, defining = threading.Event(), threading.Event()
+    run = PostgresSession.run
+
+    def paused(self: PostgresSession, statement: Statement, values: Mapping[str, object]) -> list[Row]:
+        if statement.name == "claim":
+            claiming.set()
+            defining.wait()
+        return run(self, statement, values)
+
+    monkeypatch.setattr(PostgresSession, "run", paused)
+    claimed: list[WorkflowRow] = []
+    waits = "select 1 from pg_locks where not granted and locktype = 'advisory'"
+    with Store.open(StoreSettings(url=postgres_url)) as store:
+        enqueue(store, "a")
+        taking = threading.Thread(target=lambda: claimed.extend(claim(store, QueueSpec("q"))))
+        definition = QueueSpec("q", concurrency=1), "always_update", "v1"
+        registering = threading.Thread(target=store.queues.register, args=definition)
+        taking.start()
+        claiming.wait()
+        registering.start()
+        eventually(lambda: bool(run_sql(postgres_url, waits)) or not registering.is_alive())
+        assert registering.is_alive()
+        assert attempt(store, QueueSpec("q")).contended  # meanwhile nobody begins to claim by the code
+        defining.set()
+        taking.join()
+        registering.join()
+    assert ids_of(claimed) == ["a"]
+
+
 # ------------------------------------------------------------ rates
 
 
@@ -314,6 +370,25 @@ def test_a_rate_limit(store: Store, database_url: str) -> None:
     assert ids_of(claim(store, queue)) == ["e"]
     flags = run_sql(database_url, "select count(*) from workflow_status where rate_limited = ?", True)
     assert flags == [(5,)]
+
+
+def test_a_period_that_changes_counts_what_started_before(store: Store, database_url: str) -> None:
+    """What a shorter period has not forgotten counts in a longer one, and of a longer one's starts the late ones."""
+    store.queues.register(QueueSpec("q", limiter=RateLimit(2, 1)), "always_update", "v1")
+    stale = QueueSpec("q", limiter=RateLimit(2, 1))
+    enqueue(store, *"abcde")
+    assert ids_of(claim(store, stale, stored=True)) == ["a", "b"]
+    pass_time(database_url, 30_000)
+    store.queues.update("q", limiter=RateLimit(3, 60))
+    later = attempt(store, stale, stored=True)  # by whoever has not heard of it
+    assert (ids_of(later.rows), later.full) == (["c"], True)
+    assert later.opens_in_ms is not None
+    assert 20_000 < later.opens_in_ms <= 30_000
+    store.queues.update("q", limiter=RateLimit(2, 10))
+    assert ids_of(claim(store, stale, stored=True)) == ["d"]  # "c" counts, "a" and "b" do no more
+    pass_time(database_url, 10_001)
+    store.queues.update("q", limiter=RateLimit(2, 60))
+    assert claim(store, stale, stored=True) == []
 
 
 def test_a_start_counts_whatever_becomes_of_it(store: Store) -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from dbos.model.queue import MAX_LIMIT, Limits, QueueSpec, RateLimit, Usage
-from dbos.model.workflow import WorkflowRow
+from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
 from dbos.store.database import Row
 from dbos.store.executors import Owner
 from dbos.store.pool import Pool, Run
@@ -107,35 +107,39 @@ class Claims:
     ) -> Claim:
         """Take the first workflows of a queue that the owner can run, as many as limits allow and at most `limit`.
 
-        `stored`: the definition is in the database; it is read again where limits are shared, and nothing is taken if
-        it has got such limits meanwhile. `partitions` names those to serve; by default all are, in turns. Workflows
-        that are `set_aside`, at the epoch they had then, are passed by.
+        `stored`: the definition is in the database. The one that is there by now has the last word: where limits are
+        shared it is read again, elsewhere nothing is taken if it has got such limits meanwhile, or has come or gone.
+        `partitions` names those to serve; by default all are, in turns. Workflows that are `set_aside`, at the epoch
+        they had then, are passed by.
         """
         values = candidates(owner, runnable, limit) | {"queue_name": queue.name, "set_aside": json.dumps({**set_aside})}
         whole = queue.as_a_whole
-        if not queue.partitioned and not whole.shared:
+
+        def unshared(read: Run, write: Run) -> Claim:
             room = limit
             if whole.worker_concurrency is not None:  # this executor claims one after the other: nobody else counts
-                room = min(limit, whole.free(_usage(self._pool.read, whole, values)))
-            unshared = {"stored": int(stored), "worker_concurrency": whole.worker_concurrency or 0}
-            values |= {"limit": room, "rate_limited": False, **unshared}
-            rows = self._pool.write("claim", **values) if room else []
+                room = min(limit, whole.free(_usage(read, whole, values)))
+            known = {"stored": int(stored), "worker_concurrency": whole.worker_concurrency or 0}
+            rows = write("claim", **{**values, "limit": room, "rate_limited": False, **known}) if room else []
             return Claim(in_order(rows), full=len(rows) == room < limit)
 
-        def work(run: Run) -> Claim:
+        def undefined(run: Run) -> Claim:
+            return unshared(run, run) if run("try_share_claims", queue_name=queue.name) else Claim(contended=True)
+
+        def shared(run: Run) -> Claim:
             if not run("try_lock_claims", queue_name=queue.name):
                 return Claim(contended=True)
-            definition: QueueSpec | Impossible = queue
-            if stored:
-                rows = run("load_queue", queue_name=queue.name)
-                if not rows:
-                    return Claim()
-                definition = understood(rows[0])
-            if isinstance(definition, Impossible):
+            rows = run("load_served_queue", queue_name=queue.name, application_name=owner.application_name)
+            definition = understood(rows[0]) if rows else queue
+            if isinstance(definition, Impossible) or (stored and not rows):
                 return Claim()
             return _claim(run, definition, values, limit, turn or Turn(), partitions)
 
-        return self._pool.transact(work)
+        if queue.partitioned or whole.shared:
+            return self._pool.transact(shared)
+        if stored or queue.name == INTERNAL_QUEUE:  # the claim finds and holds the definition, or there never is one
+            return unshared(self._pool.read, self._pool.write)
+        return self._pool.transact(undefined)
 
     def claimed_by(self, instance: str) -> list[tuple[str, int]]:
         """(workflow id, epoch) of what an executor instance has claimed and not ended."""
@@ -171,7 +175,7 @@ def _claim(
     elif queue.partitioned:
         rows = _claim_from_partitions(run, queue, rates, values, room, turn, partitions)
     else:
-        rows = run("claim", **values, stored=0, worker_concurrency=0)
+        rows = run("claim", **values, stored=None, worker_concurrency=0)
         _record_starts(run, queue, rates, [""] * len(rows))
     claimed = in_order(rows)
     opens = _opens_in_ms(run, queue, rates) if len(claimed) < limit else None

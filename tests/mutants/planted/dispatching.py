@@ -45,9 +45,30 @@ MUTANTS = (
     Mutant(
         "queues: a claim goes by a definition that was read before",
         "store/sql/claims.sql",
-        "    :stored = 0 or exists (\n",
-        "    :stored >= 0 or exists (\n",
+        "    when 1 then exists (\n",
+        "    when 2 then exists (\n",
         "tests/store/test_claims.py::test_a_limit_holds_from_its_commit_where_there_was_none[sqlite-concurrency]",
+    ),
+    Mutant(
+        "queues: a claim goes by the code where there is a definition by now",
+        "store/sql/claims.sql",
+        "    when 0 then not exists (",
+        "    when 0 then true or not exists (",
+        "tests/store/test_claims.py::test_a_definition_that_came_meanwhile_has_the_last_word[sqlite-without limits]",
+    ),
+    Mutant(
+        "queues: a claim with limits goes by the code where there is a definition by now",
+        "store/claims.py",
+        "            definition = understood(rows[0]) if rows else queue\n",
+        "            definition = understood(rows[0]) if rows and stored else queue\n",
+        "tests/store/test_claims.py::test_a_definition_that_came_meanwhile_has_the_last_word[sqlite-with limits]",
+    ),
+    Mutant(
+        "queues: a queue is defined under a claim",
+        "store/postgres/sql/claims.sql",
+        "select 1 where pg_try_advisory_xact_lock_shared(hashtextextended({schema_text} || '/' || :queue_name, 0));",
+        "select 1 where :queue_name <> '';",
+        "tests/store/test_claims.py::test_a_queue_is_not_defined_while_a_claim_goes_by_the_code",
     ),
     Mutant(
         "queues: a definition is changed under a claim",

@@ -13,6 +13,10 @@ select 1;
 -- The same without waiting: is it ours?
 select 1;
 
+-- name: try_share_claims
+-- Until the end of this transaction nobody defines this queue. Whoever claims without limits may share that.
+select 1;
+
 -- ------------------------------------------------------------ looking
 
 -- fragment: waits
@@ -124,10 +128,11 @@ and (w.workflow_uuid, w.epoch) not in (
 workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, {now_ms} + workflow_timeout_ms)
 
 -- fragment: still_unshared
--- Claims without the lock of the queue go by a definition that was read before. Has the one in the database, if that is
--- what it was, still no limit that executors share? It cannot change before this is committed.
-(
-    :stored = 0 or exists (
+-- Claims without the lock of the queue go by what was read before. Has the definition in the database, if there was one
+-- (1), still no limit that executors share? Is there still none, if there was none (0)? That cannot change before this is
+-- committed.
+case cast(:stored as integer)
+    when 1 then exists (
         select 1 from {schema}.queues as q
         where
             q.name = :queue_name and q.concurrency is null and q.rate_limit_max is null
@@ -136,7 +141,9 @@ workflow_deadline_epoch_ms = coalesce(workflow_deadline_epoch_ms, {now_ms} + wor
             and q.partition_rate_limit_max is null
         {hold_definition}
     )
-)
+    when 0 then not exists (select 1 from {schema}.queues as q where q.name = :queue_name and {serves})
+    else true
+end
 
 -- name: claim
 -- Take the first enqueued workflows of a queue.

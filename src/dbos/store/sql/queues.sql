@@ -10,6 +10,10 @@ q.partition_queue, q.polling_interval_sec, q.application_name
 -- One definition.
 select {queue_columns} from {schema}.queues as q where q.name = :queue_name;
 
+-- name: load_served_queue
+-- The same, if executors of this application go by it.
+select {queue_columns} from {schema}.queues as q where q.name = :queue_name and {serves};
+
 -- name: lock_queue
 -- One definition, as it is now and stays until the end of this transaction.
 select {queue_columns} from {schema}.queues as q where q.name = :queue_name {lock_definition};

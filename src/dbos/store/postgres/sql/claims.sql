@@ -6,6 +6,10 @@ select pg_advisory_xact_lock(hashtextextended({schema_text} || '/' || :queue_nam
 -- Here it may be somebody else's.
 select 1 where pg_try_advisory_xact_lock(hashtextextended({schema_text} || '/' || :queue_name, 0));
 
+-- name: try_share_claims
+-- Shared with its like; a definition waits for it, and from then on it is refused.
+select 1 where pg_try_advisory_xact_lock_shared(hashtextextended({schema_text} || '/' || :queue_name, 0));
+
 -- fragment: found
 -- The first of each partition, by a lateral join.
 select h.id, h.epoch, h.priority, h.sequence, p.key, p.free
