@@ -8,10 +8,12 @@ from typing import TypeVar
 
 import pytest
 
+from dbos.store.database import Role, Session
 from dbos.store.pool import MAX_READERS
+from dbos.store.postgres.database import PostgresDatabase
 from dbos.store.postgres.session import PostgresSession
 from dbos.store.search import WorkflowFilter
-from dbos.store.sqlite.database import SqliteSession
+from dbos.store.sqlite.database import SqliteDatabase, SqliteSession
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.records import owner, start
@@ -61,6 +63,23 @@ def test_slow_listings_leave_readers_to_everybody_else(
         assert listings.passes == at_once
         listings.open()
         assert [len(each.result(PROMPTLY_SECONDS)) for each in asked] == [1] * len(asked)
+
+
+def test_what_is_read_quickly_shares_a_session(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Waiting for the one that is there beats opening another, as long as that takes longer."""
+    opened: list[Role] = []
+    for database in (SqliteDatabase, PostgresDatabase):
+
+        def connect(self, role: Role, original=database.connect) -> Session:
+            opened.append(role)
+            return original(self, role)
+
+        monkeypatch.setattr(database, "connect", connect)
+        monkeypatch.setattr(database, "opening_seconds", PROMPTLY_SECONDS)
+    store = open_store()
+    with ThreadPoolExecutor(2 * MAX_READERS) as people:
+        assert all(people.map(lambda _: store.now_ms() > 0, range(10 * MAX_READERS)))
+    assert opened.count(Role.READER) == 1
 
 
 def test_a_listing_that_fails_makes_room_for_the_next(open_store: OpenStore, monkeypatch: pytest.MonkeyPatch) -> None:

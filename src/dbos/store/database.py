@@ -109,6 +109,7 @@ class Database(Protocol):
     dialect: str
     statements: Statements
     one_writer: bool  # may only one session write at a time?
+    opening_seconds: float  # what a session takes to open: worth waiting for one that is there
 
     def connect(self, role: Role) -> Session:
         """Open a session."""

@@ -13,6 +13,7 @@ from typing import Protocol
 from dbos.store.database import Database, Role, Session, StoreClosed
 from dbos.store.fairlock import FairLock
 
+HANGING_SECONDS = 1.0  # a session that is not open by then no longer keeps others from being opened
 CLOSING_GRACE_SECONDS = 2.0  # for what is in flight when the store closes; a healthy database needs milliseconds
 
 _inherited: list[Session] = []
@@ -33,10 +34,10 @@ class Lender(Protocol):
 class Writer:
     """The one session that the journal commits on, for whoever holds `lock`."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, session: Session) -> None:
         self.lock = FairLock()  # guards the session
         self._database = database
-        self._session: Session | None = None
+        self._session: Session | None = session
         self._closed = False
 
     def borrow(self) -> Session:
@@ -103,52 +104,81 @@ class WritersTurn:
 
 
 class Readers:
-    """Up to `limit` sessions, the most recently used one first."""
+    """Up to `limit` sessions, the most recently used one first.
+
+    Another one is opened only after waiting for as long as that takes, and one at a time: most reads take less.
+    """
 
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
         self._limit = limit
         self._places = threading.Semaphore(limit)
-        self._mutex = threading.Lock()  # guards everything below
+        self._changed = threading.Condition()  # guards everything below
         self._idle: list[Session] = []
         self._lent: set[Session] = set()
+        self._opening = 0  # sessions
         self._closed = False
 
     def borrow(self) -> Session:
         self._places.acquire()
         try:
-            with self._mutex:
-                session = self._idle.pop() if self._idle else None
-            if session is None:
-                session = self._database.connect(Role.READER)
-            with self._mutex:
-                self._lent.add(session)
-            return session
+            return self._await_idle() or self._open()
         except BaseException:
             self._places.release()
             raise
+
+    def _await_idle(self) -> Session | None:
+        """An idle one. None: none became idle in time, and it is upon the caller to open one."""
+        began = time.monotonic()
+        with self._changed:
+            while not self._idle:
+                if self._closed:
+                    raise StoreClosed("The system database is closed")
+                patience = HANGING_SECONDS if self._opening else self._database.opening_seconds
+                rest = began + patience - time.monotonic()
+                if rest <= 0 or not (self._opening or self._lent):
+                    self._opening += 1
+                    return None
+                self._changed.wait(rest)
+            session = self._idle.pop()
+            self._lent.add(session)
+            return session
+
+    def _open(self) -> Session:
+        session: Session | None = None
+        try:
+            session = self._database.connect(Role.READER)
+            return session
+        finally:
+            with self._changed:
+                self._opening -= 1
+                if session is not None:
+                    self._lent.add(session)
+                self._changed.notify_all()
 
     def give_back(self, session: Session | None, sound: bool) -> None:
         if session is None:
             return
         leaving: list[Session] = []
         try:
-            with self._mutex:
+            with self._changed:
                 self._lent.discard(session)
                 if sound and not self._closed:
                     self._idle.append(session)
                 else:
                     # A connection is seldom lost alone: when the server went away, the idle ones are dead as well.
                     leaving, self._idle = [session, *self._idle], []
+                self._changed.notify()
             for lost in leaving:
                 lost.close()
         finally:
             self._places.release()
 
     def close(self) -> None:
-        with self._mutex:
+        with self._changed:
             self._closed = True
             leaving, self._idle = self._idle, []
+            self._changed.notify_all()
         for session in leaving:
             session.close()
         # Wait for those that are out. One that is still connecting may take longer: it is closed when it comes back.
@@ -159,7 +189,7 @@ class Readers:
 
     def abort(self) -> None:
         """From any thread: whatever blocks in a session fails soon."""
-        with self._mutex:
+        with self._changed:
             lent = list(self._lent)
         for session in lent:
             session.abort()

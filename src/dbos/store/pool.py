@@ -42,15 +42,16 @@ class Run(Protocol):
 class Pool:
     """Every session of a store but the listener's."""
 
-    def __init__(self, database: Database, size: int, patient: bool = True) -> None:
-        """`size` bounds our connections: the writer, the listener if there is room for one, and the readers.
+    def __init__(self, database: Database, session: Session, size: int, patient: bool = True) -> None:
+        """`size` bounds our connections: the writer, whose `session` is open, the listener if there is room for one,
+        and the readers.
 
         `patient`: a database that is away is waited for; otherwise the loss of a connection is an error.
         """
         self._patient = patient
         self.database = database
         self.counters = Counters()
-        self.writer = Writer(database)
+        self.writer = Writer(database, session)
         self.may_listen = size >= 2
         self._turns = WritersTurn(self.writer)
         self._readers: Readers | None = None

@@ -16,7 +16,7 @@ from typing import Any, Self
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import dialect_of
 from dbos.store.claims import Claims
-from dbos.store.database import Database, StoreClosed, StoreSettings
+from dbos.store.database import Database, Session, StoreClosed, StoreSettings
 from dbos.store.events import Events
 from dbos.store.executors import Executors
 from dbos.store.guest import Guest
@@ -47,9 +47,9 @@ if hasattr(os, "register_at_fork"):
 class Store:
     """One system database, open."""
 
-    def __init__(self, database: Database, settings: StoreSettings) -> None:
+    def __init__(self, database: Database, session: Session, settings: StoreSettings) -> None:
         self.dialect = database.dialect
-        self._pool = Pool(database, settings.pool_size, settings.patient)
+        self._pool = Pool(database, session, settings.pool_size, settings.patient)
         self._closing = threading.Lock()  # guards _closed
         self._closed = False
         self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
@@ -77,7 +77,8 @@ class Store:
         refused database is left untouched.
         """
         settings = _with_url_of_engine(settings)
-        return Store(_lifecycle(settings).prepare(settings), settings)
+        database, session = _lifecycle(settings).prepare(settings)
+        return Store(database, session, settings)
 
     @staticmethod
     def migrate(settings: StoreSettings, application_role: str | None = None) -> None:
@@ -87,7 +88,7 @@ class Store:
         """
         settings = _with_url_of_engine(settings)
         lifecycle = _lifecycle(settings)
-        lifecycle.prepare(settings)
+        lifecycle.prepare(settings)[1].close()
         if application_role is not None:
             lifecycle.grant(settings, application_role)
 

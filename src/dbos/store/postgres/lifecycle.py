@@ -10,7 +10,7 @@ import psycopg
 from psycopg import errors
 
 from dbos.error import DBOSInitializationError
-from dbos.store.database import StoreSettings
+from dbos.store.database import Role, StoreSettings
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrate
 from dbos.store.postgres.database import (
     PostgresDatabase,
@@ -20,6 +20,7 @@ from dbos.store.postgres.database import (
 )
 from dbos.store.postgres.rights import LACKS_RIGHT, grants, quote, remedy, script
 from dbos.store.postgres.scripts import body, create_mark, migration_script, record
+from dbos.store.postgres.session import PostgresSession
 
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
@@ -95,13 +96,18 @@ class PostgresTarget:
         self._connection.execute(record(self._schema, migration))
 
 
-def prepare(settings: StoreSettings) -> PostgresDatabase:
-    """Connect, check, create and migrate what is missing."""
+def prepare(settings: StoreSettings) -> tuple[PostgresDatabase, PostgresSession]:
+    """Connect, check, create and migrate what is missing; the connection goes on as the session of the writer."""
     database = PostgresDatabase(settings)
-    with _explained(settings), _connected(database, settings) as connection:
-        migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
-        _require_writable(connection, settings)
-    return database
+    with _explained(settings):
+        connection = _connected(database, settings)
+        try:
+            migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
+            _require_writable(connection, settings)
+            return database, database.session(connection, Role.WRITER)
+        except BaseException:
+            connection.close()
+            raise
 
 
 @contextmanager

@@ -219,6 +219,7 @@ class SqliteDatabase:
 
     dialect = "sqlite"
     one_writer = True
+    opening_seconds = 0.0
 
     def __init__(self, settings: StoreSettings, path: Path) -> None:
         self._settings = settings

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from dbos.error import DBOSInitializationError
-from dbos.store.database import StoreSettings
+from dbos.store.database import Role, Session, StoreSettings
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrate, recognised
 from dbos.store.sqlite.database import SqliteDatabase, enter_wal
 
@@ -94,8 +94,8 @@ class SqliteTarget:
         )
 
 
-def prepare(settings: StoreSettings) -> SqliteDatabase:
-    """Check the file, create and migrate what is missing."""
+def prepare(settings: StoreSettings) -> tuple[SqliteDatabase, Session]:
+    """Check the file, create and migrate what is missing; with it comes a session for the writer."""
     path = path_of(settings)
     if not path.parent.is_dir():
         raise DBOSInitializationError(f"The directory of the SQLite database {path} does not exist: create it first")
@@ -113,7 +113,7 @@ def prepare(settings: StoreSettings) -> SqliteDatabase:
                 _check_and_migrate(connection, path, settings.run_migrations)
             finally:
                 connection.close()
-            return database
+            return database, database.connect(Role.WRITER)
         except sqlite3.Error as error:
             # Many processes may be launching at once, and turning on the WAL does not wait for a busy file by itself.
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
