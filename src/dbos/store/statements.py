@@ -12,6 +12,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import Protocol, get_args, get_type_hints
@@ -41,6 +42,10 @@ class Statement:
         return [given[name] for name in self.parameters]
 
 
+Relation = Callable[[Mapping[str, type]], str]
+"""The text of a relation with such columns."""
+
+
 class Vocabulary(Protocol):
     """What two dialects say differently in the statements they share."""
 
@@ -50,7 +55,7 @@ class Vocabulary(Protocol):
     def placeholder(self, name: str, position: int) -> str:
         """How the driver spells a parameter; positions count from 1."""
 
-    def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
+    def inputs(self) -> Mapping[str, Relation]:
         """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record.
 
         One more column, `place`, numbers the records in the order of the batch.
@@ -60,7 +65,8 @@ class Vocabulary(Protocol):
 class Statements:
     """Every statement of a dialect by name. Those of the journal are named after their record, plus a way of input.
 
-    `Kind_word` belongs to the record `Kind` as well: what a dialect has to say in a second statement.
+    `Kind_word` belongs to the record `Kind` as well: what a dialect has to say in a second statement. Each is written
+    out when it is first asked for: a process needs few of them.
     """
 
     def __init__(self, dialect: str, vocabulary: Vocabulary) -> None:
@@ -73,22 +79,28 @@ class Statements:
                 (fragments if form == "fragment" else sources)[name] = body
         self._vocabulary = vocabulary
         self._words = {**vocabulary.words, **fragments}
-        self._by_name: dict[str, Statement] = {}
-        kinds = {kind.__name__: columns_of(kind) for kind in KINDS}
         self._phrases = {**_PHRASES, **vocabulary.phrases}
+        kinds = {kind.__name__: kind for kind in KINDS}
+        self._by_name: dict[str, Statement] = {}
+        self._makers: dict[str, Callable[[], Statement]] = {}
         for name, body in sources.items():
-            kind = name.partition("_")[0]
-            if kind in kinds:
-                for suffix, relation in vocabulary.inputs().items():
-                    self._by_name[name + suffix] = self.compose(name + suffix, body, input=relation(kinds[kind]))
-            else:
-                self._by_name[name] = self.compose(name, body)
+            kind = kinds.get(name.partition("_")[0])
+            ways: Mapping[str, Relation | None] = {"": None} if kind is None else vocabulary.inputs()
+            for suffix, relation in ways.items():
+                self._makers[name + suffix] = partial(self._make, name + suffix, body, kind, relation)
 
     def __getitem__(self, name: str) -> Statement:
-        return self._by_name[name]
+        statement = self._by_name.get(name)
+        if statement is None:
+            statement = self._by_name[name] = self._makers[name]()
+        return statement
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._by_name)
+        return iter(self._makers)
+
+    def _make(self, name: str, body: str, kind: type[Record] | None, relation: Relation | None) -> Statement:
+        words = {} if kind is None or relation is None else {"input": relation(columns_of(kind))}
+        return self.compose(name, body, **words)
 
     def compose(self, name: str, text: str, **words: str) -> Statement:
         """Fill what stands in braces, and number the parameters in the order in which they first appear."""

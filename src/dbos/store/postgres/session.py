@@ -20,15 +20,21 @@ from dbos.error import DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
-from dbos.store.records import FACTS, KINDS, Debounce, ReceiveMessage, Record, StartWorkflow
+from dbos.store.records import FACTS, Debounce, ReceiveMessage, Record, StartWorkflow
 from dbos.store.statements import Statement, Statements, columns_of
 
 REPLY_TIMEOUT_SECONDS = 60.0  # a reply that takes longer counts as a lost connection; keepalives find dead peers sooner
 
-_ARRAYS = {
-    kind: [text_array if column is str else number_array for column in columns_of(kind).values()] for kind in KINDS
-}
 _FAILED = (pq.ExecStatus.FATAL_ERROR, pq.ExecStatus.BAD_RESPONSE, pq.ExecStatus.NONFATAL_ERROR)
+
+_arrays: dict[type[Record], list[Callable[[Sequence[Any]], bytes | None]]] = {}
+
+
+def _arrays_of(kind: type[Record]) -> list[Callable[[Sequence[Any]], bytes | None]]:
+    """How the columns of many records are written."""
+    if kind not in _arrays:
+        _arrays[kind] = [text_array if column is str else number_array for column in columns_of(kind).values()]
+    return _arrays[kind]
 
 
 class _Part:
@@ -46,7 +52,7 @@ class _Part:
         else:
             self.name = kind.__name__ + "_many"
             columns = zip(*records, strict=True)
-            self.parameters = [array(column) for array, column in zip(_ARRAYS[kind], columns, strict=True)]
+            self.parameters = [array(column) for array, column in zip(_arrays_of(kind), columns, strict=True)]
 
     def read(self, reply: pq.abc.PGresult, results: Results) -> None:
         """Put what the reply says about each record into its place."""
@@ -56,14 +62,13 @@ class _Part:
                 results[place] = ()
             return
         fields = FACTS[self.kind].key  # what `returning` says of a row that was written
+        value, columns, answered = reply.get_value, range(len(fields)), tuple(enumerate(answers, len(fields)))
         written = {
-            tuple(_text(reply, row, column) for column in range(len(fields))): tuple(
-                read(reply, row, column) for column, read in enumerate(answers, len(fields))
-            )
+            tuple([value(row, column) for column in columns]): tuple([read(value(row, place)) for place, read in answered])
             for row in range(reply.ntuples)
         }
         for place, record in zip(self.places, self.records, strict=True):
-            identity = tuple(str(record[field]) for field in fields)
+            identity = tuple([str(record[field]).encode() for field in fields])
             results[place] = written.pop(identity, None)  # once: a second record for the same row came too late
 
 
@@ -209,19 +214,11 @@ def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record])
     return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]
 
 
-def _text_or_none(reply: pq.abc.PGresult, row: int, column: int) -> str | None:
-    value = reply.get_value(row, column)
+def _text(value: bytes | None) -> str | None:
     return None if value is None else value.decode()
 
 
-def _text(reply: pq.abc.PGresult, row: int, column: int) -> str:
-    value = reply.get_value(row, column)
-    assert value is not None
-    return value.decode()
-
-
-def _number(reply: pq.abc.PGresult, row: int, column: int) -> int | None:
-    value = reply.get_value(row, column)
+def _number(value: bytes | None) -> int | None:
     return None if value is None else int(value)
 
 
@@ -238,8 +235,8 @@ def _error(reply: pq.abc.PGresult) -> psycopg.Error:
 
 
 # What `returning` says beyond that, and how it reads.
-_ANSWERS: dict[type[Record], tuple[Callable[[pq.abc.PGresult, int, int], Any], ...]] = {
+_ANSWERS: dict[type[Record], tuple[Callable[[bytes | None], Any], ...]] = {
     StartWorkflow: (_number,),  # deadline_ms
     Debounce: (_text, _text),  # workflow_id, owner's token
-    ReceiveMessage: (_text, _text_or_none),  # message, serialization
+    ReceiveMessage: (_text, _text),  # message, serialization
 }
