@@ -11,11 +11,11 @@ from collections.abc import Sequence
 from dbos.store.database import ValueRefused
 
 
-def text_array(column: Sequence[str | None]) -> bytes:
-    """`{"a","b",NULL}`"""
+def text_array(column: Sequence[str | None]) -> bytes | None:
+    """`{"a","b",NULL}`, or no array at all for a column without values: `unnest` fills up with nulls."""
     if None in column:
         if column.count(None) == len(column):
-            return b"{" + b",".join([b"NULL"] * len(column)) + b"}"
+            return None
         elements = ["NULL" if value is None else f'"{_escape(value)}"' for value in column]
         joined = ",".join(elements)
         _refuse_nul(joined, 0)
@@ -25,9 +25,11 @@ def text_array(column: Sequence[str | None]) -> bytes:
     return ('{"' + _escape(joined).replace("\0", '","') + '"}').encode()
 
 
-def number_array(column: Sequence[int | None]) -> bytes:
-    """`{1,2,NULL}`; booleans as well, which Postgres reads from 1 and 0 in text form."""
+def number_array(column: Sequence[int | None]) -> bytes | None:
+    """`{1,2,NULL}`, or None; booleans as well, which Postgres reads from 1 and 0 in text form."""
     if None in column:
+        if column.count(None) == len(column):
+            return None
         return ("{" + ",".join(["NULL" if value is None else str(int(value)) for value in column]) + "}").encode()
     return ("{" + ",".join([str(int(value)) for value in column if value is not None]) + "}").encode()
 
