@@ -39,17 +39,19 @@ class ThreadHost:
         """Is there a limit, and as much work behind it as there are threads?"""
         return self._limit is not None and len(self._work) >= self._limit
 
-    def submit(self, work: Callable[[], Any]) -> None:
-        """Run `work` on a thread of ours as soon as there is room. Raises RuntimeError if that is never."""
+    def submit(self, *work: Callable[[], Any]) -> None:
+        """Run each piece of work on a thread of ours as soon as there is room. Raises RuntimeError if that is never."""
         with self._lock:
             if self._closed:
                 raise RuntimeError("the threads of DBOS are stopped")
-            self._work.append(work)
+            self._work.extend(work)
             wanted = self._wants_thread()
         if wanted and not self._start_thread():
             with self._lock:
-                if self._idle + self._busy == 0 and work in self._work:  # nobody would ever do it
-                    self._work.remove(work)
+                left = [each for each in work if each in self._work]
+                if self._idle + self._busy == 0 and left:  # nobody would ever do it
+                    for each in left:
+                        self._work.remove(each)
                     raise RuntimeError("the system has no thread left")
 
     def _wants_thread(self) -> bool:

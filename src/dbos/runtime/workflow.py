@@ -174,15 +174,24 @@ def run_all_in_background(runs: Sequence[Run]) -> None:
     """Run attempts on the hosts of ours: threads, and the event loop for coroutines. Their failures are logged."""
     for run in runs:
         run.attempt.engine.begin(run.attempt)  # from here on no sweep takes it for abandoned
-    for run in runs:
-        if not run.awaited:
-            _run_on_thread(run)
+    blocking = [run for run in runs if not run.awaited]
+    if blocking:
+        _run_on_threads(blocking)
     awaited = [run for run in runs if run.awaited]
     if awaited:
         _run_on_loop(awaited)
 
 
-def _run_on_thread(run: Run) -> None:
+def _run_on_threads(runs: Sequence[Run]) -> None:
+    engine = runs[0].attempt.engine
+    try:
+        engine.threads.submit(*[_hosted(run).begin for run in runs])  # at once, or each would fight for the host's lock
+    except RuntimeError as error:  # no thread to be had, or the host has just stopped
+        for run in runs:
+            _log_refusal(run.attempt, error)
+
+
+def _hosted(run: Run) -> Hosted[Outcome[Any] | None]:
     attempt, engine = run.attempt, run.attempt.engine
 
     def ended(outcome: Outcome[Any] | None, error: BaseException | None) -> None:
@@ -191,11 +200,7 @@ def _run_on_thread(run: Run) -> None:
         else:
             _log_interruption(attempt, error)
 
-    operation = execute(attempt, run.call, False)
-    try:
-        engine.threads.submit(Hosted(engine, operation, run.context, engine.resuming.submit, ended).begin)
-    except RuntimeError as error:  # no thread to be had, or the host has just stopped
-        _log_refusal(attempt, error)
+    return Hosted(engine, execute(attempt, run.call, False), run.context, engine.resuming.submit, ended)
 
 
 def _run_on_loop(runs: Sequence[Run]) -> None:

@@ -58,9 +58,13 @@ class Dispatcher(Service):
         self._published: list[str] = []
         self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
         self._losses = 0  # of connections, after which we asked what is ours
+        self._looked_at = float("-inf")  # monotonic: at the queues
+        self._wants_room = False  # something waited then, and could not begin here
 
     def poll(self) -> float:
         """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
+        if self._wants_room and time.monotonic() < self._looked_at + MOMENT_SECONDS and not self._room():
+            return ROOM_SECONDS  # there is no need to ask the database whether there is room
         if self._losses != self.engine.store.losses:
             self._recognise_our_own()
         news, everywhere = self.engine.openings.take()
@@ -96,6 +100,7 @@ class Dispatcher(Service):
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""
+        self._looked_at, self._wants_room = time.monotonic(), False
         look = look_at_queues(self.engine)
         served: dict[str, Served] = {}
         waiting: list[Served] = []
@@ -132,6 +137,7 @@ class Dispatcher(Service):
                 partitions = sorted(news.partitions)
         limit = self._room()
         if limit == 0:
+            self._wants_room = True
             if news is not None:
                 queue.not_before = 0.0  # the news would be forgotten
             return False
@@ -185,6 +191,8 @@ class Dispatcher(Service):
         long_ago = time.monotonic() - MOMENT_SECONDS
         while self._recent and self._recent[0][0] < long_ago:
             self._recent.popleft()
+        if not self._recent:
+            return SMALLEST_BATCH  # what comes first begins soon; the rest is claimed meanwhile
         beginning = sum(engine.attempt_of(each) is not None for _, ids in self._recent for each in ids)
         room = BATCH - beginning
         return room if room >= SMALLEST_BATCH else 0
