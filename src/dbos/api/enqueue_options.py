@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Required, TypedDict
 
 from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require_timeout, require_trace
 from dbos.error import DBOSException, DBOSMissingOptionError
-from dbos.model.placement import DuplicationPolicy, Placement
+from dbos.model.placement import NO_PLACEMENT, DuplicationPolicy, Placement
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.queues import require_queue_name
 from dbos.runtime.registry import Names
-from dbos.runtime.requests import Requests, ReusePolicy, current_requests
+from dbos.runtime.requests import NOTHING, Requests, ReusePolicy, current_requests
 
 
 class EnqueueOptions(TypedDict, total=False):
@@ -45,7 +46,10 @@ class EnqueueOptions(TypedDict, total=False):
     shard_key: str
 
 
+KNOWN = frozenset(EnqueueOptions.__annotations__)
 REQUIRED = "workflow_name", "queue_name"
+NAMED = frozenset(REQUIRED)
+NAMES = "workflow_name", "class_name", "instance_name", "application_name"
 PLACEMENT = "deduplication_id", "duplication_policy", "priority", "app_version", "queue_partition_key", "delay_seconds"
 
 
@@ -72,28 +76,41 @@ def _require_known(options: EnqueueOptions, required: Sequence[str]) -> None:
     for name in required:
         if options.get(name) is None:
             raise DBOSMissingOptionError(name)
-    unknown = sorted(map(str, set(options) - set(EnqueueOptions.__annotations__)))
-    if unknown:
-        raise DBOSException(f"Unknown enqueue options {unknown}; there are {sorted(EnqueueOptions.__annotations__)}")
+    if not options.keys() <= KNOWN:
+        unknown = sorted(map(str, options.keys() - KNOWN))
+        raise DBOSException(f"Unknown enqueue options {unknown}; there are {sorted(KNOWN)}")
     refuse_shard_key(options.get("shard_key"))
 
 
 def _names(options: EnqueueOptions) -> Names:
-    keys = ("workflow_name", "class_name", "instance_name", "application_name")
-    names = [options.get(key) for key in keys]
-    for key, name in zip(keys, names, strict=True):
+    names = [options.get(key) for key in NAMES]
+    for key, name in zip(NAMES, names, strict=True):
         if name is not None and (not isinstance(name, str) or not name):
             raise DBOSException(f"The option {key!r} must be a non-empty string, not {name!r}")
-    require_storable([str(name) for name in names if name is not None])
-    kind = require_format(options.get("serialization_type"))
-    return Names(names[0], names[1], names[2], names[3], kind)  # type: ignore[arg-type]
+    return _checked_names(*names, require_format(options.get("serialization_type")))
+
+
+@lru_cache(maxsize=256)
+def _checked_names(
+    workflow: str,
+    class_name: str | None,
+    instance_name: str | None,
+    application_name: str | None,
+    serialization_type: WorkflowSerializationFormat,
+) -> Names:
+    """Looked at once, however often a function is enqueued."""
+    require_storable([name for name in (workflow, class_name, instance_name, application_name) if name is not None])
+    return Names(workflow, class_name, instance_name, application_name, serialization_type)
 
 
 def _requests(options: EnqueueOptions) -> Requests:
     asked = current_requests()
+    if asked is NOTHING and options.keys() <= NAMED:
+        return NOTHING  # as usual
     user, roles = options.get("authenticated_user"), options.get("authenticated_roles")
     workflow_id, policy = options.get("workflow_id"), options.get("workflow_id_reuse_policy")
     attributes = options.get("attributes")
+    placement = {key: options[key] for key in PLACEMENT if key in options}  # type: ignore[literal-required]
     timeout, trace = asked.timeout_seconds, options.get("otel_context")
     if "workflow_timeout" in options:
         timeout = require_timeout(options["workflow_timeout"])
@@ -102,6 +119,6 @@ def _requests(options: EnqueueOptions) -> Requests:
         timeout_seconds=timeout,
         attributes=asked.attributes if attributes is None else encode_attributes(attributes),
         trace=asked.trace if trace is None else require_trace(trace),
-        placement=Placement(**{key: options.get(key) for key in PLACEMENT}),  # type: ignore[arg-type]
+        placement=Placement(**placement) if placement else NO_PLACEMENT,
         on_behalf_of=None if user is None and roles is None else make_identity(user, roles),
     )
