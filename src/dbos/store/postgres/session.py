@@ -64,7 +64,9 @@ class _Part:
         fields = FACTS[self.kind].key  # what `returning` says of a row that was written
         value, columns, answered = reply.get_value, range(len(fields)), tuple(enumerate(answers, len(fields)))
         written = {
-            tuple([value(row, column) for column in columns]): tuple([read(value(row, place)) for place, read in answered])
+            tuple([value(row, column) for column in columns]): tuple(
+                [read(value(row, place)) for place, read in answered]
+            )
             for row in range(reply.ntuples)
         }
         for place, record in zip(self.places, self.records, strict=True):
