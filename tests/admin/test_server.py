@@ -195,6 +195,7 @@ def test_a_wrong_token_is_refused(shop: Launch) -> None:
             encoded = {name: value.encode("latin-1") for name, value in headers.items()}
             answer = http.post("/workflows/good/cancel", headers=encoded)
             assert (answer.status_code, sentence in answer.json()["error"]) == (401, True)
+            assert http.get("/metrics", headers=encoded).status_code == 401
             assert http.get("/dbos-healthz").status_code == 200
     with client(Authorization="Bearer right") as http:
         assert http.get("/workflows/good").status_code == 200

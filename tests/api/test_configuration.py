@@ -75,6 +75,7 @@ VALUES: dict[str, tuple[list[Any], list[Any]]] = {
     "enable_otlp": ([True, False], [1]),
     "otlp_traces_endpoints": ([[], ["http://localhost:4318/v1/traces"]], ["http://localhost", [7], ["localhost"]]),
     "otlp_logs_endpoints": ([["http://localhost:4318/v1/logs"]], ["http://localhost", [None]]),
+    "otlp_metrics_endpoints": ([["http://localhost:4318/v1/metrics"]], ["http://localhost", ["localhost"]]),
     "otlp_attributes": ([{"team": "a"}], [{"team": 1}, {1: "a"}, ["team"]]),
     "otel_attribute_format": (["legacy", "semconv"], ["other", "", 1]),
     "run_admin_server": ([True, False], [1]),

@@ -9,9 +9,14 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from dbos import DBOSConfig, error, run_dbos_database_migrations
 from dbos.api.configuration import _DORMANT_KEYS, Settings
+from dbos.telemetry.instruments import Description
+from dbos.telemetry.metering import ATTRIBUTES
+from dbos.telemetry.metrics import LOOKED_UP, Metrics
+from dbos.telemetry.prometheus import metric_name
 from tests.docs.markdown import ROOT, anchors, blocks, links, pages
 
 EVERYTHING = [*pages(), ROOT / "ARCHITECTURE.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md"]
@@ -82,6 +87,31 @@ def test_every_step_name_is_documented() -> None:
     recorded = set(re.findall(r'(?:as_step\((?:attempt, )?|[A-Z_]+ = )"(DBOS\.[\w.-]+)"', code))
     assert len(recorded) >= 10
     assert {cells[0].strip("`").replace("<name>", "") for cells in rows("docs/reference/step-names.md")} == recorded
+
+
+def described() -> dict[str, Description]:
+    """Every metric by the name that Prometheus has for it."""
+    every = [*(each.description for each in Metrics().instruments()), *LOOKED_UP]
+    return {metric_name(each): each for each in every}
+
+
+def test_every_metric_is_documented() -> None:
+    cells = rows("docs/reference/metrics.md")
+    documented = {name.strip("`"): (labels, meaning) for name, labels, meaning in cells if name.startswith("`dbos_")}
+    assert documented == {
+        name: (", ".join(f"`{label}`" for label in each.labels), each.meaning) for name, each in described().items()
+    }
+    labels = {name.strip("`"): attribute.strip("`") for name, attribute, _ in cells if not name.startswith("`dbos_")}
+    assert labels == ATTRIBUTES
+
+
+def test_queries_and_alerts_ask_for_what_there_is() -> None:
+    text = (ROOT / "docs/how-to/metrics.md").read_text(encoding="utf-8")
+    asked = set(re.findall(r"dbos_[a-z_]+", "".join(line for line in text.splitlines() if "startswith" not in line)))
+    assert len(asked) >= 10
+    assert {name.removesuffix("_bucket") for name in asked} <= described().keys()
+    rules = [yaml.safe_load(block.text) for path in pages() for block in blocks(path) if block.language == "yaml"]
+    assert {key for each in rules for key in each} == {"scrape_configs", "groups"}
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ KNOWN = {
     *(("text", tag) for tag in ("", "output")),
     ("console", ""),
     *(("sql", tag) for tag in ("query", "postgres")),
+    ("yaml", ""),  # test_pages.py reads it
 }
 
 

@@ -68,6 +68,7 @@ def test_on_one_host_the_survivor_adopts_at_once(start: Start, ledger: Ledger, g
     assert survivor.call("result", "gated") == survivor.pid
     assert survivor.call("result", "walk") == survivor.pid
     assert survivor.call("result", "walk_async") == survivor.pid
+    assert survivor.call("counted", "dbos.workflows.recovered") == {"": 3}
 
 
 def test_elsewhere_the_survivor_finishes_within_the_lease_and_two_seconds(
@@ -242,6 +243,8 @@ def test_takeover_of_a_live_executor_supersedes_it(start: Start, ledger: Ledger,
     assert (winner.pid, "before") not in labels
     audit.assert_fenced("gated", last_epoch=2)
     assert winner.call("take_over", ["alpha"]) == []
+    assert loser.call("counted", "dbos.writes.fenced") == {"cancelled": 0, "taken_over": 1}
+    assert loser.call("counted", "dbos.workflows.finished") == {}
 
 
 def test_an_executor_may_take_over_from_itself(start: Start, ledger: Ledger, gate: Path, database_url: str) -> None:

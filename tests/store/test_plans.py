@@ -141,6 +141,12 @@ def test_sweeps_go_by_the_index_of_what_is_active(grown: str) -> None:
         assert index in indexes_used(plan), f"{name}:\n{plan}"
 
 
+def test_the_loads_of_queues_are_read_off_indexes(grown: str) -> None:
+    plan = plan_of(grown, "loads", Role.READER)
+    assert not relations_scanned(plan), plan
+    assert indexes_used(plan) == {"workflow_enqueued", "workflow_running"}, plan
+
+
 def test_partitions_are_walked_by_their_own_index(grown: str) -> None:
     """The index of the whole queue would do as well, and read everything that waits at each step."""
     plan = plan_of(grown, "claim_from_partitions", Role.READER)

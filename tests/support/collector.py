@@ -10,16 +10,18 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 
 class Collector:
-    """What has arrived so far. `url` takes `/v1/traces` and `/v1/logs`."""
+    """What has arrived so far. `url` takes `/v1/traces`, `/v1/logs` and `/v1/metrics`."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self.spans: list[Any] = []
         self.logs: list[Any] = []
+        self.metrics: dict[str, Any] = {}  # by name, as they arrived last
         self.services: set[str] = set()
 
     def take(self, path: str, body: bytes) -> None:
@@ -28,6 +30,10 @@ class Collector:
             for resource in _parsed(ExportTraceServiceRequest(), body).resource_spans:
                 self.services.add(attributes(resource.resource)["service.name"])
                 self.spans += [span for scope in resource.scope_spans for span in scope.spans]
+        elif path == "/v1/metrics":
+            for resource in _parsed(ExportMetricsServiceRequest(), body).resource_metrics:
+                self.services.add(attributes(resource.resource)["service.name"])
+                self.metrics |= {each.name: each for scope in resource.scope_metrics for each in scope.metrics}
         else:
             for resource in _parsed(ExportLogsServiceRequest(), body).resource_logs:
                 self.services.add(attributes(resource.resource)["service.name"])

@@ -161,6 +161,11 @@ class Commands:
     def take_over(self, executor_ids: list[str]) -> list[str]:
         return [handle.workflow_id for handle in DBOS._recover_pending_workflows(executor_ids)]
 
+    def counted(self, name: str) -> dict[str, float]:
+        """What a counter says, by the values of its labels, put together."""
+        families = {each.description.name: each for each in current_engine().metrics.read()}
+        return {" ".join(labels): value for labels, value in families[name].samples.items()}  # type: ignore[misc]
+
     def use_in_forked_child(self) -> list[str]:
         """What a forked child of this launched process hears when it uses DBOS: one line per attempt."""
         read, write = os.pipe()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from dbos.model.queue import QueueSpec
 from dbos.model.status import StepInfo, WorkflowStatus
+from dbos.telemetry.instruments import Family
 
 
 class Controls(Protocol):
@@ -26,6 +27,9 @@ class Controls(Protocol):
 
     def queues(self) -> list[QueueSpec]:
         """The queues that are declared in this process."""
+
+    def metrics(self) -> list[Family]:
+        """Everything that is measured in this process."""
 
     def get(self, workflow_id: str) -> WorkflowStatus | None:
         """One workflow, or None."""

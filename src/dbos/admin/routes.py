@@ -24,6 +24,7 @@ from dbos.error import (
     DBOSNonExistentWorkflowError,
     DBOSQueryTimeoutError,
 )
+from dbos.telemetry import prometheus
 
 logger = logging.getLogger("dbos")
 
@@ -89,6 +90,11 @@ async def _fields(request: Request) -> dict[str, Any]:
 
 async def health(controls: Controls, request: Request) -> Response:
     return PlainTextResponse("healthy")
+
+
+async def metrics(controls: Controls, request: Request) -> Response:
+    answer = await run_in_threadpool(lambda: prometheus.exposition(controls.metrics()))
+    return Response(answer, headers={"Content-Type": prometheus.CONTENT_TYPE})
 
 
 async def deactivate(controls: Controls, request: Request) -> Response:
@@ -180,6 +186,7 @@ def _id(request: Request) -> str:
 
 ENDPOINTS: list[tuple[str, str, Endpoint]] = [
     ("GET", HEALTH, health),
+    ("GET", "/metrics", metrics),
     ("GET", "/deactivate", deactivate),
     ("GET", "/dbos-workflow-queues-metadata", queues),
     ("POST", "/dbos-workflow-recovery", recover),

@@ -12,15 +12,18 @@ from dbos.api.scopes import SetWorkflowID
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.runtime.executor import Executor
+from dbos.runtime.gauges import Gauges
 from dbos.runtime.operations import management, retention
 from dbos.services.recovery import take_over
+from dbos.telemetry.instruments import Family
 
 
 class AdminControls:
     """Performs on the engine of this launch, outside of any workflow."""
 
-    def __init__(self, engine: Executor, deactivate: Callable[[], None]) -> None:
+    def __init__(self, engine: Executor, gauges: Gauges, deactivate: Callable[[], None]) -> None:
         self._engine = engine
+        self._gauges = gauges
         self._performer = OneEngine(engine)
         self.deactivate = deactivate
 
@@ -39,6 +42,9 @@ class AdminControls:
 
     def queues(self) -> list[QueueSpec]:
         return [INTERNAL, *self._engine.registry.queues.values()]
+
+    def metrics(self) -> list[Family]:
+        return [*self._engine.metrics.read(), *self._gauges.read()]
 
     def get(self, workflow_id: str) -> WorkflowStatus | None:
         return self._performer.perform(lambda engine: management.get_workflow_status(engine, workflow_id))

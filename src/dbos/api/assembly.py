@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING
 from dbos.admin.server import AdminServer
 from dbos.api.admin_controls import AdminControls
 from dbos.api.configuration import Settings
-from dbos.api.telemetry import Telemetry, open_telemetry
+from dbos.api.telemetry import Telemetry, open_telemetry, with_metrics
 from dbos.model.database_url import dialect_of
 from dbos.model.kafka import kafka_queues
 from dbos.model.serialization import Serialization, Serializer
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
+from dbos.runtime.gauges import Gauges
 from dbos.runtime.registry import Registry
 from dbos.services.deadlines import Deadlines
 from dbos.services.dispatcher import Dispatcher
@@ -153,6 +154,8 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         )
         if any(function.transaction is not None for function in registry.steps.values()):
             engine.user_database()  # what is wrong with it is better known at once
+        gauges = Gauges(engine)
+        telemetry = with_metrics(telemetry, settings, engine.metrics, gauges.read)
         recovery = Recovery(engine, settings.executor_lease_sec)
         recovery.register()
         _register_version(store, settings.name, version)
@@ -175,7 +178,9 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
         telemetry.stop()
         raise
     running = Running(engine, telemetry, (*services, *consumers), recovery, dispatcher, scheduler, consumers)
-    return running if not settings.run_admin_server else replace(running, admin_server=_admin_server(settings, running))
+    if not settings.run_admin_server:
+        return running
+    return replace(running, admin_server=_admin_server(settings, running, gauges))
 
 
 def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:
@@ -212,8 +217,8 @@ def open_user_database(settings: Settings) -> UserDatabase:
     return database
 
 
-def _admin_server(settings: Settings, running: Running) -> AdminServer:
-    controls = AdminControls(running.engine, running.deactivate)
+def _admin_server(settings: Settings, running: Running, gauges: Gauges) -> AdminServer:
+    controls = AdminControls(running.engine, gauges, running.deactivate)
     return AdminServer(controls, settings.admin_host, settings.admin_port, settings.admin_token)
 
 

@@ -190,6 +190,7 @@ RULES: dict[str, Rule] = {
     "enable_otlp": _flag,
     "otlp_traces_endpoints": _urls,
     "otlp_logs_endpoints": _urls,
+    "otlp_metrics_endpoints": _urls,
     "otlp_attributes": _dict_of_texts,
     "otel_attribute_format": _attribute_format,
     "run_admin_server": _flag,

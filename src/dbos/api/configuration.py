@@ -67,13 +67,14 @@ class DBOSConfig(TypedDict, total=False):
     auto_upgrade_interval_sec: float | None
     auto_upgrade_grace_sec: float | None
 
-    # logs and traces
+    # logs, traces and metrics
     log_level: str | None
     console_log_level: str | None
     otlp_log_level: str | None
     enable_otlp: bool | None
     otlp_traces_endpoints: list[str] | None
     otlp_logs_endpoints: list[str] | None
+    otlp_metrics_endpoints: list[str] | None
     otlp_attributes: dict[str, str] | None
     otel_attribute_format: Literal["legacy", "semconv"] | None
 
@@ -138,6 +139,7 @@ class Settings:
     enable_otlp: bool = False
     otlp_traces_endpoints: list[str] = field(default_factory=list, repr=False)
     otlp_logs_endpoints: list[str] = field(default_factory=list, repr=False)
+    otlp_metrics_endpoints: list[str] = field(default_factory=list, repr=False)
     otlp_attributes: dict[str, str] = field(default_factory=dict)
     otel_attribute_format: Literal["legacy", "semconv"] = "legacy"
 

@@ -1,24 +1,28 @@
-"""From settings to what is told of this process: spans, and what is exported. Loads OpenTelemetry where that is wanted.
+"""From settings to what is told of this process: spans, measurements, and what is exported.
 
-Nothing of it can keep an application from launching: what is missing is named in the log once, and does without.
+Loads OpenTelemetry where that is wanted. Nothing of it can keep an application from launching: what is missing is named
+in the log once, and does without.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from dbos.api.configuration import Settings
 from dbos.api.logger import level_number
+from dbos.telemetry.instruments import Family
+from dbos.telemetry.metrics import Metrics
 
 if TYPE_CHECKING:
     from dbos.telemetry.tracing import Tracing
 
 logger = logging.getLogger("dbos")
 
+API = ("opentelemetry.metrics",)
 SDK = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"
 
 
@@ -40,7 +44,7 @@ class Telemetry:
 def open_telemetry(settings: Settings, version: str) -> Telemetry:
     """Make ready what `enable_otlp` asks for."""
     if not settings.enable_otlp:
-        if settings.otlp_traces_endpoints or settings.otlp_logs_endpoints:
+        if any(_endpoints(settings)):
             logger.warning("Nothing is exported to the OTLP endpoints unless enable_otlp is True")
         return Telemetry()
     if not _installed("opentelemetry.trace"):
@@ -58,8 +62,8 @@ def open_telemetry(settings: Settings, version: str) -> Telemetry:
 
 
 def _exports(settings: Settings) -> tuple[Callable[[], None], ...]:
-    traces, logs = settings.otlp_traces_endpoints, settings.otlp_logs_endpoints
-    if not traces and not logs:
+    traces, logs, _ = _endpoints(settings)
+    if not any(_endpoints(settings)):
         return ()
     if not all(map(_installed, SDK)):
         logger.warning("Nothing is exported to the OTLP endpoints: %s are not installed; install dbos[otel]", SDK)
@@ -75,16 +79,42 @@ def _exports(settings: Settings) -> tuple[Callable[[], None], ...]:
     return tuple(exports)
 
 
+def with_metrics(
+    telemetry: Telemetry, settings: Settings, metrics: Metrics, look_up: Callable[[], list[Family]]
+) -> Telemetry:
+    """Besides, let OpenTelemetry have what is measured: at the endpoints, or else at the global meter provider."""
+    endpoints = settings.otlp_metrics_endpoints
+    if not settings.enable_otlp or not all(map(_installed, SDK if endpoints else API)):
+        return telemetry
+    if endpoints:
+        from dbos.telemetry.exporting import export_metrics
+
+        stop = export_metrics(settings.name, endpoints, metrics, look_up, settings.otlp_attributes)
+    else:
+        from dbos.telemetry.metering import has_provider, measure_globally
+
+        if not has_provider():
+            return telemetry
+        stop = measure_globally(metrics, look_up, settings.otlp_attributes)
+    return replace(telemetry, exports=(*telemetry.exports, stop))
+
+
+def _endpoints(settings: Settings) -> tuple[list[str], list[str], list[str]]:
+    """Of traces, logs and metrics."""
+    return settings.otlp_traces_endpoints, settings.otlp_logs_endpoints, settings.otlp_metrics_endpoints
+
+
 def _is_watched(settings: Settings) -> bool:
-    """Is there a provider that takes spans? Says so if there is none, unless the logs are all that is wanted."""
+    """Is there a provider that takes spans? Says so if there is none, unless something else is all that is wanted."""
+    from dbos.telemetry.metering import has_provider as has_meter_provider
     from dbos.telemetry.tracing import has_provider
 
     if has_provider():
         return True
-    if not settings.otlp_logs_endpoints:
+    if not settings.otlp_logs_endpoints and not settings.otlp_metrics_endpoints and not has_meter_provider():
         logger.warning(
-            "enable_otlp has no effect: there is no OpenTelemetry tracer provider. Set otlp_traces_endpoints, or a "
-            "provider of your own before DBOS.launch()"
+            "enable_otlp has no effect: there is no OpenTelemetry tracer provider, nor a meter provider. Set "
+            "otlp_traces_endpoints or otlp_metrics_endpoints, or a provider of your own before DBOS.launch()"
         )
     return False
 

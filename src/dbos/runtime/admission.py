@@ -175,7 +175,7 @@ def _write(
         if created is not None:
             return Admitted(row.workflow_id, row, created[0])
         if parent is not None:
-            yield from parent.verify()  # it may have been the parent's guard that refused
+            yield from parent.verify_refused()  # it may have been the parent's guard that refused
         found = yield from _attach(engine, row, asked, policy)
         if found is not None:
             return found

@@ -27,6 +27,7 @@ from dbos.model.workflow import Status, StepRow
 from dbos.runtime.identity import Identity, acting_as
 from dbos.runtime.operation import Ask, Operation, Outcome
 from dbos.runtime.variables import holding, put_back
+from dbos.telemetry.metrics import CANCELLED, TAKEN_OVER
 
 if TYPE_CHECKING:
     from dbos.runtime.executor import Executor
@@ -177,9 +178,25 @@ class Attempt:
             if standing is not None and standing[1] == self.epoch and standing[0] == Status.PENDING:
                 self.verified_at = asked_at
                 return
-            cancelled = standing is not None and standing[0] == Status.CANCELLED
-            self.revoke(Status.CANCELLED if cancelled else Status.PENDING)
+            self.lose(standing)
         raise self.revocation()
+
+    def verify_refused(self) -> Operation[None]:
+        """The same after a write of ours was refused: if the epoch is not ours, the write was fenced."""
+        try:
+            yield from self.verify()
+        except (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError):
+            self.count_fenced()
+            raise
+
+    def lose(self, standing: tuple[str, int] | None) -> None:
+        """The workflow is not ours any more: status and epoch that it has instead; None if it is gone."""
+        cancelled = standing is not None and standing[0] == Status.CANCELLED
+        self.revoke(Status.CANCELLED if cancelled else Status.PENDING)
+
+    def count_fenced(self) -> None:
+        """A write was refused because this attempt has lost its workflow."""
+        self.engine.metrics.writes_fenced.add(CANCELLED if self.revoked is Status.CANCELLED else TAKEN_OVER)
 
     def ensure_going(self) -> None:
         """Raises what ends this attempt, if it is over or the engine stops. Never an `Exception`: it is no failure."""

@@ -41,6 +41,7 @@ class Engine:
     def __init__(self, store: Store, codec: Serialization, instance: str, application_name: str | None) -> None:
         """`instance` names this very engine, among all processes; a client without an application speaks for all."""
         self.store = store
+        self.metrics = store.metrics
         self.codec = codec
         self.instance = instance
         self.application_name = application_name

@@ -21,7 +21,7 @@ from dbos.runtime.hosts import LoopHost, ThreadHost
 from dbos.runtime.openings import Openings
 from dbos.runtime.registry import Registry
 from dbos.store.deleting import Life
-from dbos.store.executors import Owner
+from dbos.store.executors import Lease, Owner
 from dbos.store.store import Store
 
 if TYPE_CHECKING:
@@ -53,6 +53,7 @@ class Executor(Engine):
         self.application_version = owner.application_version
         self.application_id = application_id
         self.tracing = tracing  # None where nobody watches
+        self.lease: Lease | None = None  # once there is one
         self.threads = ThreadHost("dbos-worker", max_threads)
         # For what ends: no workflow that has all the threads may keep the outcomes of others to itself.
         self.resuming = self.threads if max_threads is None else ThreadHost("dbos-resumer")

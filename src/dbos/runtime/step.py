@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import logging
+import time
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -24,6 +25,7 @@ from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
 from dbos.runtime.registry import StepSpec
 from dbos.store.database import JournalClosed
 from dbos.store.records import Checkpoint, CheckpointSend, Record
+from dbos.telemetry.metrics import ERROR, SUCCESS
 
 logger = logging.getLogger("dbos")
 T = TypeVar("T")
@@ -42,22 +44,35 @@ def perform_numbered(
         running = _run_once(attempt, StepStatus(step_id), spec, call, awaited)
     else:
         running = _run_with_retries(attempt, step_id, spec, call, awaited)
-    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running))
+    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running), counted=True)
 
 
 def recorded(
-    attempt: Attempt, step_id: int, name: str, operation: Operation[Outcome[T]], child: str | None = None
+    attempt: Attempt,
+    step_id: int,
+    name: str,
+    operation: Operation[Outcome[T]],
+    child: str | None = None,
+    *,
+    counted: bool = False,
 ) -> Operation[Outcome[T]]:
-    """Replay what is recorded under a number, else perform the operation and checkpoint its outcome."""
+    """Replay what is recorded under a number, else perform the operation and checkpoint its outcome.
+
+    `counted`: it is code of the user's, and who watches wants to know what came of it.
+    """
     row = attempt.recorded(step_id, name)
     if row is not None:
         operation.close()
         return replay(attempt, row)
     if attempt.must_verify():
         yield from attempt.verify()
-    started_at_ms = wall_ms()
+    started_at_ms, begun = wall_ms(), time.monotonic()
     outcome = yield from operation
     yield from record(attempt, encode(attempt, step_id, name, outcome, started_at_ms, child))
+    if counted:
+        metrics = attempt.engine.metrics
+        metrics.steps_finished.add(name, SUCCESS if outcome.error is None else ERROR)
+        metrics.step_seconds.record(time.monotonic() - begun, name)
     return outcome
 
 
@@ -89,6 +104,7 @@ def _run_with_retries(
             yield from pause(attempt, spec.retry.delay_before(number))
             if attempt.must_verify():
                 yield from attempt.verify()
+            attempt.engine.metrics.steps_retried.add(spec.name)
         outcome = yield from _run_once(attempt, StepStatus(step_id, number, limit), spec, call, awaited)
         error = outcome.error
         if not isinstance(error, Exception):
@@ -186,7 +202,7 @@ def record(
             attempt.luggage = ()
             spans.recorded(attempt, checkpoint)
             return results[1 : len(others) + 1]
-        yield from attempt.verify()
+        yield from attempt.verify_refused()
         row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)
         if row is not None and row.epoch == attempt.epoch:
             return results[1 : len(others) + 1]

@@ -66,7 +66,8 @@ def perform(attempt: Attempt, spec: TransactionSpec, call: Callable[[], Any]) ->
     """Run a `@DBOS.transaction` of a workflow under the next number, in the application's database."""
     step_id = attempt.next_step_id()
     running = _in_application_database(attempt, step_id, spec, call)
-    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running, "transaction"))
+    running = spans.of_step(attempt, spec.name, running, "transaction")
+    return recorded(attempt, step_id, spec.name, running, counted=True)
 
 
 def _in_application_database(
@@ -81,7 +82,7 @@ def perform_within(work: Work) -> Operation[Outcome[Any]]:
     if work.attempt is None:
         return transact(work)
     running = spans.of_step(work.attempt, work.spec.name, transact(work), "transaction")
-    return recorded(work.attempt, work.step_id, work.spec.name, running)
+    return recorded(work.attempt, work.step_id, work.spec.name, running, counted=True)
 
 
 @dataclass(frozen=True, slots=True)

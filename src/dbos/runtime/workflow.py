@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
 from dataclasses import dataclass
@@ -46,10 +47,13 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
     engine = attempt.engine
     attempt.loop = asyncio._get_running_loop() if awaited else None
     engine.begin(attempt)
+    engine.metrics.workflows_started.add(attempt.name)
+    begun = time.monotonic()
     try:
         outcome = yield from spans.of_workflow(attempt, _run_body(attempt, call, awaited))
         if outcome is not None:
             outcome = yield from _finish(attempt, outcome)
+        _count(attempt, outcome, begun)
         return outcome
     except BaseException as error:
         if not isinstance(error, (Exception, GeneratorExit)):  # user code was interrupted: that is no outcome
@@ -57,6 +61,22 @@ def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operati
         raise
     finally:
         engine.end(attempt)
+
+
+def _count(attempt: Attempt, outcome: Outcome[Any] | None, begun: float) -> None:
+    """An execution is over. One that has lost its workflow to another execution has brought nothing to an end."""
+    if outcome is not None:
+        status = _status(outcome)
+    elif attempt.revoked is Status.CANCELLED:
+        status = Status.CANCELLED
+    else:
+        return
+    attempt.engine.metrics.workflows_finished.add(attempt.name, status)
+    attempt.engine.metrics.workflow_seconds.record(time.monotonic() - begun, attempt.name)
+
+
+def _status(outcome: Outcome[Any]) -> Status:
+    return Status.SUCCESS if outcome.error is None else Status.ERROR
 
 
 def outcome_format(target: Target, codec: str | None) -> WorkflowSerializationFormat:
@@ -95,11 +115,12 @@ def _finish(attempt: Attempt, outcome: Outcome[Any]) -> Operation[Outcome[Any] |
         (written,) = yield Commit(record)
         if written is None:
             row = yield Ask(engine.standing, attempt.workflow_id)
-            if row is None or row[1] != attempt.epoch:
-                return None
-            if row[0] == Status.PENDING:
+            ours = row is not None and row[1] == attempt.epoch
+            if ours and row[0] == Status.PENDING:
                 continue  # neither written nor fenced: the commit was lost before it arrived
-            if row[0] != record.status:
+            if not ours or row[0] != record.status:
+                attempt.lose(row)
+                attempt.count_fenced()
                 return None
         attempt.outcome = outcome
         engine.store.hints.publish("workflow", (attempt.workflow_id,))
@@ -128,8 +149,7 @@ def _encode(attempt: Attempt, outcome: Outcome[Any]) -> tuple[Outcome[Any], Fini
             outcome = Outcome(error=refusal)
     if outcome.error is not None:
         error, serialization = codec.encode_error(outcome.error, attempt.format)
-    status = Status.SUCCESS if outcome.error is None else Status.ERROR
-    return outcome, FinishWorkflow(attempt.workflow_id, attempt.epoch, status, output, error, serialization)
+    return outcome, FinishWorkflow(attempt.workflow_id, attempt.epoch, _status(outcome), output, error, serialization)
 
 
 def body(attempt: Attempt, target: Target, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Callable[[], Any]:
@@ -335,7 +355,9 @@ def _give_up(attempt: Attempt, limit: int) -> None:
     """Too many attempts have died with this workflow: put it aside for good, until somebody resumes it."""
     status = Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED
     record = FinishWorkflow(attempt.workflow_id, attempt.epoch, status, None, None, None)
-    attempt.engine.store.journal.write((record,))
+    (written,) = attempt.engine.store.journal.write((record,))
+    if written is not None:
+        attempt.engine.metrics.workflows_finished.add(attempt.name, status)
     attempt.engine.end(attempt)
     attempt.engine.store.hints.publish("workflow", (attempt.workflow_id,))
     logger.error(

@@ -156,6 +156,7 @@ class Dispatcher(Service):
         started = run_claimed(engine, claim.rows, queue.limited)
         if started:
             self._recent.append((time.monotonic(), started))
+            engine.metrics.workflows_dequeued.add(queue.spec.name, by=len(started))
         if partitions is None:
             self._schedule(queue, claim, time.monotonic() - now)
         if news is not None and len(claim.rows) < news.ended_here and not claim.contended:

@@ -16,6 +16,7 @@ from dbos.model.workflow import Status
 from dbos.runtime.executor import Executor
 from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
+from dbos.store.executors import Lease
 
 logger = logging.getLogger("dbos")
 
@@ -76,7 +77,9 @@ class Recovery(Service):
         """Announce this executor: from here on its workflows are its own while it lives."""
         pid = os.getpid()
         owner, started = self.engine.owner, process_start(pid) or ""
-        self.engine.store.executors.register(owner, self._host, pid, started, self._lease_seconds)
+        lease = Lease(self._lease_seconds, time.monotonic())
+        self.engine.store.executors.register(owner, self._host, pid, started, lease.seconds)
+        self.engine.lease = lease
 
     def poll(self) -> float:
         """One round: look for the dead and adopt; now and then also renew our own lease and see to our own rows."""
@@ -97,7 +100,10 @@ class Recovery(Service):
         self._heir = False
 
     def _renew(self) -> None:
-        if not self.engine.store.executors.renew(self.engine.owner.instance, self._lease_seconds):
+        lease = Lease(self._lease_seconds, time.monotonic())
+        if self.engine.store.executors.renew(self.engine.owner.instance, lease.seconds):
+            self.engine.lease = lease
+        else:
             self.register()
         self._renewed_at = time.monotonic()
         self.engine.clock.synchronise()

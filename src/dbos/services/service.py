@@ -69,6 +69,7 @@ class Service(ABC):
                 if self._stopping or self.engine.closed:
                     return
                 self.failures += 1
+                self.engine.metrics.service_failures.add(self.name)
                 delay_seconds = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2**self.failures)
                 logger.exception("The %s service failed; it tries again in %.1f s", self.name, delay_seconds)
             if not self._stopping:

@@ -23,6 +23,8 @@ from dbos.store.workflows import Function, candidates, in_order
 
 FOUND_PER_WANTED = 2  # rows that are looked at for each to be claimed, so that partitions get their turns
 DELAYED = 1_000  # rows whose delay is over, promoted by one statement
+MOST_COUNTED = 100_000  # rows of a queue, waiting or running: nobody who watches waits for more to be counted
+MOST_PRIORITIES = 100  # of a queue, among which the oldest is looked for
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,15 @@ class Survey:
 
     queues: list[Queued]
     next_due_ms: int | None  # in how long the next delay is over; negative: since when
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """How busy a queue is. What is more than `MOST_COUNTED` is not counted."""
+
+    waiting: int
+    oldest_ms: int  # since when the oldest of them waits; 0 if none does
+    running: int  # in all processes
 
 
 @dataclass(slots=True)
@@ -83,6 +94,12 @@ class Claims:
         rows = self._pool.read("survey", application_name=application_name, declared=json.dumps(list(declared)))
         queues = [Queued(row[0], understood(row[:-3]) if row[-3] else None, row[-2] is not None) for row in rows]
         return Survey(queues, rows[0][-1] if rows else None)
+
+    def loads(self, names: Sequence[str]) -> dict[str, Load]:
+        """How busy queues are, by name. Raises at once if the database is away."""
+        bounds = {"most": MOST_COUNTED, "most_priorities": MOST_PRIORITIES}
+        rows = self._pool.try_once("loads", names=json.dumps(list(names)), **bounds)
+        return {name: Load(waiting, max(0, oldest or 0), running) for name, waiting, oldest, running in rows}
 
     def promote_delayed(self) -> list[str]:
         """End the delays that are over; the queues concerned."""

@@ -7,6 +7,7 @@ executor of the same application and version (`Workflows.adopt`). A lost lease n
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -23,6 +24,18 @@ class Owner:
     executor_id: str
     application_name: str
     application_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """The lease of this process as it knows it."""
+
+    seconds: float  # that it lasts
+    renewed_at: float  # monotonic
+
+    @property
+    def age_seconds(self) -> float:
+        return time.monotonic() - self.renewed_at
 
 
 class Executors:

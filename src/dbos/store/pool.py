@@ -19,6 +19,7 @@ from dbos.error import DBOSException
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
 from dbos.store.lending import CLOSING_GRACE_SECONDS, Guests, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
+from dbos.telemetry.metrics import Metrics
 
 T = TypeVar("T")
 
@@ -42,12 +43,13 @@ class Run(Protocol):
 class Pool:
     """Every session of a store but the listener's."""
 
-    def __init__(self, database: Database, session: Session, size: int, patient: bool = True) -> None:
+    def __init__(self, database: Database, session: Session, size: int, patient: bool, metrics: Metrics) -> None:
         """`size` bounds our connections: the writer, whose `session` is open, the listener if there is room for one,
         and the readers.
 
         `patient`: a database that is away is waited for; otherwise the loss of a connection is an error.
         """
+        self._metrics = metrics
         self._patient = patient
         self.database = database
         self.counters = Counters()
@@ -122,7 +124,10 @@ class Pool:
             records = gather()
             if not records:
                 return []
+            begun = time.monotonic()
             results, statements = session.write_batch(records)
+            self._metrics.commit_seconds.record(time.monotonic() - begun)
+            self._metrics.batch_records.record(len(records))
             counters = self.counters  # guarded by the writer's lock, too
             counters.commits += 1
             counters.statements += statements

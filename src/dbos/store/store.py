@@ -31,6 +31,7 @@ from dbos.store.streams import Streams
 from dbos.store.transfer import Transfers
 from dbos.store.versions import Versions
 from dbos.store.workflows import Workflows
+from dbos.telemetry.metrics import Metrics
 
 _open_stores: weakref.WeakSet[Store] = weakref.WeakSet()
 
@@ -49,10 +50,11 @@ class Store:
 
     def __init__(self, database: Database, session: Session, settings: StoreSettings) -> None:
         self.dialect = database.dialect
-        self._pool = Pool(database, session, settings.pool_size, settings.patient)
+        self.metrics = Metrics()
+        self._pool = Pool(database, session, settings.pool_size, settings.patient, self.metrics)
         self._closing = threading.Lock()  # guards _closed
         self._closed = False
-        self.workflows = Workflows(self._pool, settings.query_timeout_seconds)
+        self.workflows = Workflows(self._pool, settings.query_timeout_seconds, self.metrics.workflows_recovered)
         self.steps = Steps(self._pool)
         self.messages = Messages(self._pool)
         self.events = Events(self._pool)

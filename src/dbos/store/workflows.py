@@ -21,6 +21,7 @@ from dbos.store.resume import resume
 from dbos.store.retention import Batch, Bounds, Place, collect, nth_newest, unfinished_before
 from dbos.store.rewinding import Rewind, rewind
 from dbos.store.search import WorkflowFilter, query
+from dbos.telemetry.instruments import Counter
 
 Function = tuple[str, str, str]
 """A registered function: name, class name, config name, the latter two "" where there is none."""
@@ -34,8 +35,10 @@ UNIT_SEPARATOR = "\x1f"  # joins the three for comparison in SQL; no name holds 
 class Workflows:
     """The table `workflow_status`."""
 
-    def __init__(self, pool: Pool, query_timeout_seconds: float) -> None:
+    def __init__(self, pool: Pool, query_timeout_seconds: float, taken_over: Counter | None = None) -> None:
+        """`taken_over` counts what changes hands because its execution was lost."""
         self._pool = pool
+        self._taken_over = taken_over
         self._query_timeout_seconds = query_timeout_seconds
         self.on_requeued: Callable[[], None] = lambda: None  # told when taking over gave workflows back to their queues
 
@@ -240,6 +243,8 @@ class Workflows:
             return locked, in_order(rows)
 
         locked, rows = self._pool.transact(work)
+        if self._taken_over is not None:
+            self._taken_over.add(by=len(locked))
         if not all(runs_directly for _, runs_directly in locked):
             self.on_requeued()
         return locked, rows

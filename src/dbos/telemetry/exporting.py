@@ -1,4 +1,4 @@
-"""Exports what is told by OTLP over HTTP: spans of the global tracer provider, records of our logger.
+"""Exports what is told by OTLP over HTTP: spans of the global tracer provider, records of our logger, measurements.
 
 The one module that knows the SDK of OpenTelemetry. A provider can be installed once in the life of a process, and what
 it exports to cannot be taken away again; so we add one relay to it, which passes on to whoever is launched.
@@ -17,12 +17,18 @@ from opentelemetry import trace
 from opentelemetry._logs import LogRecord, SeverityNumber
 from opentelemetry.context import Context, get_current
 from opentelemetry.exporter.otlp.proto.http._log_exporter import OTLPLogExporter
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk._logs import LoggerProvider
 from opentelemetry.sdk._logs.export import BatchLogRecordProcessor
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+
+from dbos.telemetry.metering import LookUp, Metering
+from dbos.telemetry.metrics import Metrics
 
 logger = logging.getLogger("dbos")
 
@@ -138,13 +144,34 @@ class _Handler(logging.Handler):
             self.handleError(record)
 
 
+def export_metrics(
+    application_name: str, endpoints: Sequence[str], metrics: Metrics, look_up: LookUp, attributes: Mapping[str, str]
+) -> Callable[[], None]:
+    """Send what is measured to endpoints, with attributes, as often as OTEL_METRIC_EXPORT_INTERVAL says. Returns how to
+    stop, which sends the last figures.
+    """
+    exporters = [OTLPMetricExporter(url, timeout=ATTEMPT_SECONDS) for url in endpoints]
+    readers = [PeriodicExportingMetricReader(each) for each in exporters]
+    provider = MeterProvider(readers, _resource(application_name), shutdown_on_exit=False)
+    stop_measuring = Metering(provider).measure(metrics, look_up, attributes)
+
+    def stop() -> None:
+        with _cut_short(exporters):
+            provider.shutdown()
+        stop_measuring()
+
+    return stop
+
+
 @contextmanager
-def _cut_short(exporters: Sequence[OTLPSpanExporter] | Sequence[OTLPLogExporter]) -> Generator[None]:
+def _cut_short(
+    exporters: Sequence[OTLPSpanExporter] | Sequence[OTLPLogExporter] | Sequence[OTLPMetricExporter],
+) -> Generator[None]:
     """What is left is sent off within the block; a collector that is away does not hold it up for long."""
 
     def give_up() -> None:
         for each in exporters:
-            each.shutdown()  # type: ignore[no-untyped-call]
+            each.shutdown()
 
     overdue = threading.Timer(FAREWELL_SECONDS, give_up)
     overdue.name, overdue.daemon = "dbos-export-farewell", True

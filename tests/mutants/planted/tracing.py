@@ -10,8 +10,8 @@ MUTANTS = (
     Mutant(
         "what is replayed has a span once more",
         "runtime/step.py",
-        "    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running))",
-        "    return spans.of_step(attempt, spec.name, recorded(attempt, step_id, spec.name, running))",
+        "    return recorded(attempt, step_id, spec.name, spans.of_step(attempt, spec.name, running), counted=True)",
+        "    return spans.of_step(attempt, spec.name, recorded(attempt, step_id, spec.name, running, counted=True))",
         TRACING.format("test_one_span_for_each_workflow_step_and_call", ""),
     ),
     Mutant(

@@ -33,7 +33,7 @@ MUTANTS = (
     Mutant(
         "transactions: whoever lost goes on",
         "runtime/step.py",
-        "        yield from attempt.verify()\n"
+        "        yield from attempt.verify_refused()\n"
         "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"
         "        if row is not None and row.epoch == attempt.epoch:\n",
         "        row = yield Ask(attempt.engine.store.steps.recorded, attempt.workflow_id, checkpoint.step_id)\n"

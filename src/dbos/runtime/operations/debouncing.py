@@ -133,7 +133,7 @@ def _write_as_step(engine: Engine, parent: Attempt, step_id: int, call: Debounce
         if answer is not None and written is not None:
             parent.confirm()
             return str(answer[0])
-        yield from parent.verify()
+        yield from parent.verify_refused()
         row: StepRow | None = yield Ask(engine.store.steps.recorded, parent.workflow_id, step_id)
         if row is not None:  # by a commit whose reply was lost
             if row.epoch != parent.epoch:

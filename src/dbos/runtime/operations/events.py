@@ -54,7 +54,7 @@ def set_event(
         yield from commit_as_step(attempt, SET_EVENT, *changes, step_id=step_id)
     else:
         while None in (yield from commit(attempt, *changes)):
-            yield from attempt.verify()
+            yield from attempt.verify_refused()
     announce_event(engine, attempt.workflow_id, key)
 
 

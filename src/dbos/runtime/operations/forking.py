@@ -53,7 +53,7 @@ def _fork(engine: Engine, caller: Attempt | None, forks: list[Fork]) -> Operatio
     guard = None if caller is None else (caller.workflow_id, caller.epoch)
     while not (yield Ask(engine.store.workflows.fork, forks, guard)):
         if caller is not None:
-            yield from caller.verify()
+            yield from caller.verify_refused()
     for queue_name in {each.queue_name for each in forks}:
         engine.announce_enqueued(queue_name)
     return Outcome([each.workflow_id for each in forks])

@@ -218,7 +218,7 @@ def _delete(engine: Engine, workflow_ids: list[str], with_children: bool) -> Ope
         if deleted is not None:
             break
         if caller is not None:
-            yield from caller.verify()
+            yield from caller.verify_refused()
     announce_deleted(engine, deleted.ids, before)
     yield Ask(engine.forget_workflows, deleted.lives)
 

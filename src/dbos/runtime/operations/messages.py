@@ -214,7 +214,7 @@ def _why_not(engine: Engine, message: records.SendMessage) -> Operation[bool]:
 def _verify_sender() -> Operation[None]:
     sender = current_attempt()
     if sender is not None:
-        yield from sender.verify()
+        yield from sender.verify_refused()
 
 
 def _deliver_all(

@@ -30,7 +30,7 @@ def _rewind(engine: Engine, caller: Attempt | None, asked: Rewind, token: str) -
     before = engine.attempt_of(asked.workflow_id)
     while (changed := (yield Ask(engine.store.workflows.rewind, asked, token, guard))) is None:
         if caller is not None:
-            yield from caller.verify()
+            yield from caller.verify_refused()
     if changed:
         engine.supersede(asked.workflow_id, Status.PENDING, before)
     engine.announce_enqueued(asked.queue_name)

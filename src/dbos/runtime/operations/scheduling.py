@@ -65,7 +65,7 @@ def create_schedule(engine: Engine, wanted: Definition) -> Operation[None]:
         yield from _require_queue(engine, row)
         yield from _create(engine, _creation(row, attempt))
     except DBOSException as refusal:
-        yield from attempt.verify()  # it may have been the guard that refused
+        yield from attempt.verify_refused()  # it may have been the guard that refused
         outcome = Outcome(error=refusal)
     yield from record(attempt, encode(attempt, step_id, CREATE_NAME, outcome, started_at_ms))
     outcome.unwrap()

@@ -138,7 +138,7 @@ def _write(attempt: Attempt, value: WriteStream) -> Operation[bool]:
             break
         if (yield from _is_there(attempt, value)):
             break  # the commit whose reply was lost
-        yield from attempt.verify()
+        yield from attempt.verify_refused()
         if (yield Ask(engine.store.streams.is_closed, value.workflow_id, value.key)):
             return False
     identifier = place(value.workflow_id, value.key)
@@ -156,7 +156,7 @@ def _is_there(attempt: Attempt, value: WriteStream) -> Operation[bool]:
     row = yield Ask(store.steps.recorded, value.workflow_id, value.function_id)
     if row is None or row.epoch == attempt.epoch:
         return row is not None
-    yield from attempt.verify()
+    yield from attempt.verify_refused()
     raise DBOSStepNondeterminismError(value.workflow_id, value.function_id)
 
 

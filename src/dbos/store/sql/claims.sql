@@ -256,6 +256,62 @@ where w.status = 'ENQUEUED' and w.queue_name = :queue_name and {of_our_applicati
 order by w.priority, w.sequence
 limit :limit;
 
+-- name: loads
+-- For those who watch: of each of these queues how many wait, for how long the oldest does, and how many run. The oldest is
+-- the first of some priority; those are walked in an index from one to the next. Nothing here grows beyond its bounds,
+-- and nothing looks at rows that wait for nothing.
+with recursive heads (queue_name, priority, place) as (
+    select
+        e.value,
+        (
+            select w.priority from {schema}.workflow_status as w
+            where w.status = 'ENQUEUED' and w.queue_name = e.value
+            order by w.priority limit 1
+        ),
+        1
+    from ({each:names}) as e
+    union all
+    select
+        h.queue_name,
+        (
+            select w.priority from {schema}.workflow_status as w
+            where w.status = 'ENQUEUED' and w.queue_name = h.queue_name and w.priority > h.priority
+            order by w.priority limit 1
+        ),
+        h.place + 1
+    from heads as h
+    where h.priority is not null and h.place < :most_priorities
+),
+oldest (queue_name, since_ms) as (
+    select h.queue_name, min((
+        select w.updated_at from {schema}.workflow_status as w
+        where w.status = 'ENQUEUED' and w.queue_name = h.queue_name and w.priority = h.priority
+        order by w.sequence limit 1
+    ))
+    from heads as h
+    where h.priority is not null
+    group by h.queue_name
+)
+select
+    e.value,
+    (
+        select count(*) from (
+            select 1 from {schema}.workflow_status as w
+            where w.status = 'ENQUEUED' and w.queue_name = e.value
+            limit :most
+        ) as waiting
+    ),
+    {now_ms} - o.since_ms,
+    (
+        select count(*) from (
+            select 1 from {schema}.workflow_status as w
+            where w.status = 'PENDING' and w.queue_name = e.value
+            limit :most
+        ) as running
+    )
+from ({each:names}) as e
+left join oldest as o on o.queue_name = e.value;
+
 -- name: unserved_queues
 -- Queues on which something of our application waits, and that no living executor serves.
 with recursive waiting (name) as (
