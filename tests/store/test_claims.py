@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Mapping
-from itertools import chain
+from itertools import chain, count
 from typing import Any
 
 import psycopg
@@ -17,6 +17,7 @@ from dbos.store.claims import Claim, Turn
 from dbos.store.database import Role, Row, StoreSettings
 from dbos.store.executors import Owner
 from dbos.store.postgres.session import PostgresSession
+from dbos.store.sqlite.database import SqliteSession
 from dbos.store.statements import Statement
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
@@ -503,6 +504,24 @@ def test_deep_partitions_are_drained_in_few_statements(store: Store) -> None:
         claimed += ids_of(rows)
     assert len(set(claimed)) == len(claimed) == 600
     assert claims <= 7
+
+
+def test_a_claim_looks_at_no_more_partitions_than_it_needs(sqlite_url: str) -> None:
+    """However many wait. Postgres looks at one after the other by itself."""
+    with Store.open(StoreSettings(url=sqlite_url)) as store:
+
+        def work_for(partitions: range) -> int:
+            store.journal.write([enqueued(f"w{n}", queue_partition_key=f"p{n:04}") for n in partitions])
+            session = store.claims._pool.writer.borrow()
+            assert isinstance(session, SqliteSession)
+            hundreds = count()
+            session._connection.set_progress_handler(lambda: next(hundreds) * 0, 100)
+            assert len(claim(store, QueueSpec("q", partition_concurrency=1), limit=10)) == 10
+            session._connection.set_progress_handler(None, 0)
+            return next(hundreds)
+
+        few = work_for(range(20))
+        assert work_for(range(20, 1_000)) < 1.5 * few
 
 
 def test_many_partitions_none_of_which_starves(store: Store) -> None:

@@ -202,16 +202,19 @@ partitions as (
 
 -- name: claim_from_partitions
 -- Take up to `share` of each partition that is below its limits, dealt in turns: the first of every partition in order
--- of the keys, then the second of each. No query per partition, and no partition waits for another to be done.
+-- of the keys, then the second of each. No query per partition, and no partition waits for another to be done. The walk
+-- goes no further than it finds what is wanted: the first limit keeps the counts of a partition from being made three
+-- times, and what is found is written out before it is sorted, lest SQLite walks through all that waits.
 with recursive {partitions},
 open_partitions as (
     select f.key, f.free
-    from (select p.key, {free_in_partition} as free from partitions as p) as f
+    from (select p.key, {free_in_partition} as free from partitions as p limit 2147483647) as f
     where f.free > 0
 ),
+found as materialized ({found}),
 dealt as (
     select f.id, f.epoch, f.key, f.free, row_number() over (partition by f.key order by f.priority, f.sequence) as place
-    from ({found}) as f
+    from found as f
 ),
 chosen as (
     select w.workflow_uuid as id
