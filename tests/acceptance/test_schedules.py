@@ -7,7 +7,7 @@ import logging
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from typing import Any
@@ -27,8 +27,10 @@ from dbos import (
     error,
 )
 from dbos.api.launched import current_registry, launched_engine
+from dbos.model.schedule import ScheduleRow
 from dbos.runtime.executor import Executor
 from dbos.services.scheduler import Scheduler
+from dbos.store.schedules import Schedules
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import PATIENCE_SECONDS, eventually
@@ -482,7 +484,11 @@ def test_a_long_absence_is_made_up_for_in_batches(
     eventually(lambda: len(runs_of("s")) >= 30)
 
 
-def test_many_that_are_due_at_once_cost_one_commit(launch: Launch, job: Callable[..., Any]) -> None:
+def test_many_that_are_due_at_once_cost_one_commit_per_batch(
+    launch: Launch, job: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And each is looked at once more, however many there are."""
+    monkeypatch.setattr("dbos.services.scheduler.BATCH", 20)
     launch()
     running = DBOS._instance and DBOS._instance._running
     assert running is not None
@@ -498,10 +504,19 @@ def test_many_that_are_due_at_once_cost_one_commit(launch: Launch, job: Callable
     until_hour_ms = HOUR_MS - here.clock.now_ms() % HOUR_MS
     scheduler._clock_seen = scheduler._clock_seen[0], scheduler._clock_seen[1] - until_hour_ms / 1000  # an hour of life
     here.clock._offset_ms += until_hour_ms
+    looked_at: list[int] = []
+    look = Schedules.load_many
+
+    def count(schedules: Schedules, names: Sequence[str]) -> list[ScheduleRow]:
+        looked_at.append(len(names))
+        return look(schedules, names)
+
+    monkeypatch.setattr(Schedules, "load_many", count)
     commits, queries = counters.commits, counters.queries
-    scheduler.poll()
-    assert counters.commits - commits == 1
-    assert counters.queries - queries < 10, "two, and a few of the services that are always there"
+    assert [scheduler.poll() > 0 for _ in range(3)] == [False, False, True]
+    assert looked_at == [20, 20, 10]
+    assert counters.commits - commits == 3
+    assert counters.queries - queries < 20, "two each, and a few of the services that are always there"
     assert len(DBOS.list_workflows(workflow_id_prefix="sched-")) == 50
 
 

@@ -24,7 +24,7 @@ from dbos.store.records import ScheduleFired, StartWorkflow
 
 logger = logging.getLogger("dbos")
 
-BATCH = 500  # runs enqueued by one commit
+BATCH = 500  # runs enqueued by one commit, of at most as many schedules
 JUMP_MS = 60_000  # a clock that is off by more was set; by less, it was read late
 NEVER_MS = 2**62
 
@@ -85,8 +85,10 @@ class Scheduler(Service):
         if now < self._rests_until or now - self._read_at >= self._polling_seconds:
             self._read(now_ms)
         due = [plan for plan in self._plans.values() if plan.next_ms <= now_ms]
-        if due and self._fire(due, now_ms):
-            return 0.0
+        if due:
+            due.sort(key=lambda plan: plan.next_ms)
+            if self._fire(due[:BATCH], now_ms) or len(due) > BATCH:
+                return 0.0
         return self._rest()
 
     def _rest(self) -> float:

@@ -52,6 +52,13 @@ MUTANTS = (
         SCHEDULES.format("test_a_paused_schedule_that_is_due_does_not_fire[sqlite]"),
     ),
     Mutant(
+        "every batch of ticks looks at all that are due",
+        "services/scheduler.py",
+        "self._fire(due[:BATCH], now_ms)",
+        "self._fire(due, now_ms)",
+        SCHEDULES.format("test_many_that_are_due_at_once_cost_one_commit_per_batch[sqlite]"),
+    ),
+    Mutant(
         "a clock that is set forward runs what it left out",
         "services/scheduler.py",
         "JUMP_MS = 60_000",
