@@ -3,29 +3,39 @@
     python -m benchmarks.management_scale URL-OF-AN-EMPTY-POSTGRES-DATABASE [--workflows N]
 
 Fills the database with finished workflows of one step each. Prints how long the first page of listings takes, by values
-that many have and by values that one has; then deletes the older half by retention, and prints how long that takes and
-what a claim of a hundred workflows costs meanwhile.
+that many have and by values that one has; then lets an application delete the older half by retention, and prints how
+long that takes and how soon workflows start that are enqueued meanwhile.
 """
 
 from __future__ import annotations
 
 import argparse
+import random
 import statistics
-import threading
 import time
+from collections.abc import Callable
 
 import psycopg
 
-from benchmarks.queue_scale import cost_of_a_claim
+from dbos import DBOS, DBOSConfig, Queue
 from dbos.store.database import StoreSettings
-from dbos.store.retention import BEGINNING, Bounds, Place
 from dbos.store.search import WorkflowFilter
 from dbos.store.store import Store
 
 PAGE = 100
 ROUNDS = 5
-BATCH = 200
-IDS_APART_SECONDS = 3.5  # `cost_of_a_claim` names its workflows by the millisecond
+CALM_SECONDS = 20.0  # of dispatch before retention begins
+LONGEST_SECONDS = 1800.0  # for retention
+PAUSE_SECONDS = 0.01, 0.03  # between two enqueues
+
+latencies: list[float] = []  # seconds from the enqueue to the start
+measured = Queue("measured")
+
+
+@DBOS.workflow()
+def started(enqueued_at: float) -> None:
+    latencies.append(time.perf_counter() - enqueued_at)
+
 
 FILL = (
     "insert into dbos.workflow_status (workflow_uuid, status, epoch, name, inputs, output, serialization,"
@@ -48,7 +58,10 @@ LISTINGS = {
     "one name of ten": WorkflowFilter(name=("name3",)),
     "failed, one of 5,000": WorkflowFilter(status=("ERROR",)),
     "unfinished, none": WorkflowFilter(status=("PENDING", "ENQUEUED", "DELAYED")),
+    "enqueued, none": WorkflowFilter(status=("ENQUEUED",)),
     "on a queue": WorkflowFilter(queue_name=("queue",)),
+    "on a queue that one was on": WorkflowFilter(queue_name=("none",)),
+    "forked from, none": WorkflowFilter(was_forked_from=True),
     "of a prefix": WorkflowFilter(workflow_id_prefix=("w4242",)),
     "children of one": WorkflowFilter(parent_workflow_id=("w106",)),
     "created in the newest hundredth": WorkflowFilter(start_time_ms=0),  # set below
@@ -74,8 +87,7 @@ def main() -> None:
         print(f"{count:,} workflows; the first {PAGE} of")
         for what, wanted in LISTINGS.items():
             print(f"  {what:35} {first_page(store, narrowed(what, wanted, count)):8.1f} ms")
-        print(f"a claim of 100 workflows, before: {cost_of_a_claim(store):.1f} ms")
-        retain_half(store, count)
+    retain_half(arguments.url, count)
 
 
 def narrowed(what: str, wanted: WorkflowFilter, count: int) -> WorkflowFilter:
@@ -99,31 +111,37 @@ def first_page(store: Store, wanted: WorkflowFilter) -> float:
     return statistics.median(seconds) * 1000
 
 
-def retain_half(store: Store, count: int) -> None:
-    """Delete as the service does, batch and rest, while workflows are claimed."""
-    bounds, over, deleted = Bounds(count // 2 + 1, 2**62), threading.Event(), 0
+def retain_half(url: str, count: int) -> None:
+    """Dispatch for a while without retention, then with it, until the older half is gone."""
+    config: DBOSConfig = {"name": "benchmark", "system_database_url": url, "log_level": "ERROR"}
+    until = time.monotonic() + CALM_SECONDS
+    print(f"from enqueue to start, before: {dispatch(config, lambda: time.monotonic() > until)}")
+    with psycopg.connect(url, autocommit=True) as connection:
 
-    def sweep() -> None:
-        nonlocal deleted
-        place: Place | None = BEGINNING
-        while place is not None:
-            began = time.monotonic()
-            batch = store.workflows.collect(bounds, place, BATCH)
-            deleted += len(batch.deleted)
-            place = batch.reached
-            time.sleep(max(0.01, time.monotonic() - began))
-        over.set()
+        def half_is_gone() -> bool:
+            youngest = "select 1 from dbos.workflow_status where workflow_uuid = %s"
+            return connection.execute(youngest, (f"w{count // 2}",)).fetchone() is None
 
-    time.sleep(IDS_APART_SECONDS)
-    began = time.monotonic()
-    sweeper = threading.Thread(target=sweep)
-    sweeper.start()
-    costs: list[float] = []
-    while not over.wait(IDS_APART_SECONDS) or not costs:
-        costs.append(cost_of_a_claim(store))
-    sweeper.join()
-    print(f"a claim of 100 workflows, meanwhile: {statistics.median(costs):.1f} ms")
-    print(f"retention: {deleted:,} workflows in {time.monotonic() - began:.0f} s, {BATCH} at a time")
+        began = time.monotonic()
+        print(f"from enqueue to start, meanwhile: {dispatch({**config, 'retention_rows': count // 2}, half_is_gone)}")
+    print(f"retention: {count // 2:,} workflows in {time.monotonic() - began:.0f} s")
+
+
+def dispatch(config: DBOSConfig, enough: Callable[[], bool]) -> str:
+    """Enqueue one workflow after the other, until it is enough; in how many milliseconds they start."""
+    latencies.clear()
+    until = time.monotonic() + LONGEST_SECONDS
+    DBOS(config=config)
+    DBOS.launch()
+    try:
+        while not enough():
+            assert time.monotonic() < until
+            measured.enqueue(started, time.perf_counter()).get_result()
+            time.sleep(random.uniform(*PAUSE_SECONDS))
+    finally:
+        DBOS.destroy()
+    p50, p99 = (statistics.quantiles(latencies, n=100)[place] * 1000 for place in (49, 98))
+    return f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, longest {max(latencies) * 1000:.1f} ms ({len(latencies):,} workflows)"
 
 
 if __name__ == "__main__":

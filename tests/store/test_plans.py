@@ -7,6 +7,7 @@ pending workflows, costs a hundred times more once there are fifty thousand.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import psycopg
 import pytest
@@ -163,31 +164,63 @@ def test_retention_looks_at_no_more_than_its_page(grown: str) -> None:
     assert "workflow_created" in indexes_used(plan), plan
 
 
-@pytest.mark.parametrize(
-    ("status", "indexes"),
-    [
-        (("ERROR",), {"workflow_failed"}),
-        (("CANCELLED", "ERROR"), {"workflow_failed"}),
-        (("ENQUEUED",), {"workflow_enqueued", "workflow_partition"}),
-        (("DELAYED",), {"workflow_delayed"}),
-    ],
-)
-def test_what_is_rare_in_a_history_is_listed_by_its_own_index(
-    postgres_url: str, status: tuple[str, ...], indexes: set[str]
-) -> None:
-    with Store.open(StoreSettings(url=postgres_url)):
-        pass
+RARE = [
+    ({"status": ("ERROR",)}, {"workflow_failed"}),
+    ({"status": ("CANCELLED", "ERROR")}, {"workflow_failed"}),
+    ({"status": ("ENQUEUED",)}, {"workflow_enqueued", "workflow_partition"}),
+    ({"status": ("DELAYED",)}, {"workflow_delayed"}),
+    ({"status": ("PENDING", "ENQUEUED", "DELAYED", "ERROR"), "sort_desc": True}, {"workflow_delayed"}),
+    ({"was_forked_from": True}, {"workflow_origins"}),
+    ({"is_fork": True}, {"workflow_forks"}),
+    ({"has_parent": True}, {"workflow_parent"}),
+    *(
+        ({field: ("rare",)}, {"workflow_traits"})
+        for field in ("name", "app_version", "executor_id", "application_name")
+    ),
+    ({"user": ("rare",)}, {"workflow_users"}),
+    ({"queue_name": ("rare",)}, {"workflow_queues"}),
+    ({"schedule_name": ("rare",)}, {"workflow_schedule_names"}),
+    ({"application_name": ("rare", None)}, {"workflow_traits"}),
+]
+
+
+def test_what_is_rare_in_a_history_is_listed_by_an_index(postgres_url: str) -> None:
+    Store.open(StoreSettings(url=postgres_url)).close()
     run_sql(
         postgres_url,
-        "insert into workflow_status (workflow_uuid, status, epoch, name, created_at, updated_at, completed_at)"
-        " select 'w' || n, 'SUCCESS', 1, 'f', n, n, n from generate_series(1, 20000) as n",
+        "insert into workflow_status (workflow_uuid, status, epoch, name, application_name, application_version,"
+        " authenticated_user, executor_id, queue_name, schedule_name, created_at, updated_at, completed_at)"
+        " select 'w' || n, 'SUCCESS', 1, 'f', 'app', '1', 'bob', 'here', 'q', 's', n, n, n"
+        " from generate_series(1, 20000) as n",
     )
     with psycopg.connect(postgres_url, autocommit=True) as connection:
         connection.execute("vacuum analyze dbos.workflow_status")
-        text, values = query(WorkflowFilter(status=status, limit=100))
-        statement = PostgresDatabase(StoreSettings(url=postgres_url)).statements.compose("", text)
-        with psycopg.RawCursor(connection) as cursor:
-            cursor.execute(f"explain (costs off) {statement.sql}".encode(), statement.values(values))
-            plan = "\n".join(row[0] for row in cursor)
-    assert not relations_scanned(plan), plan
-    assert indexes_used(plan) & indexes, plan
+        for wanted, indexes in RARE:
+            plan = plan_of_listing(connection, postgres_url, WorkflowFilter(**wanted, limit=100))
+            assert not relations_scanned(plan), f"{wanted}:\n{plan}"
+            assert indexes_used(plan) & indexes, f"{wanted}:\n{plan}"
+
+
+def test_what_is_on_its_way_is_not_looked_for_in_the_history(postgres_url: str) -> None:
+    """A tenth of all, and the newest: the order of creation, which looks cheap, would lead through all the rest."""
+    Store.open(StoreSettings(url=postgres_url)).close()
+    insert_workflows(postgres_url, 18_001, 20_000)
+    run_sql(
+        postgres_url,
+        "insert into workflow_status (workflow_uuid, status, epoch, name, created_at, updated_at)"
+        " select 'w' || n, 'SUCCESS', 1, 'f', -1, 0 from generate_series(1, 18000) as n",
+    )
+    with psycopg.connect(postgres_url, autocommit=True) as connection:
+        connection.execute("vacuum analyze dbos.workflow_status")
+        plan = plan_of_listing(connection, postgres_url, WorkflowFilter(status=("PENDING",), limit=100))
+        assert indexes_used(plan) <= {"workflow_pending", "workflow_running"}, plan
+        plan = plan_of_listing(connection, postgres_url, WorkflowFilter(status=("SUCCESS",), limit=100))
+        assert indexes_used(plan) == {"workflow_created"}, plan
+
+
+def plan_of_listing(connection: psycopg.Connection[Any], url: str, wanted: WorkflowFilter) -> str:
+    text, values = query(wanted)
+    statement = PostgresDatabase(StoreSettings(url=url)).statements.compose("", text)
+    with psycopg.RawCursor(connection) as cursor:
+        cursor.execute(f"explain (costs off) {statement.sql}".encode(), statement.values(values))
+        return "\n".join(row[0] for row in cursor)

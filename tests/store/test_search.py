@@ -92,6 +92,7 @@ def test_filters_of_what_became_of_workflows(lives: Store, wanted: dict[str, Any
         ({"status": ("ENQUEUED", "SUCCESS")}, ["b_1", "done"]),
         ({"status": ("no such status",)}, []),
         ({"name": ("other",)}, ["a-2"]),
+        ({"name": ("other", *"more than a few")}, ["a-2"]),
         ({"app_version": ("v2",)}, ["a-2"]),
         ({"user": ("alice", "bob")}, ["a-1"]),
         ({"parent_workflow_id": ("a-1",)}, ["b%1"]),

@@ -8,12 +8,18 @@ from __future__ import annotations
 import json
 import sys
 from collections import ChainMap
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from dbos.model.workflow import Status
+from dbos.model.workflow import FINISHED, Status
 
 NO_LIMIT = 2**62  # both dialects take a number here
+FEW = 8  # values of a filter that are bound one by one
+
+Condition = tuple[str, dict[str, object]]
+"""What must hold, and the values in it."""
+
+_ACTIVE = [status for status in Status if status not in FINISHED]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,9 @@ _ONE_OF = {  # field of the filter -> column that equals one of its values
     "schedule_name": "schedule_name",
 }
 
+_SUMMARISED = ("name", "app_version", "user", "queue_name", "executor_id", "schedule_name", "application_name")
+"""What the finished are searched for by summaries of the table on Postgres, and the others by their standing."""
+
 _BY_VALUE = {  # field of the filter -> what must hold of its value; bounds of times are inclusive
     "start_time_ms": "created_at >= :start_time_ms",
     "end_time_ms": "created_at <= :end_time_ms",
@@ -95,13 +104,8 @@ def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
 
     if wanted.status:
         require(_stands_so(wanted.status))
-    for field, column in _ONE_OF.items():
-        if accepted := getattr(wanted, field):
-            require(f"{column} in ({{each:{field}}})", **{field: json.dumps(accepted)})
-    if wanted.application_name:
-        names = [name for name in wanted.application_name if name is not None]
-        unowned = "application_name is null or " if None in wanted.application_name else ""
-        require(f"({unowned}application_name in ({{each:application_name}}))", application_name=json.dumps(names))
+    for condition, bound in _traits(wanted):
+        require(condition, **bound)
     for field, condition in _BY_VALUE.items():
         if (bound := getattr(wanted, field)) is not None:
             require(condition, **{field: bound})
@@ -111,26 +115,70 @@ def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
     if wanted.queues_only:
         require("queue_name is not null")
     if wanted.workflow_id_prefix:
-        begins = [_begins_with(each, f"prefix_{place}") for place, each in enumerate(wanted.workflow_id_prefix)]
-        bounds = ChainMap(*(bound for _, bound in begins))
-        require(f"({' or '.join(condition for condition, _ in begins)})", **bounds)
+        condition, bound = _begins_with_one_of(wanted.workflow_id_prefix)
+        require(condition, **bound)
 
     where = f"where {' and '.join(conditions)}" if conditions else ""
     direction = "desc" if wanted.sort_desc else "asc"
     text = (
         f"select {{searched_columns}} from {{schema}}.workflow_status {where}"
-        f" order by created_at {direction}, sequence {direction} limit :limit offset :offset"
+        f" order by {_creation(wanted)} {direction}, sequence {direction} limit :limit offset :offset"
     )
     return text, values
 
 
+def _traits(wanted: WorkflowFilter) -> Iterator[Condition]:
+    """What they have is one of some values. The last condition is always true: it lets the planner search the finished
+    in one way, and the others in another."""
+    finished = "completed_at is not null"
+    for field, column in _ONE_OF.items():
+        if accepted := getattr(wanted, field):
+            yield _is_one_of(column, accepted, field)
+    if wanted.application_name:
+        owned, bound = _is_owned_by(wanted.application_name)
+        yield owned, bound
+        finished += f" and {owned}"  # once more: the planner does not see through two alternatives side by side
+    if any(getattr(wanted, field) for field in _SUMMARISED):
+        yield f"({finished} or {_stands_so(_ACTIVE)})", {}
+
+
+def _creation(wanted: WorkflowFilter) -> str:
+    """What is on its way is usually the newest. Planners do not know: they would look for the oldest of it in the order
+    of creation, through the whole history. The sum leaves them only the indexes of what is active."""
+    if wanted.status and set(wanted.status).issubset(_ACTIVE) and not wanted.sort_desc:
+        return "created_at + 0"
+    return "created_at"
+
+
 def _stands_so(statuses: Sequence[str]) -> str:
-    """Written out, of all values, so that the planner sees which partial index holds them."""
-    known = [f"'{status}'" for status in Status if status in statuses]
-    return f"status in ({', '.join(known)})" if known else "1 = 0"
+    """Written out, value by value, so that the planner sees which partial index holds each."""
+    known = [f"status = '{status}'" for status in Status if status in statuses]
+    return f"({' or '.join(known)})" if known else "1 = 0"
 
 
-def _begins_with(prefix: str, name: str) -> tuple[str, dict[str, object]]:
+def _is_one_of(column: str, accepted: Sequence[str], name: str) -> Condition:
+    """A few values are bound one by one, so that the planner sees how rare they are."""
+    if not accepted:
+        return "1 = 0", {}
+    if len(accepted) > FEW:
+        return f"{column} in ({{each:{name}}})", {name: json.dumps(accepted)}
+    bound: dict[str, object] = {f"{name}_{place}": value for place, value in enumerate(accepted)}
+    return f"{column} in ({', '.join(f':{each}' for each in bound)})", bound
+
+
+def _is_owned_by(accepted: Sequence[str | None]) -> Condition:
+    """None among them: or by nobody."""
+    names = [name for name in accepted if name is not None]
+    condition, bound = _is_one_of("application_name", names, "application_name")
+    return f"(application_name is null or {condition})" if None in accepted else condition, bound
+
+
+def _begins_with_one_of(prefixes: Sequence[str]) -> Condition:
+    begins = [_begins_with(prefix, f"prefix_{place}") for place, prefix in enumerate(prefixes)]
+    return f"({' or '.join(condition for condition, _ in begins)})", dict(ChainMap(*(bound for _, bound in begins)))
+
+
+def _begins_with(prefix: str, name: str) -> Condition:
     """A range of ids instead of a pattern: it finds the same through the primary key, and nothing needs escaping."""
     end = end_of_prefix(prefix)
     if end is None:

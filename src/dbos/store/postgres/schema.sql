@@ -13,6 +13,7 @@
 -- A planner trap, measured: `... and status = 'PENDING'` beside a primary key lets a plan made on stale statistics walk
 -- the partial index of all pending workflows, a hundred times slower. Hot statements go by primary key, with a guard
 -- (`epoch`, `completed_at is null`) that implies no partial index; so no partial index may be defined by those either.
+-- Nor may hot statements say `completed_at is not null`, which defines the summaries of what has ended.
 
 create table {schema}.dbos_migrations (
     version integer primary key,
@@ -196,6 +197,34 @@ create index workflow_debounced on {schema}.workflow_status (debounce_token) whe
 -- What has not succeeded, which is asked for most, and is rare.
 create index workflow_failed on {schema}.workflow_status (created_at)
     where status in ('ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED');
+
+-- What others were forked from.
+create index workflow_origins on {schema}.workflow_status (created_at) where was_forked_from;
+
+-- What few of the finished have is found by what each few blocks of the table hold. (Not before version 14, which knows
+-- this kind of summary.)
+do $$ begin
+    if current_setting('server_version_num')::integer >= 140000 then
+        create index workflow_traits on {schema}.workflow_status using brin (
+            name text_bloom_ops (n_distinct_per_range = 200),
+            application_name text_bloom_ops (n_distinct_per_range = 50),
+            application_version text_bloom_ops (n_distinct_per_range = 50),
+            executor_id text_bloom_ops (n_distinct_per_range = 100)
+        ) with (pages_per_range = 32, autosummarize = on) where completed_at is not null;
+        create index workflow_users on {schema}.workflow_status using brin (
+            authenticated_user text_bloom_ops (n_distinct_per_range = 400)
+        ) with (pages_per_range = 32, autosummarize = on)
+        where completed_at is not null and authenticated_user is not null;
+        create index workflow_queues on {schema}.workflow_status using brin (
+            queue_name text_bloom_ops (n_distinct_per_range = 200)
+        ) with (pages_per_range = 32, autosummarize = on)
+        where completed_at is not null and queue_name is not null;
+        create index workflow_schedule_names on {schema}.workflow_status using brin (
+            schedule_name text_bloom_ops (n_distinct_per_range = 400)
+        ) with (pages_per_range = 32, autosummarize = on)
+        where completed_at is not null and schedule_name is not null;
+    end if;
+end $$;
 
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.

@@ -35,9 +35,10 @@ from (
 join {schema}.workflow_status as w on w.workflow_uuid = r.relative;
 
 -- name: lock_finished
--- Those of them that are free, and have not been reopened since.
+-- Those of them that are free, and have not been reopened since. (Said more plainly, a plan could go by the summaries of
+-- everything finished: see schema.sql.)
 select w.workflow_uuid from {schema}.workflow_status as w
-where w.workflow_uuid in ({each:ids}) and w.completed_at is not null
+where w.workflow_uuid in ({each:ids}) and coalesce(w.completed_at, 0) > 0
 order by w.workflow_uuid
 {lock_free_to_delete};
 

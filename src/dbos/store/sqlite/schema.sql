@@ -192,6 +192,9 @@ create index workflow_debounced on workflow_status (debounce_token) where deboun
 create index workflow_failed on workflow_status (created_at)
     where status in ('ERROR', 'CANCELLED', 'MAX_RECOVERY_ATTEMPTS_EXCEEDED');
 
+-- What others were forked from.
+create index workflow_origins on workflow_status (created_at) where was_forked_from;
+
 -- Written by `@DBOS.transaction` together with the user's data, if that is in this database: it is the proof that a
 -- transaction was committed, even if its step was not recorded. Never written by the journal.
 create table transaction_outputs (
