@@ -5,9 +5,11 @@ one and shared by all; every test gets a database of its own on it. A test may r
 running.
 """
 
+import contextlib
 import secrets
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import hypothesis
 import pytest
 
 from dbos import DBOS
+from tests.support.entrances import as_worker, through_pooler
+from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster
 from tests.support.warm_python import WarmPython
 from tests.support.workers import Workers
@@ -28,9 +32,24 @@ hypothesis.settings.register_profile(  # for `make mutants`: quick, and the same
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """`--all-points`: every crash point on Postgres too. `--pairs`: so many double crashes of each scenario."""
+    """`--all-points`: every crash point on Postgres too. `--pairs`: so many double crashes of each scenario.
+
+    `--pooler` and `--worker-role` choose how tests reach Postgres.
+    """
     parser.addoption("--all-points", action="store_true", help="every crash point where the default is a sample")
     parser.addoption("--pairs", type=int, default=0, help="double crashes of each scenario, on each database")
+    entrances = parser.getgroup("postgres").addoption
+    entrances("--pooler", action="store_true", help="reach Postgres through pgbouncer in transaction mode")
+    entrances("--worker-role", action="store_true", help="reach Postgres as the role that `dbos migrate -r` sets up")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Skip what cannot hold for the chosen way to Postgres."""
+    for option, marker in (("--pooler", "own_session"), ("--worker-role", "owner")):
+        if config.getoption(option):
+            for item in items:
+                if (mark := item.get_closest_marker(marker)) is not None and "sqlite" not in item.name:
+                    item.add_marker(pytest.mark.skip(reason=f"{option}: {mark.args[0]}"))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -53,10 +72,24 @@ def compiled_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[PostgresCluster]:
+def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
     """The server that all tests share."""
-    with PostgresCluster() as cluster:
+    with PostgresCluster() as cluster, contextlib.ExitStack() as stack:
+        if request.config.getoption("--pooler"):
+            pooler = stack.enter_context(Pooler(cluster, ignored="options"))  # tests choose their search_path by them
+            cluster.entrance = partial(through_pooler, cluster, pooler)
+        elif request.config.getoption("--worker-role"):
+            cluster.entrance = partial(as_worker, cluster)
         yield cluster
+
+
+@pytest.fixture(scope="session")
+def pooler(postgres: PostgresCluster) -> Iterator[Pooler]:
+    """A pgbouncer in transaction mode, for tests that want one whatever the options say."""
+    if not Pooler.is_installed():
+        pytest.skip("pgbouncer is not installed")
+    with Pooler(postgres) as pooler:
+        yield pooler
 
 
 @pytest.fixture

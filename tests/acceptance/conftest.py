@@ -12,11 +12,13 @@ from tests.support.raw_sql import run_sql
 
 # ---------------------------------------------------------------- databases
 
+RECYCLED = "acceptance"
+
 
 @pytest.fixture(scope="session")
 def recycled_postgres(postgres: PostgresCluster) -> str:
     """One Postgres database for all of these tests: making and dropping one takes longer than most of them."""
-    return postgres.create_database("acceptance")
+    return postgres.create_database(RECYCLED)
 
 
 @pytest.fixture(params=["sqlite", "postgres"])
@@ -36,7 +38,7 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     cluster.start()  # in case a test before this one left it stopped
     url: str = request.getfixturevalue("recycled_postgres")
     yield url
-    DBOS.reset_system_database(system_database_url=url, truncate=True)
+    DBOS.reset_system_database(system_database_url=cluster.url(RECYCLED), truncate=True)  # as its owner
 
 
 # ---------------------------------------------------------------- engines

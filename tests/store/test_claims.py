@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+import sqlalchemy
 
 from dbos.model.queue import QueueSpec, RateLimit
 from dbos.model.workflow import WorkflowRow
@@ -673,17 +674,16 @@ def test_queues_that_nobody_serves(store: Store) -> None:
     assert store.claims.unserved_queues("app") == ["nobody's", "of the dead"]
 
 
-def test_claims_see_what_is_committed_whatever_the_default_of_the_database(postgres_url: str) -> None:
+def test_claims_see_what_is_committed_whatever_the_level_of_the_engine(postgres_url: str) -> None:
     """A snapshot from before the lock would hide what its last holder has claimed."""
-    with psycopg.connect(postgres_url, autocommit=True) as owner_of_it:
-        owner_of_it.execute(
-            f"alter database \"{owner_of_it.info.dbname}\" set default_transaction_isolation = 'repeatable read'"
-        )
-    with Store.open(StoreSettings(url=postgres_url)) as store:
+    url = postgres_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url, isolation_level="REPEATABLE READ")
+    with Store.open(StoreSettings(url="", engine=engine)) as store:
         session = store._pool.database.connect(Role.READER)
         try:
             with session.transaction():
                 shown = session.run(Statement("isolation", "show transaction_isolation", ()), {})
         finally:
             session.close()
+    engine.dispose()
     assert shown == [("read committed",)]

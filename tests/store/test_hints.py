@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 import time
 
@@ -13,7 +14,8 @@ from hypothesis import strategies as st
 
 from dbos.store.database import StoreSettings
 from dbos.store.hints import ANYTHING, Hint
-from dbos.store.postgres.hints import MAX_GATHERED_HINTS, payloads
+from dbos.store.postgres import hints as postgres_hints
+from dbos.store.postgres.notifier import MAX_GATHERED_HINTS, payloads
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.records import start
@@ -100,6 +102,22 @@ def test_a_lost_and_restored_listener_says_that_it_missed_something(postgres_url
         with Store.open(StoreSettings(url=postgres_url)) as other:
             other.hints.publish("workflow", ["w"])
             assert ("workflow", "w") in receive_until(store, {("workflow", "w")})
+
+
+def test_notifications_that_do_not_arrive_are_told_of(
+    postgres_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Whoever hears nothing looks; where they may come yet, they are heard when they do."""
+    monkeypatch.setattr(postgres_hints, "HEARING_SECONDS", 0.1)
+    with (
+        PostgresProxy(postgres_url) as proxy,
+        Store.open(StoreSettings(url=proxy.url)) as store,
+        caplog.at_level(logging.INFO, logger="dbos"),
+    ):
+        proxy.drop_notifications()
+        eventually(lambda: store.hints.receive(0.05, POLL_SECONDS) or caplog.messages)
+        proxy.heal()
+        assert ["(poll)" in line for line in caplog.messages] == [True]
 
 
 def test_hints_are_gathered(open_store: OpenStore, database_url: str) -> None:

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 import weakref
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Self
 from urllib.parse import quote
@@ -85,6 +85,7 @@ class PostgresCluster:
         self.durable = durable
         self.settings = {**({} if durable else FAST_SETTINGS), **(settings or {})}
         self.port = 0
+        self.entrance: Callable[[str], str] | None = None  # leads tests to a database of that name; None: `url`
         self._password = secrets.token_urlsafe(16)
         self._account: Account | None = None
         self._installation: Installation | None = None
@@ -108,7 +109,7 @@ class PostgresCluster:
             self._launch(self.port)
             return self
         for _ in range(PORT_ATTEMPTS):
-            port = _probably_free_port()
+            port = probably_free_port()
             try:
                 self._launch(port)
             except PostgresFailed:
@@ -170,15 +171,20 @@ class PostgresCluster:
 
     # ------------------------------------------------------------ its databases
 
+    @property
+    def credentials(self) -> tuple[str, str]:
+        """The name and the password of the superuser."""
+        return USER, self._password
+
     def url(self, database: str = "postgres") -> str:
         return f"postgresql://{USER}:{self._password}@127.0.0.1:{self.port}/{quote(database, safe='')}"
 
     def create_database(self, name: str) -> str:
-        """A new empty database, and its URL."""
+        """A new empty database, and the URL that leads tests to it."""
         # Copying files takes half the time of logging every page, if the checkpoints it asks for need not reach a disk.
         strategy = "strategy file_copy" if self.version >= 15 and not self.durable else ""
         self._administer(f"create database {{}} template template0 {strategy}", name)
-        return self.url(name)
+        return (self.entrance or self.url)(name)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, disconnecting whoever still uses it. An absent one is fine."""
@@ -213,7 +219,7 @@ class PostgresCluster:
         """Fill the data directory."""
         password_file = directory / "password"
         password_file.write_text(self._password)
-        self._give_away(password_file)
+        self.give_away(password_file)
         self._run(
             [
                 str(installation.bin / "initdb"),
@@ -230,7 +236,7 @@ class PostgresCluster:
         """A private directory that the server's account can reach: `TMPDIR` may lie in somebody's closed home."""
         for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
             directory = Path(tempfile.mkdtemp(prefix="dbos-postgres-", dir=parent))
-            self._give_away(directory)
+            self.give_away(directory)
             try:
                 self._run(["/bin/ls", str(directory)])
             except PostgresFailed:
@@ -249,7 +255,10 @@ class PostgresCluster:
             return installation.relocated(directory / "installation")
         return installation
 
-    def _give_away(self, path: Path) -> None:
+    # ------------------------------------------------------------ who runs it
+
+    def give_away(self, path: Path) -> None:
+        """Let a file belong to the server's account."""
         if self._account is not None:
             os.chown(path, self._account.uid, self._account.gid)
 
@@ -273,6 +282,10 @@ class PostgresCluster:
             time.sleep(POLL_SECONDS)
         self._server = server
 
+    def spawn(self, command: Sequence[str]) -> "subprocess.Popen[bytes]":
+        """Run a program beside the server, as its account, with a pipe as standard input."""
+        return self._spawn(command, subprocess.DEVNULL, subprocess.PIPE)
+
     def _run(self, command: Sequence[str]) -> None:
         """Run a program to its end as the server's account."""
         with tempfile.TemporaryFile() as output:
@@ -281,11 +294,13 @@ class PostgresCluster:
             if status != 0:
                 raise PostgresFailed(f"{' '.join(command)} ended with status {status}:\n{output.read().decode()}")
 
-    def _spawn(self, command: Sequence[str], output: IO[bytes]) -> "subprocess.Popen[bytes]":
+    def _spawn(
+        self, command: Sequence[str], output: IO[bytes] | int, standard_input: int = subprocess.DEVNULL
+    ) -> "subprocess.Popen[bytes]":
         account = self._account
         return subprocess.Popen(
             command,
-            stdin=subprocess.DEVNULL,
+            stdin=standard_input,
             stdout=output,
             stderr=subprocess.STDOUT,
             cwd="/",  # ours may be closed to the account
@@ -306,7 +321,7 @@ def _is_ready(pidfile: Path) -> bool:
     return len(lines) >= 8 and lines[7].strip() in ("ready", "standby")
 
 
-def _probably_free_port() -> int:
+def probably_free_port() -> int:
     """A port nobody listens on right now. The server's own attempt to bind it decides."""
     for _ in range(PORT_ATTEMPTS):
         port = random.SystemRandom().choice(PORTS)  # not the global generator: tests reseed that

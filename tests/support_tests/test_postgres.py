@@ -80,9 +80,9 @@ def test_the_fast_server_differs_only_where_it_says(postgres: PostgresCluster) -
 def test_a_durable_server_keeps_its_default_settings_and_another_port_is_tried(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as occupied:
         taken = occupied.getsockname()[1]
-        free = module._probably_free_port()
+        free = module.probably_free_port()
         ports = iter([taken, free])
-        monkeypatch.setattr(module, "_probably_free_port", lambda: next(ports))
+        monkeypatch.setattr(module, "probably_free_port", lambda: next(ports))
         with PostgresCluster(durable=True, settings={"work_mem": "5MB"}) as cluster:
             assert cluster.port == free
             with psycopg.connect(cluster.url()) as connection:

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker
 
 from dbos.model.serialization import Serialization
 from dbos.userdata.database import GuardedSession, UserDatabase
-from dbos.userdata.engines import driver_url, engine_options, explained, prepare
+from dbos.userdata.engines import driver_url, engine_options, explained, prepare, prepare_nothing_for_others
 from dbos.userdata.witness import Kind
 
 
@@ -40,7 +40,9 @@ class AsyncUserDatabase(UserDatabase):
     def async_engine(url: str, options: Mapping[str, Any]) -> AsyncEngine:
         """The engine of a URL. It keeps no connections, because those belong to one event loop."""
         defaults = {"poolclass": NullPool} if "pool_size" not in options else {}
-        return create_async_engine(driver_url(url, awaited=True), **{**defaults, **engine_options(url, options)})
+        engine = create_async_engine(driver_url(url, awaited=True), **{**defaults, **engine_options(url, options)})
+        prepare_nothing_for_others(engine.sync_engine, options)
+        return engine
 
     def new_session(self) -> Any:
         return self._async_sessions()

@@ -18,7 +18,14 @@ from sqlalchemy.orm import Session, sessionmaker
 
 from dbos.error import DBOSInitializationError
 from dbos.model.serialization import Serialization
-from dbos.userdata.engines import begin_writing, driver_url, engine_options, explained, prepare
+from dbos.userdata.engines import (
+    begin_writing,
+    driver_url,
+    engine_options,
+    explained,
+    prepare,
+    prepare_nothing_for_others,
+)
 from dbos.userdata.testimony import Key, Testimony
 from dbos.userdata.witness import Kind, Witness
 
@@ -69,7 +76,9 @@ class UserDatabase:
     @staticmethod
     def engine(url: str, options: Mapping[str, Any]) -> Engine:
         """The engine of a URL, as we like it best, and then as the options say."""
-        return sqlalchemy.create_engine(driver_url(url), **engine_options(url, options))
+        engine = sqlalchemy.create_engine(driver_url(url), **engine_options(url, options))
+        prepare_nothing_for_others(engine, options)
+        return engine
 
     # ------------------------------------------------------------ phases
 

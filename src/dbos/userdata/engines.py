@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, NullPool, event
 from sqlalchemy.exc import SQLAlchemyError
 
 from dbos.error import DBOSInitializationError
@@ -49,6 +49,35 @@ def engine_options(url: str, options: Mapping[str, Any]) -> dict[str, Any]:
     """Our arguments for the engine of a URL, and over them the user's."""
     arguments = _CONNECT_ARGUMENTS["sqlite" if url.startswith("sqlite") else "postgresql"]
     return {**options, "connect_args": {**arguments, **options.get("connect_args", {})}}
+
+
+def prepare_nothing_for_others(engine: Engine, options: Mapping[str, Any]) -> None:
+    """Let no connection of a Postgres engine leave prepared statements with a connection pooler.
+
+    It gives every transaction another session of the server, where programs that never met name their statements alike.
+    It is known by who answers: the process that the server told the connection of, or another one. Whoever passes the
+    engine options with a `prepare_threshold` knows better.
+    """
+    if engine.dialect.name != "postgresql" or "prepare_threshold" in options.get("connect_args", {}):
+        return
+    if isinstance(engine.pool, NullPool):  # a connection that lives for one transaction has no use for them
+        event.listen(engine, "connect", lambda _, record: _prepare_nothing(record.driver_connection))
+        return
+
+    def look(connection: Any, record: Any) -> None:
+        cursor = connection.cursor()
+        cursor.execute("select pg_backend_pid()")
+        (process,) = cursor.fetchone()
+        cursor.close()
+        connection.rollback()
+        if process != record.driver_connection.info.backend_pid:
+            _prepare_nothing(record.driver_connection)
+
+    event.listen(engine, "connect", look)
+
+
+def _prepare_nothing(connection: Any) -> None:
+    connection.prepare_threshold = None
 
 
 def begin_writing(connection: Connection) -> None:

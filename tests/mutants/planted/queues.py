@@ -66,11 +66,11 @@ MUTANTS = (
         CLAIMS.format("test_rates_of_partitions"),
     ),
     Mutant(
-        "claims go by the isolation that the database happens to have",
+        "claims go by the isolation that the engine happens to have",
         "store/postgres/database.py",
-        "        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED\n",
+        "            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED\n",
         "",
-        "tests/store/test_claims.py::test_claims_see_what_is_committed_whatever_the_default_of_the_database",
+        "tests/store/test_claims.py::test_claims_see_what_is_committed_whatever_the_level_of_the_engine",
     ),
     Mutant(
         "the lock of a queue is nobody's",

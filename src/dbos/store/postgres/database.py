@@ -1,13 +1,15 @@
 """Postgres: connections as we want them, the way a system database comes to be, and what errors mean.
 
 Nothing here relies on the state of a session beyond speed: names are qualified with the schema, which is quoted in one
-place, and nothing depends on `search_path`.
+place, and nothing depends on `search_path`. Through a connection pooler no state is left there at all (pooler.py).
 """
 
 from __future__ import annotations
 
+import getpass
+import os
 from collections.abc import Callable, Mapping
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import psycopg
@@ -18,12 +20,12 @@ from dbos.store.database import KeyTaken, Role, Session, StoreSettings, ValueRef
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
-from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, channel_of
-from dbos.store.postgres.rights import LACKS_RIGHT, quote, remedy
+from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, polls
+from dbos.store.postgres.notifier import channel_of
+from dbos.store.postgres.pooler import session_settings, settle
+from dbos.store.postgres.rights import LACKS_RIGHT, quote, to_use_schema
 from dbos.store.postgres.session import PostgresSession
 from dbos.store.statements import Statements
-
-PLANNER_SWITCHES = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 
 APPLICATION_NAME = "dbos_transact"  # what pg_stat_activity shows
 
@@ -144,54 +146,51 @@ class PostgresDatabase:
         self.statements = _statements(settings.schema)
 
     def connect(self, role: Role) -> PostgresSession:
-        connection = self.open()
-        try:
-            return self.session(connection, role)
-        except BaseException:
-            connection.close()
-            raise
+        return self.session(*self.open(role))
 
-    def session(self, connection: psycopg.Connection[Any], role: Role) -> PostgresSession:
-        """A session over a raw connection."""
-        connection.execute(self._session_settings(role))
-        return PostgresSession(connection, self.statements, self._prepares)
+    def session(self, connection: psycopg.Connection[Any], own: bool) -> PostgresSession:
+        """A session over a connection as `open` gives it."""
+        return PostgresSession(connection, self.statements, own and self._prepares)
 
     def borrow(self, connection: Any) -> PostgresSession:
         if not isinstance(connection, psycopg.Connection):
             raise DBOSException(f"The system database is on Postgres and served by psycopg 3, not by {connection!r}")
         return PostgresSession(connection, self.statements, prepares=False)
 
-    def open(self) -> psycopg.Connection[Any]:
-        """A raw connection."""
+    def open(self, role: Role) -> tuple[psycopg.Connection[Any], bool]:
+        """A connection, and whether the session behind it is its own: False through a pooler."""
         if self._settings.engine is not None:
             connection = take_connection(self._settings.engine, psycopg.Connection, psycopg.OperationalError)
             connection.rollback()
             connection.autocommit = True
         else:
             connection = psycopg.connect(autocommit=True, **connection_parameters(self._settings))
-        # Whatever the database's default: who counts what runs must see what was committed before he had the lock.
-        connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
-        return connection
+        try:
+            # Whatever the database's default: who counts what runs must see what was committed before he had the lock.
+            connection.isolation_level = psycopg.IsolationLevel.READ_COMMITTED
+            return connection, settle(connection, self._session_settings(role))
+        except BaseException:
+            connection.close()
+            raise
 
-    def _session_settings(self, role: Role) -> str:
-        """Settings for speed and safety; a pooler that loses them costs no correctness."""
-        wanted: dict[str, str] = {}
-        idle = self._settings.idle_transaction_timeout_seconds
-        if idle > 0 and self._settings.engine is None:
-            wanted["idle_in_transaction_session_timeout"] = str(round(idle * 1000))
-        if role is Role.WRITER:
-            wanted["plan_cache_mode"] = "force_generic_plan"  # plan the journal's few statements once, not five times
-        # Every statement has its index. A plan made while the tables were small, or on old statistics, must not scan
-        # them once they are large.
-        wanted |= dict.fromkeys(PLANNER_SWITCHES, "off")
-        wanted["jit"] = "off"  # those switches inflate the costs it goes by; compiling took longer than any query
-        return "; ".join(f"set {name} = '{value}'" for name, value in wanted.items())
+    def _session_settings(self, role: Role) -> dict[str, str]:
+        """Ours, but for what the URL or the arguments of the driver set."""
+        idle_seconds = self._settings.idle_transaction_timeout_seconds if self._settings.engine is None else 0
+        given = str(connection_parameters(self._settings).get("options", ""))
+        return {name: value for name, value in session_settings(role, idle_seconds).items() if name not in given}
 
     def hints(self, pool: Pool) -> Hints:
-        if not self._settings.use_listen_notify:
+        settings = self._settings
+        if not settings.use_listen_notify:
+            if settings.listens:
+                polls("use_listen_notify is off")
             return NoHints()
-        connect = self.open if pool.may_listen and self._settings.listens else None
-        return PostgresHints(pool, channel_of(self._settings.schema), connect, self._settings.coalesce_seconds)
+        connect = None
+        if settings.listens and pool.may_listen:
+            connect = partial(self.open, Role.LISTENER)
+        elif settings.listens:
+            polls("a pool of one connection has none to listen on")
+        return PostgresHints(pool, channel_of(settings.schema), connect, settings.coalesce_seconds)
 
     def hints_within(self, session: Session) -> Hints:
         if not self._settings.use_listen_notify:
@@ -211,7 +210,7 @@ class PostgresDatabase:
         if isinstance(error, psycopg.errors.UniqueViolation):
             return KeyTaken(f"Postgres holds such a row already: {redacted(error, self._settings)}")
         if isinstance(error, LACKS_RIGHT):
-            return DBOSException(remedy(error, self._settings.schema, connection_parameters(self._settings)))
+            return DBOSException(to_use_schema(error, self._settings.schema, role_of(self._settings)))
         what = "fails" if isinstance(error, psycopg.OperationalError) else "refused a statement"
         return DBOSException(f"Postgres {what}: {redacted(error, self._settings)}")
 
@@ -232,6 +231,11 @@ def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
         defaults["target_session_attrs"] = "read-write"  # of several servers, the primary
     arguments = {key: value for key, value in settings.connect_args.items() if key not in _OURS}
     return {**defaults, **given, **arguments}
+
+
+def role_of(settings: StoreSettings) -> str:
+    """The role we log in as, as far as it can be known without a connection."""
+    return str(connection_parameters(settings).get("user") or os.environ.get("PGUSER") or getpass.getuser())
 
 
 def database_address(settings: StoreSettings) -> str:

@@ -1,8 +1,8 @@
-"""Wake-ups on Postgres: NOTIFY from a side connection, gathered while busy; LISTEN on a connection of its own.
+"""Wake-ups on Postgres: LISTEN on a connection of its own, once it is known that it hears.
 
-A commit that notifies takes a lock of the whole server, so the journal never does. The first hint after a quiet time
-goes out at once, in a transaction that does nothing else; what comes soon after it is gathered and goes out together.
-Where sending takes long, because the machine is busy, more is gathered: it may take a small part of the time only.
+A connection that listens through a pooler in transaction mode is told nothing, and the server does not mind. So whoever
+listens notifies himself once, from another connection, and goes on looking for news at intervals until he has heard it:
+"push" if he has, "poll" if not. Nothing waits for the answer.
 """
 
 from __future__ import annotations
@@ -15,7 +15,8 @@ import select
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
@@ -25,33 +26,56 @@ from dbos.error import DBOSException
 from dbos.store.database import Session
 from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
+from dbos.store.postgres.notifier import Notifier, payloads
 from dbos.store.statements import Statement
 
-SENDING_SHARE = 0.1  # of the time, at most: after a sending that took long, the next one gathers for longer
-LONGEST_GATHERING_SECONDS = 0.05  # though no longer than this
-MAX_PAYLOAD_BYTES = 7_900  # the server refuses 8,000
-MAX_GATHERED_HINTS = 2_000  # beyond this, "anything may have changed" says it shorter
 RECONNECT_SECONDS = 1.0
-LAST_WORDS_SECONDS = 0.5  # for hints that are due when the store closes
+HEARING_SECONDS = 2.0  # after which a notification counts as lost
 
 _logger = logging.getLogger("dbos")
 
 
+@dataclass(slots=True)
+class _Ear:
+    """A connection that listens."""
+
+    connection: psycopg.Connection[Any]
+    own: bool  # is the session behind it its own, and no pooler's?
+    give_up_at: float  # if it has not heard by then
+    hears: bool = False
+
+
+class _ListenRefused(Exception):
+    """The server does not let us listen; the connection is sound."""
+
+
 class PostgresHints:
-    """Both directions. `connect` opens the listening connection; without it there is only sending."""
+    """Both directions. `connect` opens a connection to listen on; without it there is only sending."""
 
     def __init__(
-        self, pool: Pool, channel: str, connect: Callable[[], psycopg.Connection[Any]] | None, coalesce_seconds: float
+        self,
+        pool: Pool,
+        channel: str,
+        connect: Callable[[], tuple[psycopg.Connection[Any], bool]] | None,
+        coalesce_seconds: float,
     ) -> None:
-        """`coalesce_seconds`: at least so far apart are two transactions that notify."""
+        """`connect` tells as well whether the session is the connection's own, and no pooler's.
+
+        `coalesce_seconds`: at least so far apart are two transactions that notify.
+        """
+        self._pool = pool
         self._channel = channel
         sender = uuid.uuid4().hex
-        self._echo = json.dumps([sender])[:-1].encode()  # how all that we send begins: it is dropped when it comes back
-        self._notifier = _Notifier(pool, channel, sender, coalesce_seconds)
+        self._test_channel = f"dbos test {sender}"
+        self._test = json.dumps([sender])
+        self._echo = self._test[:-1].encode()  # how all that we send begins: it is dropped when it comes back
+        self._notifier = Notifier(pool, channel, sender, coalesce_seconds)
         self._connect = connect
-        self._connection: psycopg.Connection[Any] | None = None
+        self._ear: _Ear | None = None
+        self._deaf_since: int | None = None  # listening is in vain until the pool has lost more connections than that
         self._was_connected = False
-        self._in_use = threading.Lock()  # guards the three above and the pipe against close
+        self._pushed: bool | None = None  # what was said last
+        self._in_use = threading.Lock()  # guards the five above and the pipe against close
         self._pipe = os.pipe()  # a byte in it interrupts
         os.set_blocking(self._pipe[1], False)
         os.set_blocking(self._pipe[0], False)
@@ -66,55 +90,118 @@ class PostgresHints:
                 return []
             deadline = time.monotonic() + timeout_seconds
             try:
-                if self._connection is None and self._connect is not None:
-                    self._connection = self._listen(self._connect)
+                if (
+                    self._ear is None
+                    and self._connect is not None
+                    and self._deaf_since != self._pool.counters.losses  # else it would end in the same place
+                ):
+                    self._begin_to_listen(self._connect)
                     was_connected, self._was_connected = self._was_connected, True
                     if was_connected:
                         return [ANYTHING]
                 return self._wait(deadline)
-            except psycopg.Error:
+            except _ListenRefused as refusal:
+                self._give_up_listening(str(refusal))
+                return []
+            except (psycopg.Error, DBOSException):
                 self._let_go()
                 self._sleep(min(deadline - time.monotonic(), random.uniform(0.5, 1.0) * RECONNECT_SECONDS))
                 return []
 
-    def _listen(self, connect: Callable[[], psycopg.Connection[Any]]) -> psycopg.Connection[Any]:
-        connection = connect()
+    # ------------------------------------------------------------ does it hear?
+
+    def _begin_to_listen(self, connect: Callable[[], tuple[psycopg.Connection[Any], bool]]) -> None:
+        """Listen, and notify ourselves.
+
+        In a session of a pooler's, which others use as well, on a channel that is used this once only.
+        """
+        connection, own = connect()
+        self._ear = _Ear(connection, own, time.monotonic() + HEARING_SECONDS)
+        channel = self._channel if own else self._test_channel
+        self._tell_server(f'listen "{channel}"')
+        self._pool.try_once("notify", channel=channel, payload=self._test)
+
+    def _tell_server(self, statement: str) -> None:
         # Through libpq itself: the driver would take a notification that arrives right now for its own.
-        reply = connection.pgconn.exec_(f'listen "{self._channel}"'.encode())
+        assert self._ear is not None
+        libpq = self._ear.connection.pgconn
+        reply = libpq.exec_(statement.encode())
         if reply.status != pq.ExecStatus.COMMAND_OK:
-            connection.close()
-            raise psycopg.OperationalError("LISTEN failed")
-        return connection
+            words = reply.error_message.decode("utf-8", "replace").strip()
+            raise _ListenRefused(words) if libpq.status == pq.ConnStatus.OK else psycopg.OperationalError(words)
+
+    def _heard(self) -> Iterator[Hint]:
+        """Our own notification has come: now it is known that those of others do."""
+        ear = self._ear
+        assert ear is not None
+        ear.hears = True
+        self._say(True, "notifications of the database arrive")
+        if not ear.own:
+            self._tell_server(f'listen "{self._channel}"')
+            yield ANYTHING  # there was nobody to hear before
+
+    def _not_heard(self) -> None:
+        """Look for news from now on. On a session of its own it may come yet, just late; not so through a pooler."""
+        ear = self._ear
+        assert ear is not None
+        ear.give_up_at = float("inf")
+        if ear.own:
+            self._say(False, f"a notification to itself has not arrived within {HEARING_SECONDS:g} s")
+        else:
+            self._give_up_listening("notifications of the database do not arrive through the connection pooler")
+
+    def _give_up_listening(self, because: str) -> None:
+        self._say(False, because)
+        self._deaf_since = self._pool.counters.losses
+        self._let_go()
+
+    def _say(self, pushed: bool, because: str) -> None:
+        if pushed != self._pushed:
+            self._pushed = pushed
+            (pushes if pushed else polls)(because)
+
+    # ------------------------------------------------------------ waiting
 
     def _wait(self, deadline: float) -> list[Hint]:
         while True:
             hints = list(self._arrived())
+            ear = self._ear
+            if ear is not None and not ear.hears and time.monotonic() >= ear.give_up_at:
+                self._not_heard()
+                continue
             rest = deadline - time.monotonic()
-            if hints or rest <= 0 or not self._sleep(rest):
+            if hints or rest <= 0:
                 return hints
-            if self._connection is not None:
-                self._connection.pgconn.consume_input()
+            patience = rest if ear is None or ear.hears else min(rest, max(0.0, ear.give_up_at - time.monotonic()))
+            arrived = self._sleep(patience)
+            if arrived is None:
+                return []
+            if arrived and ear is not None:
+                ear.connection.pgconn.consume_input()
 
     def _arrived(self) -> Iterator[Hint]:
-        if self._connection is None:
+        ear = self._ear
+        if ear is None:
             return
-        while (notification := self._connection.pgconn.notifies()) is not None:
+        while (notification := ear.connection.pgconn.notifies()) is not None:
             if notification.extra.startswith(self._echo):
+                if not ear.hears:
+                    yield from self._heard()
                 continue
             match _parsed(notification.extra):
                 case [str(), str(kind), list(ids)]:
                     yield from ((kind, identifier) for identifier in ids if isinstance(identifier, str))
 
-    def _sleep(self, seconds: float) -> bool:
-        """Until something arrives (True), or time runs out or somebody interrupts (False)."""
+    def _sleep(self, seconds: float) -> bool | None:
+        """Until something arrives (True), time runs out (False), or somebody interrupts (None)."""
         ready = select.poll()
         ready.register(self._pipe[0], select.POLLIN)
-        if self._connection is not None:
-            ready.register(self._connection.pgconn.socket, select.POLLIN)
+        if self._ear is not None:
+            ready.register(self._ear.connection.pgconn.socket, select.POLLIN)
         events = [descriptor for descriptor, _ in ready.poll(max(0.0, seconds) * 1000)]
         if self._pipe[0] in events:
             os.read(self._pipe[0], 4096)
-            return False
+            return None
         return bool(events)
 
     def interrupt(self) -> None:
@@ -123,10 +210,12 @@ class PostgresHints:
         except OSError:
             pass  # full: an interrupt is under way; or closed: there is nothing to interrupt
 
+    # ------------------------------------------------------------ the end
+
     def _let_go(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
+        if self._ear is not None:
+            self._ear.connection.close()
+            self._ear = None
 
     def close(self) -> None:
         self._notifier.close()
@@ -145,6 +234,16 @@ class PostgresHints:
         self._closed = True  # the connection stays referenced: the parent's socket must not be closed by collection
 
 
+def pushes(because: str) -> None:
+    """Say once how this process hears of others: at once."""
+    _logger.info("Other processes wake this one at once (push): %s", because)
+
+
+def polls(because: str) -> None:
+    """Say once how this process hears of others: by looking."""
+    _logger.info("This process looks for news of others at intervals (poll): %s", because)
+
+
 class HintsOfTransaction(NoHints):
     """Sending only, in a transaction of the user's: its commit delivers, to everybody, what a rollback takes back."""
 
@@ -160,98 +259,9 @@ class HintsOfTransaction(NoHints):
             self._session.run(self._notify, {"channel": self._channel, "payload": payload})
 
 
-class _Notifier:
-    """Gathers hints and sends them from a thread of its own, started by the first one."""
-
-    def __init__(self, pool: Pool, channel: str, sender: str, coalesce_seconds: float) -> None:
-        self._coalesce_seconds = coalesce_seconds
-        self._pool = pool
-        self._channel = channel
-        self._sender = sender
-        self._mutex = threading.Lock()  # guards everything below
-        self._due = threading.Event()
-        self._gathered: dict[Hint, None] = {}  # in order, each once
-        self._thread: threading.Thread | None = None
-        self._closing = threading.Event()
-
-    def publish(self, hints: Iterable[Hint]) -> None:
-        with self._mutex:
-            if self._closing.is_set():
-                return
-            if len(self._gathered) < MAX_GATHERED_HINTS:
-                self._gathered.update(dict.fromkeys(hints))
-            else:
-                self._gathered = {ANYTHING: None}
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._send_until_closed, name="dbos-notifier", daemon=True)
-                self._thread.start()
-            if not self._due.is_set():  # else the one who takes what is gathered is on the way
-                self._due.set()
-
-    def _send_until_closed(self) -> None:
-        closing = False
-        due_at = float("-inf")  # when the next sending may begin
-        while not closing:
-            self._due.wait()
-            rest = due_at - time.monotonic()
-            if rest > 0:
-                self._closing.wait(rest)
-            begun_at = time.monotonic()
-            with self._mutex:
-                closing = self._closing.is_set()  # under the mutex, or the bell that close rings could get cleared
-                self._due.clear()
-                gathered, self._gathered = self._gathered, {}
-            try:
-                for payload in payloads(self._sender, list(gathered)):
-                    self._pool.read("notify", channel=self._channel, payload=payload)
-            except DBOSException as error:
-                _logger.debug("Hints for other processes were lost; they will look for themselves: %s", error)
-            took = time.monotonic() - begun_at
-            due_at = begun_at + max(self._coalesce_seconds, min(took / SENDING_SHARE, LONGEST_GATHERING_SECONDS))
-
-    def close(self) -> None:
-        with self._mutex:
-            self._closing.set()
-            thread = self._thread
-        self._due.set()
-        if thread is not None:
-            thread.join(LAST_WORDS_SECONDS)
-            if thread.is_alive():
-                self._pool.stop_waiting()  # the database is away, and the store is closing
-                thread.join()
-
-    def disown(self) -> None:
-        self._mutex = threading.Lock()
-        self._closing = threading.Event()
-        self._closing.set()
-
-
-def payloads(sender: str, hints: Sequence[Hint]) -> Iterator[str]:
-    """Pack hints into as few payloads as their size allows: `[sender, kind, [id, ...]]`."""
-    by_kind: dict[str, list[str]] = {}
-    for kind, identifier in hints:
-        by_kind.setdefault(kind, []).append(identifier)
-    for kind, ids in by_kind.items():
-        packed: list[str] = []
-        size = 0
-        for identifier in ids:
-            added = len(json.dumps(identifier)) + 2
-            if packed and size + added > MAX_PAYLOAD_BYTES - 200:
-                yield json.dumps([sender, kind, packed])
-                packed, size = [], 0
-            packed.append(identifier)
-            size += added
-        yield json.dumps([sender, kind, packed])
-
-
 def _parsed(payload: bytes) -> object:
     """Anyone may notify on any channel, so this can be anything."""
     try:
         return json.loads(payload)
     except ValueError:
         return None
-
-
-def channel_of(schema: str) -> str:
-    """One channel per schema; two that share the first 50 characters merely wake each other for nothing."""
-    return "dbos " + schema.replace('"', "")[:50]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -17,13 +18,26 @@ from dbos.store.postgres.database import (
     connection_parameters,
     database_address,
     redacted,
+    role_of,
 )
-from dbos.store.postgres.rights import LACKS_RIGHT, grants, quote, remedy, script
+from dbos.store.postgres.pooler import unsuitable
+from dbos.store.postgres.rights import (
+    LACKS_RIGHT,
+    grants,
+    quote,
+    script,
+    to_change,
+    to_create_database,
+    to_create_schema,
+    to_use_schema,
+)
 from dbos.store.postgres.scripts import body, create_mark, migration_script, record
 from dbos.store.postgres.session import PostgresSession
 
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
+
+_logger = logging.getLogger("dbos")
 
 TABLES = (
     "operation_outputs",
@@ -75,7 +89,10 @@ class PostgresTarget:
     @contextmanager
     def exclusively(self) -> Iterator[None]:
         with self._connection.transaction():
-            self._connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'")
+            self._connection.execute(
+                f"set local lock_timeout = '{LOCK_TIMEOUT_SECONDS}s'; set local statement_timeout = 0;"
+                " set local idle_in_transaction_session_timeout = 0"
+            )
             try:
                 self._connection.execute(
                     "select pg_advisory_xact_lock(hashtextextended(%s, 0))", (f"{LINEAGE} {self._schema}",)
@@ -88,23 +105,28 @@ class PostgresTarget:
             yield
 
     def apply(self, migration: Migration) -> None:
-        exists = self._connection.execute("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
+        run, info = self._connection.execute, self._connection.info
+        exists = run("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
         if exists is None:  # `if not exists` would ask for the right to create one even if it is there
-            self._connection.execute(f"create schema {quote(self._schema)}")
-        self._connection.execute(create_mark(self._schema))
-        self._connection.execute(body(self._schema, migration))
-        self._connection.execute(record(self._schema, migration))
+            with _needing(lambda error: to_create_schema(error, self._schema, info.dbname, info.user)):
+                run(f"create schema {quote(self._schema)}")
+        with _needing(lambda error: to_change(error, info.user)):
+            run(create_mark(self._schema))
+            run(body(self._schema, migration))
+            run(record(self._schema, migration))
 
 
 def prepare(settings: StoreSettings) -> tuple[PostgresDatabase, PostgresSession]:
     """Connect, check, create and migrate what is missing; the connection goes on as the session of the writer."""
     database = PostgresDatabase(settings)
     with _explained(settings):
-        connection = _connected(database, settings)
+        connection, own = _connected(database, settings)
         try:
-            migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
             _require_writable(connection, settings)
-            return database, database.session(connection, Role.WRITER)
+            if not own:
+                _warn_of_pooled(unsuitable(connection))
+            migrate(PostgresTarget(connection, settings.schema), "postgres", settings.run_migrations)
+            return database, database.session(connection, own)
         except BaseException:
             connection.close()
             raise
@@ -116,7 +138,7 @@ def _explained(settings: StoreSettings) -> Iterator[None]:
     try:
         yield
     except LACKS_RIGHT as error:
-        raise DBOSInitializationError(remedy(error, settings.schema, connection_parameters(settings))) from error
+        raise DBOSInitializationError(to_use_schema(error, settings.schema, role_of(settings))) from error
     except psycopg.Error as error:
         address = database_address(settings)
         raise DBOSInitializationError(
@@ -124,29 +146,57 @@ def _explained(settings: StoreSettings) -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _needing(sentence: Callable[[LACKS_RIGHT], str]) -> Iterator[None]:
+    """Who lacks the right to do what the body does is told so."""
+    try:
+        yield
+    except LACKS_RIGHT as error:
+        raise DBOSInitializationError(sentence(error)) from error
+
+
 def _require_writable(connection: psycopg.Connection[Any], settings: StoreSettings) -> None:
-    """A standby, or a server set to read-only, is refused at once; one that turns into that later is waited for."""
-    row = connection.execute("show transaction_read_only").fetchone()
-    if row is not None and row[0] == "on":
-        raise DBOSInitializationError(
-            f"The Postgres database {database_address(settings)} is read-only: connect to the primary"
+    """A standby, or a role that may only read, is refused at once; what turns into that later is waited for."""
+    row = connection.execute("select current_setting('transaction_read_only'), pg_is_in_recovery()").fetchone()
+    if row is None or row[0] == "off":
+        return
+    address = database_address(settings)
+    if row[1]:
+        raise DBOSInitializationError(f"The Postgres database {address} is read-only: connect to the primary")
+    raise DBOSInitializationError(
+        f"The Postgres database {address} is read-only for us: `default_transaction_read_only` is on for the role, "
+        "the database or the server. Connect as another role, or let its administrator run:\n"
+        f"{script([f'alter role {quote(connection.info.user)} set default_transaction_read_only = off'])}"
+    )
+
+
+def _warn_of_pooled(remedies: list[str]) -> None:
+    """Settings that harm us are overruled in a session of our own; in a pooler's only the role can have others."""
+    if remedies:
+        _logger.warning(
+            "Behind a connection pooler, the settings of our role are not what they should be. Let its administrator "
+            "run:\n%s",
+            script(remedies),
         )
 
 
-def _connected(database: PostgresDatabase, settings: StoreSettings) -> psycopg.Connection[Any]:
+def _connected(database: PostgresDatabase, settings: StoreSettings) -> tuple[psycopg.Connection[Any], bool]:
     try:
-        return database.open()
+        return database.open(Role.WRITER)
     except psycopg.OperationalError as error:
-        if settings.engine is not None or not settings.run_migrations or not does_not_exist(error):
+        if settings.engine is not None or not settings.run_migrations or not _is_missing(settings, error):
             raise
     create_database(settings)
-    return database.open()
+    return database.open(Role.WRITER)
 
 
 def create_database(settings: StoreSettings) -> None:
     """Create the database that the URL names; another process may be doing the same."""
     name = connection_parameters(settings)["dbname"]
-    with _maintenance(settings) as connection:
+    with (
+        _maintenance(settings) as connection,
+        _needing(lambda error: to_create_database(error, name, connection.info.user)),
+    ):
         try:
             # Not from template1, which nobody else may be using meanwhile.
             connection.execute(f"create database {quote(name)} template template0")
@@ -177,7 +227,11 @@ def grants_as_sql(settings: StoreSettings, role: str) -> str:
 def drop(settings: StoreSettings) -> None:
     """Drop the database, whoever is connected."""
     name = connection_parameters(settings)["dbname"]
-    with _explained(settings), _maintenance(settings) as connection:
+    with (
+        _explained(settings),
+        _maintenance(settings) as connection,
+        _needing(lambda error: to_change(error, connection.info.user)),
+    ):
         connection.execute(f"drop database if exists {quote(name)} with (force)")
 
 
@@ -187,20 +241,25 @@ def truncate(settings: StoreSettings) -> None:
         try:
             connection = psycopg.connect(autocommit=True, **connection_parameters(settings))
         except psycopg.OperationalError as error:
-            if does_not_exist(error):
+            if _is_missing(settings, error):
                 return
             raise
-        with connection:
+        with connection, _needing(lambda error: to_change(error, connection.info.user)):
             if PostgresTarget(connection, settings.schema).version():
                 tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
                 connection.execute(f"truncate {tables} restart identity")
 
 
-def does_not_exist(error: psycopg.OperationalError) -> bool:
-    """Is the database missing? While connecting, the driver has no code for it, only the server's words."""
-    connection = error.pgconn
-    message = connection.error_message.decode("utf-8", "replace") if connection is not None else str(error)
-    return "3D000" in message or ('database "' in message and "does not exist" in message)
+def _is_missing(settings: StoreSettings, error: psycopg.OperationalError) -> bool:
+    """Is the database missing? A connection that is refused comes with the server's words only, in its own language."""
+    name = connection_parameters(settings).get("dbname", "")
+    if name not in str(error):
+        return False
+    try:
+        with _maintenance(settings) as connection:
+            return connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None
+    except psycopg.Error:
+        return False
 
 
 @contextmanager

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
-import os
-from typing import Any
-
 from psycopg import errors
 
 LACKS_RIGHT = errors.InsufficientPrivilege
@@ -35,31 +31,42 @@ def grants(schema: str, role: str) -> list[str]:
     ]
 
 
-def remedy(error: LACKS_RIGHT, schema: str, parameters: dict[str, Any]) -> str:
-    """What is missing and who must run what, as a sentence and statements to copy."""
-    role = str(parameters.get("user") or os.environ.get("PGUSER") or getpass.getuser())
-    database = str(parameters.get("dbname") or role)
-    says = (error.diag.message_primary or str(error)).strip()
-    if "create database" in says:
-        return (
-            f'The role "{role}" may not create the database "{database}": {says}. Let a role that may do so run:\n'
-            f"{script([f'create database {quote(database)} owner {quote(role)}'])}"
-        )
-    if "for database" in says:
-        return (
-            f'The role "{role}" may not create the schema "{schema}": {says}. Run `dbos migrate` as a role that may, '
-            "or let the owner of the database run:\n"
-            f"{script([f'grant create on database {quote(database)} to {quote(role)}'])}"
-        )
-    if "owner" in says:
-        return (
-            f'The role "{role}" may not change what another one owns: {says}. Run `dbos migrate`, or `dbos reset`, as '
-            "the role that owns it."
-        )
+def to_use_schema(error: LACKS_RIGHT, schema: str, role: str) -> str:
+    """What to say to a role that cannot read or write our tables."""
     return (
-        f'The role "{role}" may not use the schema "{schema}": {says}. Run `dbos migrate --app-role {role}` as the '
-        f"role that owns its tables, or let it run:\n{script(grants(schema, role))}"
+        f'The role "{role}" may not use the schema "{schema}": {_says(error)}. Run `dbos migrate --app-role {role}` as '
+        f"the role that owns its tables, or let it run:\n{script(grants(schema, role))}"
     )
+
+
+def to_create_database(error: LACKS_RIGHT, database: str, role: str) -> str:
+    """What to say to a role that cannot create the database."""
+    return (
+        f'The role "{role}" may not create the database "{database}": {_says(error)}. Let a role that may do so run:\n'
+        f"{script([f'create database {quote(database)} owner {quote(role)}'])}"
+    )
+
+
+def to_create_schema(error: LACKS_RIGHT, schema: str, database: str, role: str) -> str:
+    """What to say to a role that cannot create the schema."""
+    return (
+        f'The role "{role}" may not create the schema "{schema}": {_says(error)}. Run `dbos migrate` as a role that '
+        "may, or let the owner of the database run:\n"
+        f"{script([f'grant create on database {quote(database)} to {quote(role)}'])}"
+    )
+
+
+def to_change(error: LACKS_RIGHT, role: str) -> str:
+    """What to say to a role that cannot create, empty or drop what another one owns."""
+    return (
+        f'The role "{role}" may not change what another one owns: {_says(error)}. Run `dbos migrate`, or `dbos reset`, '
+        "as the role that owns it."
+    )
+
+
+def _says(error: LACKS_RIGHT) -> str:
+    """The server's words, in whatever language: for people. What is missing is known by what was being done."""
+    return (error.diag.message_primary or str(error)).strip()
 
 
 def script(statements: list[str]) -> str:

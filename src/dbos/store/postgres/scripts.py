@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dbos.error import DBOSInitializationError
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrations
-from dbos.store.postgres.hints import channel_of
+from dbos.store.postgres.notifier import channel_of
 from dbos.store.postgres.rights import quote, script
 
 

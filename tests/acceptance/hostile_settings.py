@@ -1,0 +1,20 @@
+"""Settings of a database that would stop or slow the library, or break its promises, if it went by them."""
+
+from collections.abc import Mapping
+
+import psycopg
+
+HOSTILE: Mapping[str, str] = {
+    "statement_timeout": "50ms",
+    "lock_timeout": "50ms",
+    "idle_in_transaction_session_timeout": "50ms",
+    "default_transaction_isolation": "serializable",
+    "synchronous_commit": "off",
+}
+
+
+def change_defaults(database_url: str, settings: Mapping[str, str]) -> None:
+    """Give a database other defaults, for the sessions to come."""
+    with psycopg.connect(database_url, autocommit=True) as owner:
+        for name, value in settings.items():
+            owner.execute(f"alter database \"{owner.info.dbname}\" set {name} = '{value}'".encode())

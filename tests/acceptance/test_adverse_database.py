@@ -1,0 +1,92 @@
+"""A database that is set up against us: few connections, hostile defaults, sessions that are ended."""
+
+import threading
+import time
+from urllib.parse import quote
+
+import psycopg
+import pytest
+
+from dbos import DBOS
+from dbos.error import DBOSInitializationError
+from dbos.store.database import Role, Session, StoreSettings
+from dbos.store.statements import Statement
+from dbos.store.store import Store
+from tests.acceptance import tour
+from tests.acceptance.hostile_settings import HOSTILE, change_defaults
+from tests.support.fixture_types import Launch
+from tests.support.raw_sql import run_sql
+
+
+@pytest.fixture
+def database_url(postgres_url: str) -> str:
+    """All of this is about Postgres, and changes the database."""
+    return postgres_url
+
+
+def shown(session: Session, name: str) -> object:
+    return session.run(Statement("show", f"show {name}", ()), {})[0][0]
+
+
+def test_one_connection_is_enough(launch: Launch, database_url: str) -> None:
+    take = tour.define(database_url)
+    launch(sys_db_pool_size=1)
+    assert take("one") == tour.EXPECTED
+
+
+def test_hostile_defaults_are_overruled(launch: Launch, database_url: str) -> None:
+    change_defaults(database_url, HOSTILE)
+    take = tour.define(database_url)
+    launch()
+    assert take("hostile") == tour.EXPECTED
+    with Store.open(StoreSettings(url=database_url)) as store:
+        for role in Role:
+            session = store._pool.database.connect(role)
+            try:
+                assert [shown(session, name) for name in HOSTILE] == ["0", "0", "1min", "read committed", "on"]
+            finally:
+                session.close()
+
+
+def test_who_waits_for_a_lock_is_not_cut_off(database_url: str) -> None:
+    """With the defaults of the database a migration that waits for another one would have failed."""
+    change_defaults(database_url, HOSTILE)
+    with psycopg.connect(database_url) as other:
+        other.execute("select pg_advisory_xact_lock(hashtextextended('dbos-journal dbos', 0))")
+        release = threading.Timer(0.3, other.rollback)
+        release.start()
+        began = time.monotonic()
+        Store.migrate(StoreSettings(url=database_url))
+        assert time.monotonic() - began > 0.1
+        release.join()
+
+
+def test_what_the_url_sets_is_left_alone(database_url: str) -> None:
+    options = quote("-c statement_timeout=5000 -c synchronous_commit=off")
+    with Store.open(StoreSettings(url=f"{database_url}?options={options}")) as store:
+        session = store._pool.database.connect(Role.READER)
+        try:
+            assert [shown(session, name) for name in ("statement_timeout", "synchronous_commit")] == ["5s", "off"]
+        finally:
+            session.close()
+
+
+def test_a_role_that_may_only_read_is_told_how_to_change_that(database_url: str) -> None:
+    change_defaults(database_url, {"default_transaction_read_only": "on"})
+    with pytest.raises(DBOSInitializationError, match=r"alter role .* set default_transaction_read_only = off;"):
+        Store.open(StoreSettings(url=database_url))
+
+
+def test_each_session_is_ended_in_turn(launch: Launch, database_url: str) -> None:
+    take = tour.define(database_url)
+    launch()
+    sessions = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+    assert take("before") == tour.EXPECTED
+    ended: set[int] = set()
+    for number in range(8):
+        left = [pid for (pid,) in run_sql(database_url, sessions) if pid not in ended]
+        assert left
+        ended.add(left[0])
+        run_sql(database_url, "select pg_terminate_backend(?)", left[0])
+        assert take(f"after {number}") == tour.EXPECTED
+    assert DBOS.list_workflows(status=["PENDING", "ENQUEUED"]) == []

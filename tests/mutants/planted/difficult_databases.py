@@ -1,0 +1,43 @@
+"""Poolers, and databases whose settings are against us."""
+
+from __future__ import annotations
+
+from tests.mutants.mutant import Mutant
+
+MUTANTS = (
+    Mutant(
+        "a session of a pooler's is set up as if it were ours",
+        "store/postgres/pooler.py",
+        '        f" where pg_backend_pid() = {connection.info.backend_pid} and ',
+        '        f" where ',
+        "tests/store/test_pooler.py::test_a_session_of_somebody_elses_is_left_alone",
+    ),
+    Mutant(
+        "a timeout of the role cuts statements of ours off",
+        "store/postgres/pooler.py",
+        '    "statement_timeout": "\'0\'",\n',
+        "",
+        "tests/acceptance/test_adverse_database.py::test_hostile_defaults_are_overruled",
+    ),
+    Mutant(
+        "a session that is not durable acknowledges",
+        "store/postgres/pooler.py",
+        "    \"synchronous_commit\": \"coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on')\",\n",
+        "",
+        "tests/acceptance/test_adverse_database.py::test_hostile_defaults_are_overruled",
+    ),
+    Mutant(
+        "who hears says that he looks",
+        "store/postgres/hints.py",
+        "            (pushes if pushed else polls)(because)\n",
+        "            (polls if pushed else pushes)(because)\n",
+        "tests/acceptance/test_pooler.py::test_the_self_test_says_in_one_line_whether_it_hears[None-push]",
+    ),
+    Mutant(
+        "an answer of nobody's counts as being heard",
+        "store/postgres/hints.py",
+        '        self._pool.try_once("notify", channel=channel, payload=self._test)\n',
+        "        list(self._heard())\n",
+        "tests/store/test_hints.py::test_notifications_that_do_not_arrive_are_told_of",
+    ),
+)

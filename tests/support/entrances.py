@@ -1,0 +1,33 @@
+"""How tests reach a database of their own, where an option of the suite wants another way than the straight one."""
+
+from __future__ import annotations
+
+import psycopg
+from psycopg import sql
+
+from dbos import run_dbos_database_migrations
+from tests.support.pooler import Pooler
+from tests.support.postgres import PostgresCluster
+
+WORKER = "worker"
+
+
+def through_pooler(cluster: PostgresCluster, pooler: Pooler, database: str) -> str:
+    """The URL through a pooler, where connections cannot choose their own search_path: the database does."""
+    with psycopg.connect(cluster.url(database), autocommit=True) as connection:
+        statement = sql.SQL("alter database {} set search_path = dbos, public").format(sql.Identifier(database))
+        connection.execute(statement)
+    return pooler.url(database)
+
+
+def as_worker(cluster: PostgresCluster, database: str) -> str:
+    """The URL of a role that has what `dbos migrate --app-role` grants, and may put tables of its own into `public`."""
+    user, password = cluster.credentials
+    owner_url = cluster.url(database)
+    with psycopg.connect(owner_url, autocommit=True) as connection:
+        if connection.execute("select from pg_roles where rolname = %s", (WORKER,)).fetchone() is None:
+            statement = sql.SQL("create role {} login password {}").format(sql.Identifier(WORKER), password)
+            connection.execute(statement)
+        connection.execute(f"grant create on schema public to {WORKER}".encode())
+    run_dbos_database_migrations(owner_url, application_role=WORKER)
+    return owner_url.replace(f"//{user}:", f"//{WORKER}:", 1)
