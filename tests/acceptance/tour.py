@@ -74,6 +74,7 @@ def define(database_url: str) -> Tour:
         with DBOSClient(system_database_url=database_url) as client:
             client.send(prefix, "hello", "greeting")
             client.cancel_workflow(f"{prefix}-cancelled")
+            answer = handle.get_result()
             event = client.get_event(prefix, "state", timeout_seconds=30)
             stream = list(client.read_stream(prefix, "numbers"))
         try:
@@ -81,7 +82,7 @@ def define(database_url: str) -> Tour:
         except error.DBOSAwaitedWorkflowCancelledError:
             pass  # as it should
         return {
-            **handle.get_result(),
+            **answer,
             "event": event,
             "stream": stream,
             "coroutine": asyncio.run(coroutine()),

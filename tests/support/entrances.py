@@ -21,13 +21,13 @@ def through_pooler(cluster: PostgresCluster, pooler: Pooler, database: str) -> s
 
 
 def as_worker(cluster: PostgresCluster, database: str) -> str:
-    """The URL of a role that has what `dbos migrate --app-role` grants, and may put tables of its own into `public`."""
+    """The URL of a role that has what `dbos migrate --app-role` grants, and may have tables of its own beside ours."""
     user, password = cluster.credentials
     owner_url = cluster.url(database)
     with psycopg.connect(owner_url, autocommit=True) as connection:
         if connection.execute("select from pg_roles where rolname = %s", (WORKER,)).fetchone() is None:
-            statement = sql.SQL("create role {} login password {}").format(sql.Identifier(WORKER), password)
-            connection.execute(statement)
-        connection.execute(f"grant create on schema public to {WORKER}".encode())
+            connection.execute(sql.SQL("create role worker login password {}").format(password))
+        for owned in (sql.SQL("schema public"), sql.SQL("database {}").format(sql.Identifier(database))):
+            connection.execute(sql.SQL("grant create on {} to worker").format(owned))
     run_dbos_database_migrations(owner_url, application_role=WORKER)
     return owner_url.replace(f"//{user}:", f"//{WORKER}:", 1)
