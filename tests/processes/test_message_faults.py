@@ -88,7 +88,7 @@ def test_connections_that_break_while_somebody_waits(
 def test_notifications_that_are_doubled_late_or_nonsense_change_nothing(start_on: Start, postgres_url: str) -> None:
     receiver = start_on(postgres_url)
     receiver.call("start", "collect_async", "w", 3, "t")
-    with psycopg.connect(postgres_url, autocommit=True) as stranger:
+    with psycopg.connect(postgres_url, autocommit=True, prepare_threshold=None) as stranger:
         for number in range(3):
             for text in (DOUBLED, '["s", "message", ["nonsense", "[1]"]]', '["s", "event", ["w"]]'):
                 stranger.execute("select pg_notify('dbos dbos', %s)", (text,))
@@ -118,7 +118,7 @@ def test_doubled_and_late_notifications_of_values_events_and_ends_change_nothing
     reading = [here.begin("read_stream", "r", "relayed", in_a_coroutine) for in_a_coroutine in (False, True)]
     heard = [here.begin("event_at", "w", f"got {number}") for number in range(2)]
     ended = here.begin("result", "w")
-    with psycopg.connect(postgres_url, autocommit=True) as stranger:
+    with psycopg.connect(postgres_url, autocommit=True, prepare_threshold=None) as stranger:
         for number in range(2):
             notify_again(stranger)  # of what has not happened yet, or happened long ago
             assert not ended.done()
@@ -132,6 +132,7 @@ def test_doubled_and_late_notifications_of_values_events_and_ends_change_nothing
     assert [each.result(20) for each in reading] == [[0, 1], [0, 1]]
 
 
+@pytest.mark.own_session("there nobody is heard at once")
 def test_another_process_is_heard_soon(start: Start) -> None:
     """Milliseconds usually; a generous bound here, which polling alone would break most of the time."""
     receiver = start(executor_id="a", notification_listener_polling_interval_sec=30.0)
