@@ -104,9 +104,9 @@ class World:
         return self._counted[1]
 
     def wait_for_steps(self, number: int) -> None:
-        """Until so many more step bodies have begun."""
+        """Until so many more step bodies have begun, or all have ended that there are."""
         target = self.steps_begun() + number
-        eventually(lambda: self.steps_begun() >= target, QUIET_SECONDS)
+        eventually(lambda: self.steps_begun() >= target or not self.unfinished(), QUIET_SECONDS)
 
     # ------------------------------------------------------------ the verdict
 

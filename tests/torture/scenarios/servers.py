@@ -19,6 +19,7 @@ END_ALL = (
     "select pg_terminate_backend(pid) from pg_stat_activity"
     " where datname = current_database() and pid <> pg_backend_pid()"
 )
+WALK = [15, 20]  # steps, and milliseconds that each takes: long enough to be struck
 END_ONE = f"{END_ALL} order by random() limit 1"
 
 
@@ -27,8 +28,8 @@ def start_load(world: World, executors: list[Worker], prefix: str, each: int) ->
     ids = []
     for number, worker in enumerate(executors):
         for name, arguments in (
-            ("walk", [15, 5]),
-            ("walk_async", [15, 5]),
+            ("walk", WALK),
+            ("walk_async", WALK),
             ("order", ["Ada"]),
             ("order_async", ["Ada"]),
         ):
