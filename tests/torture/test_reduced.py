@@ -26,7 +26,7 @@ def laboratory(worker_server: Workers, postgres: PostgresCluster) -> Laboratory:
     return Laboratory(worker_server, lambda: postgres)
 
 
-@pytest.mark.parametrize("name", filter(is_played, SCENARIOS))
+@pytest.mark.parametrize("name", list(filter(is_played, SCENARIOS)))
 def test_a_scenario_in_its_reduced_form(laboratory: Laboratory, name: str, request: pytest.FixtureRequest) -> None:
     seed = request.config.getoption("randomly_seed", 0)
     result = campaign.play(SCENARIOS[name], laboratory, seed=int(seed), seconds=0, long=False)
