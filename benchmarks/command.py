@@ -7,6 +7,7 @@ A complete run (every workload, both databases, the original release, at least t
 from __future__ import annotations
 
 import argparse
+import os
 import shlex
 import signal
 import sys
@@ -32,6 +33,7 @@ def main() -> int:
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # unwinding ends the running script and drops its database
     workloads = [one.sized(quick=options.quick) for one in WORKLOADS if not options.only or one.name in options.only]
     kinds: list[DatabaseKind] = [options.database] if options.database else list(BOTH)
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # the caches must be there to be warm
     for environment in (OURS, ORIGINAL) if _needs_original(options) else (OURS,):
         environment.build()
         environment.evaluate("dbos")  # fills the bytecode caches: a first import would compile
