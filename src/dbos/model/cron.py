@@ -19,7 +19,6 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from zoneinfo import ZoneInfo
 
 MAX_CHARACTERS = 1_000
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
@@ -163,6 +162,8 @@ def _problem(expression: str) -> str | None:
 def _zone(time_zone: object) -> tzinfo:
     if time_zone is None:
         return UTC
+    from zoneinfo import ZoneInfo  # takes long to import, and most programs name no zone
+
     if isinstance(time_zone, str) and time_zone.isascii() and time_zone.isprintable():
         try:
             return ZoneInfo(time_zone)

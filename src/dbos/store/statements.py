@@ -13,8 +13,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from importlib.resources import files
-from importlib.resources.abc import Traversable
+from pathlib import Path
 from typing import Protocol, get_args, get_type_hints
 
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
@@ -73,7 +72,7 @@ class Statements:
         """Read the shared statements and the dialect's overrides."""
         sources: dict[str, str] = {}
         fragments: dict[str, str] = {}
-        package = files("dbos.store")
+        package = Path(__file__).parent
         for folder in (package / "sql", package / dialect / "sql"):
             for form, name, body in _read(folder):
                 (fragments if form == "fragment" else sources)[name] = body
@@ -133,7 +132,7 @@ def _plain(hint: object) -> type:
     return plain
 
 
-def _read(folder: Traversable) -> list[tuple[str, str, str]]:
+def _read(folder: Path) -> list[tuple[str, str, str]]:
     if not folder.is_dir():
         return []
     found = []

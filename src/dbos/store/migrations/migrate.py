@@ -10,7 +10,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
-from importlib.resources import files
+from pathlib import Path
 from typing import Protocol
 
 from dbos.error import DBOSInitializationError
@@ -44,7 +44,7 @@ class Target(Protocol):
 @cache
 def migrations(dialect: str) -> list[Migration]:
     """All steps of a dialect in order."""
-    folder = files("dbos.store.migrations") / dialect
+    folder = Path(__file__).parent / dialect
     found = []
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         number, _, name = file.name.removesuffix(".sql").partition("_")
