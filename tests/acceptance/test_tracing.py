@@ -350,7 +350,7 @@ def test_a_collector_that_is_away_keeps_nobody(
     logging.getLogger("opentelemetry").setLevel(logging.CRITICAL)
     try:
         away = ["http://127.0.0.1:9/v1/x"]
-        launch(enable_otlp=True, otlp_traces_endpoints=away, otlp_logs_endpoints=away)
+        launch(enable_otlp=True, **{f"otlp_{kind}_endpoints": away for kind in ("traces", "logs", "metrics")})
         assert job() == "done"
         began = time.monotonic()
         DBOS.destroy()

@@ -4,7 +4,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import example, given, strategies
+from hypothesis import given, settings, strategies
 from prometheus_client.parser import text_string_to_metric_families
 
 from dbos.telemetry.instruments import Counter, Description, Family, Histogram
@@ -48,9 +48,11 @@ def test_histograms() -> None:
     assert math.isclose(rest["sum"], 8.251)
 
 
-@given(strategies.text())
-@example('a\nb"c\\d\\n{e="f"} 7\r\t')
-@example("\\")
+HOSTILE = ('a\nb"c\\d\\n{e="f"} 7\r\t', "\\", "\n", '"', "", " ", "\\n")
+
+
+@given(strategies.sampled_from(HOSTILE) | strategies.text())
+@settings(max_examples=60)
 def test_any_label_comes_back_as_it_was(value: str) -> None:
     counter = Counter("dbos.things", "Any.", "name")
     counter.add(value)
