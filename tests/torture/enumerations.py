@@ -56,7 +56,7 @@ ALL = (
         "The run that recovers is killed too: pairs of points, evenly spread over every scenario.",
         ("F3",),
         CRASH,
-        suite(DOUBLE_CRASHES, "-k", "sqlite", "--pairs=40"),
+        suite(DOUBLE_CRASHES, "-k", "sqlite", "--pairs=36"),
     ),
     Enumeration(
         "cancel-points",
