@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import inspect
+import linecache
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
+from types import CodeType
 from typing import Any
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
@@ -298,11 +300,23 @@ class Registry:
 
 
 def _source(body: Callable[..., Any]) -> str:
-    try:
-        return inspect.getsource(inspect.unwrap(body))
-    except (OSError, TypeError):  # typed at a prompt, or built: the code itself must do
-        code = getattr(body, "__code__", None)
-        return repr((code.co_code, code.co_names, code.co_varnames)) if code is not None else repr(type(body))
+    """The lines of a function, its decorators included."""
+    function = inspect.unwrap(body)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(type(body))
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
+    if len(lines) < code.co_firstlineno:  # typed at a prompt, or built: the code itself must do
+        return repr((code.co_code, code.co_names, code.co_varnames))
+    return "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
+
+
+def _last_line(code: CodeType) -> int:
+    """The code itself says that: to parse the source takes longer than the rest of a launch."""
+    own = [end for _, end, _, _ in code.co_positions() if end is not None]
+    inner = [_last_line(each) for each in code.co_consts if isinstance(each, CodeType)]
+    return max(code.co_firstlineno, *own, *inner)
 
 
 def registered(func: Callable[..., Any]) -> Function | None:

@@ -75,7 +75,10 @@ class Statements:
         package = Path(__file__).parent
         for folder in (package / "sql", package / dialect / "sql"):
             for form, name, body in _read(folder):
-                (fragments if form == "fragment" else sources)[name] = body
+                if form == "fragment":
+                    fragments[name] = _strip(body)
+                else:
+                    sources[name] = body
         self._vocabulary = vocabulary
         self._words = {**vocabulary.words, **fragments}
         self._phrases = {**_PHRASES, **vocabulary.phrases}
@@ -99,7 +102,7 @@ class Statements:
 
     def _make(self, name: str, body: str, kind: type[Record] | None, relation: Relation | None) -> Statement:
         words = {} if kind is None or relation is None else {"input": relation(columns_of(kind))}
-        return self.compose(name, body, **words)
+        return self.compose(name, _strip(body), **words)
 
     def compose(self, name: str, text: str, **words: str) -> Statement:
         """Fill what stands in braces, and number the parameters in the order in which they first appear."""
@@ -138,16 +141,18 @@ def _read(folder: Path) -> list[tuple[str, str, str]]:
     found = []
     for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
         if file.name.endswith(".sql"):
-            found += parse(file.read_text(encoding="utf-8"))
+            found += _split(file.read_text(encoding="utf-8"))
     return found
 
 
 def parse(text: str) -> list[tuple[str, str, str]]:
     """The kind, name and body of everything in the text of a file."""
+    return [(kind, name, _strip(body)) for kind, name, body in _split(text)]
+
+
+def _split(text: str) -> list[tuple[str, str, str]]:
     pieces = _HEADER.split(text)
-    return [
-        (kind, name, _strip(body)) for kind, name, body in zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True)
-    ]
+    return list(zip(pieces[1::3], pieces[2::3], pieces[3::3], strict=True))
 
 
 def _strip(body: str) -> str:
