@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -39,6 +41,37 @@ class CrashEverywhere(Protocol):
         """
 
 
+class DBOSClock(Protocol):
+    """The fixture `dbos_clock`: the time of the application under test.
+
+    While the test waits for the application (for a result, say), and the application waits for nothing but time, time
+    jumps to the next moment at which something is due. Everything happens in its order and at its own time: sleeps end,
+    timeouts, deadlines and delays are over, schedules fire each tick. What user code does itself takes its time.
+    """
+
+    def now(self) -> datetime:
+        """What time it is for the application, in UTC."""
+
+    def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """Let time pass; returns when everything that has become due meanwhile has run, or waits again.
+
+        User code that does nothing for a second of real time is not waited for. Raises DBOSException for what is not a
+        span of time, and where it would block an event loop.
+        """
+
+    async def advance_async(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
+        """The same for a test that is a coroutine."""
+
+    def advance_to(self, moment: datetime) -> None:
+        """Let time pass until a moment, which has a time zone. Raises DBOSException for one that has passed."""
+
+    async def advance_to_async(self, moment: datetime) -> None:
+        """The same for a test that is a coroutine."""
+
+    def held(self) -> AbstractContextManager[None]:
+        """Within this block time does not jump by itself: it passes as on the wall, or by `advance`."""
+
+
 @pytest.fixture(scope="session")
 def _dbos_database(request: pytest.FixtureRequest) -> Iterator[str | None]:
     """The database that the tests of this process share, if it is on a server."""
@@ -66,10 +99,21 @@ def dbos_config(_dbos_database: str | None, tmp_path: Path) -> DBOSConfig:
 
 
 @pytest.fixture
-def dbos(dbos_config: DBOSConfig) -> Iterator[type[DBOS]]:
+def dbos_clock() -> Iterator[DBOSClock]:
+    """See `DBOSClock`. What is launched while it stands goes by it, and so does `dbos`."""
+    from dbos.testing.clock import Clock
+
+    with Clock().installed() as clock:
+        yield clock
+
+
+@pytest.fixture
+def dbos(dbos_config: DBOSConfig, request: pytest.FixtureRequest) -> Iterator[type[DBOS]]:
     """DBOS, launched on an empty database, and destroyed after the test. What is decorated stays so."""
     from dbos import DBOS
 
+    if "dbos_clock" in request.fixturenames:
+        request.getfixturevalue("dbos_clock")  # before the launch
     DBOS.destroy()
     DBOS(config=dbos_config)
     DBOS.reset_system_database(truncate=True)

@@ -83,6 +83,35 @@ def test_sees_what_is_left_outside(crash_everywhere):
 def test_a_sound_workflow_survives_everywhere(crash_everywhere):
     assert crash_everywhere(sound) > 10
 
+def test_a_queued_workflow_survives_everywhere(crash_everywhere):
+    async def call():
+        return await (await queue.enqueue_async(child)).get_result()
+
+    assert crash_everywhere(call) >= 6
+    with pytest.raises(AssertionError, match="step 'charge' ran twice, and is not idempotent"):
+        crash_everywhere(lambda: queue.enqueue(order, 1).get_result(), prepare=charged.clear)
+
+def test_time_jumps(dbos, dbos_clock):
+    @DBOS.workflow()
+    def nap():
+        DBOS.sleep(86_400)
+        return "slept"
+
+    begun = dbos_clock.now()
+    assert nap() == "slept"
+    dbos_clock.advance(days=1)
+    assert (dbos_clock.now() - begun).days == 2
+
+def test_time_jumps_between_crashes(dbos_clock, crash_everywhere):
+    @DBOS.workflow()
+    async def nap():
+        await DBOS.sleep_async(86_400)
+        return await look_async()
+
+    begun = dbos_clock.now()
+    assert crash_everywhere(nap) == 8
+    assert (dbos_clock.now() - begun).days == 9
+
 def test_a_failure_is_an_outcome(crash_everywhere):
     @DBOS.workflow()
     def failing():
@@ -111,4 +140,4 @@ def test_the_plugin_in_a_suite_of_its_own(dialect: str, request: pytest.FixtureR
         check=False,
     )
     assert answer.returncode == 0, answer.stdout + answer.stderr
-    assert "6 passed" in answer.stdout
+    assert "9 passed" in answer.stdout

@@ -2,12 +2,23 @@
 
 Leases, deadlines and durable sleeps follow the database's clock; local waits follow the monotonic one, so a wall clock
 that jumps moves nothing. `DatabaseClock` carries the last reading of the database forward on the monotonic clock.
+
+Time reaches this process in two places: `steady`, and the word `now_ms` in the statements of the store. Who moves both
+moves everything that users can wait for (see testing/clock.py); leases and the pauses of polling stay in real time.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+
+
+def steady() -> float:
+    """Seconds that only grow. Intervals that something due depends on are measured by them.
+
+    Called as `clock.steady()`: a test may put another one in its place.
+    """
+    return time.monotonic()
 
 
 def wall_ms() -> int:
@@ -26,8 +37,12 @@ class DatabaseClock:
     def synchronise(self) -> None:
         """Read the database's clock anew. The answer is dated to the end of the round trip: a lower bound."""
         reading = self._read_ms()
-        self._offset_ms = reading - time.monotonic() * 1000
+        self._offset_ms = reading - steady() * 1000
 
     def now_ms(self) -> int:
         """Epoch milliseconds in the database, carried forward since the last reading."""
-        return int(time.monotonic() * 1000 + self._offset_ms)
+        return int(steady() * 1000 + self._offset_ms)
+
+    def remaining_seconds(self, due_ms: float) -> float:
+        """How long it is until the database's clock shows `due_ms`; zero or less afterwards."""
+        return (due_ms - self.now_ms()) / 1000

@@ -53,13 +53,20 @@ class Commit:
 
 
 class Wait:
-    """Wait until the registration is woken or the time is over. The answer: was it woken?"""
+    """Wait until the registration is woken or the time is over. The answer: was it woken?
 
-    __slots__ = ("registration", "timeout_seconds")
+    `due_ms`: the moment on the database's clock at which something becomes due; None if it is only time for another
+    look then.
+    """
 
-    def __init__(self, registration: Registration, timeout_seconds: float | None = None) -> None:
+    __slots__ = ("due_ms", "registration", "timeout_seconds")
+
+    def __init__(
+        self, registration: Registration, timeout_seconds: float | None = None, due_ms: float | None = None
+    ) -> None:
         self.registration = registration
         self.timeout_seconds = timeout_seconds
+        self.due_ms = due_ms
 
 
 class Invoke:

@@ -145,10 +145,10 @@ def wait_until(attempt: Attempt, due_ms: float) -> Operation[None]:
     with engine.waiters.register(("attempt", attempt.workflow_id)) as registration:
         while True:
             attempt.ensure_going()
-            remaining_seconds = (due_ms - engine.clock.now_ms()) / 1000
+            remaining_seconds = engine.clock.remaining_seconds(due_ms)
             if remaining_seconds <= 0:
                 return
-            yield Wait(registration, remaining_seconds)
+            yield Wait(registration, remaining_seconds, due_ms)
 
 
 def encode(

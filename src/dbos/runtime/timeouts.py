@@ -50,4 +50,4 @@ class TimeLimit:
 
     def remaining_seconds(self) -> float:
         """How long it is until then; zero or less afterwards."""
-        return (self.due_ms - self._attempt.engine.clock.now_ms()) / 1000
+        return self._attempt.engine.clock.remaining_seconds(self.due_ms)

@@ -32,6 +32,11 @@ class Registration:
         self._woken = False
         self._alarm: Callable[[], None] | None = None
 
+    @property
+    def is_asleep(self) -> bool:
+        """Does somebody wait for it just now, whom nothing has woken yet?"""
+        return self._alarm is not None and not self._woken
+
     def wake(self) -> None:
         """Wake this waiter, now or at its next wait. Callable from any thread."""
         self._woken = True

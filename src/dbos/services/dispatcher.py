@@ -7,16 +7,16 @@ in this process, by the end of a workflow of a limited queue, and by notificatio
 from __future__ import annotations
 
 import random
-import time
 from collections import deque
 from dataclasses import dataclass, field
 
 from dbos.model.queue import INTERNAL, QueueSpec
+from dbos.runtime import clock
 from dbos.runtime.executor import Executor
 from dbos.runtime.openings import Opening
 from dbos.runtime.served import look_at_queues
 from dbos.runtime.workflow import run_claimed
-from dbos.services.service import Service
+from dbos.services.service import NEVER, Service
 from dbos.store.claims import Claim, Turn
 
 BATCH = 500  # workflows claimed by one statement, and of those claimed a moment ago, how many may not have ended yet
@@ -26,7 +26,6 @@ ROOM_SECONDS = 0.002  # until the next look whether there is room
 CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
 LONGEST_CONTENTION = 10  # polling intervals
 SPACING = 2  # a look at a queue is repeated after so many times what it took
-NEVER = float("inf")
 
 
 @dataclass(slots=True)
@@ -36,8 +35,8 @@ class Served:
     spec: QueueSpec
     stored: bool = False  # defined in the database
     turn: Turn = field(default_factory=Turn)
-    not_before: float = 0.0  # monotonic: until then only news of the queue are worth a look
-    look_at: float = NEVER  # monotonic: then a rate limit may let more start
+    not_before: float = 0.0  # by the steady clock: until then only news of the queue are worth a look
+    look_at: float = NEVER  # by the steady clock: then a rate limit may let more start
     collisions: int = 0  # in a row
 
     @property
@@ -63,7 +62,7 @@ class Dispatcher(Service):
 
     def poll(self) -> float:
         """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
-        if self._wants_room and time.monotonic() < self._looked_at + MOMENT_SECONDS and not self._room():
+        if self._wants_room and clock.steady() < self._looked_at + MOMENT_SECONDS and not self._room():
             return ROOM_SECONDS  # there is no need to ask the database whether there is room
         if self._losses != self.engine.store.losses:
             self._recognise_our_own()
@@ -100,7 +99,7 @@ class Dispatcher(Service):
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""
-        self._looked_at, self._wants_room = time.monotonic(), False
+        self._looked_at, self._wants_room = clock.steady(), False
         look = look_at_queues(self.engine)
         served: dict[str, Served] = {}
         waiting: list[Served] = []
@@ -128,7 +127,7 @@ class Dispatcher(Service):
 
     def _serve(self, queue: Served, news: Opening | None) -> bool:
         """Claim a batch from a queue, and run it. Is there likely more?"""
-        now = time.monotonic()
+        now = clock.steady()
         partitions: list[str] | None = None
         if now < queue.not_before and now < queue.look_at:
             if news is None:
@@ -155,17 +154,17 @@ class Dispatcher(Service):
         )
         started = run_claimed(engine, claim.rows, queue.limited)
         if started:
-            self._recent.append((time.monotonic(), started))
+            self._recent.append((clock.steady(), started))
             engine.metrics.workflows_dequeued.add(queue.spec.name, by=len(started))
         if partitions is None:
-            self._schedule(queue, claim, time.monotonic() - now)
+            self._schedule(queue, claim, clock.steady() - now)
         if news is not None and len(claim.rows) < news.ended_here and not claim.contended:
             engine.store.hints.publish("enqueued", (queue.spec.name,))  # a slot that we have no use for
         return len(claim.rows) == limit
 
     def _schedule(self, queue: Served, claim: Claim, took_seconds: float) -> None:
         """When the queue is worth another look."""
-        now = time.monotonic()
+        now = clock.steady()
         interval = queue.spec.polling_interval_seconds
         queue.look_at = NEVER if claim.opens_in_ms is None else now + max(0, claim.opens_in_ms) / 1000
         if claim.contended:
@@ -189,7 +188,7 @@ class Dispatcher(Service):
         engine = self.engine
         if engine.threads.crowded:
             return 0
-        long_ago = time.monotonic() - MOMENT_SECONDS
+        long_ago = clock.steady() - MOMENT_SECONDS
         while self._recent and self._recent[0][0] < long_ago:
             self._recent.popleft()
         if not self._recent:
@@ -198,9 +197,16 @@ class Dispatcher(Service):
         room = BATCH - beginning
         return room if room >= SMALLEST_BATCH else 0
 
+    def due_in_seconds(self) -> float:
+        look = look_at_queues(self.engine)
+        waiting = {queue.spec.name for queue in look.queues if queue.waiting}
+        openings = [queue.look_at for name, queue in self._served.items() if name in waiting]
+        delay_seconds = NEVER if look.next_due_ms is None else look.next_due_ms / 1000
+        return min(delay_seconds, min(openings, default=NEVER) - clock.steady())
+
     def _rest_seconds(self, next_due_ms: int | None, waiting: list[Served]) -> float:
         """Until something is due by itself."""
-        now = time.monotonic()
+        now = clock.steady()
         interval = min(queue.spec.polling_interval_seconds for queue in self._served.values())
         rest = random.uniform(0.95, 1.05) * interval
         if next_due_ms is not None:

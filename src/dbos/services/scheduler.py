@@ -9,17 +9,17 @@ with `automatic_backfill` makes up for. If it was set back, the ids keep everyth
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from dbos.model.cron import Cron, parse
 from dbos.model.schedule import ScheduleRow, ScheduleState, from_ms, run_id, to_ms
+from dbos.runtime import clock
 from dbos.runtime.executor import Executor
 from dbos.runtime.registry import Target
 from dbos.runtime.scheduled_runs import run_of
 from dbos.runtime.unattended import announce_runs, enqueued, latest_version
-from dbos.services.service import Service
+from dbos.services.service import NEVER, Service
 from dbos.store.records import ScheduleFired, StartWorkflow
 
 logger = logging.getLogger("dbos")
@@ -70,9 +70,9 @@ class Scheduler(Service):
         self._polling_seconds = polling_seconds
         self._plans: dict[TimeTable, _Plan] = {}
         self._reported: set[str] = set()
-        self._read_at = float("-inf")  # monotonic, as the next one
+        self._read_at = float("-inf")  # by the steady clock, as the next one
         self._rests_until = float("-inf")
-        self._clock_seen = engine.clock.now_ms(), time.monotonic()  # the latest reading, and when that was
+        self._clock_seen = engine.clock.now_ms(), clock.steady()  # the latest reading, and when that was
         self._floor_ms = self._clock_seen[
             0
         ]  # what was due by then is missed: we were not launched, or the clock was set
@@ -81,7 +81,7 @@ class Scheduler(Service):
         """Fire what is due, and find out when the next tick will be."""
         now_ms = self.engine.clock.now_ms()
         self._follow_the_clock(now_ms)
-        now = time.monotonic()
+        now = clock.steady()
         if now < self._rests_until or now - self._read_at >= self._polling_seconds:
             self._read(now_ms)
         due = [plan for plan in self._plans.values() if plan.next_ms <= now_ms]
@@ -93,16 +93,22 @@ class Scheduler(Service):
 
     def _rest(self) -> float:
         """Seconds until the next tick, or until the schedules are to be read."""
-        now = time.monotonic()
-        nearest_ms = min((plan.next_ms for plan in self._plans.values()), default=NEVER_MS)
-        until_tick = (nearest_ms - self.engine.clock.now_ms()) / 1000
+        now, nearest_ms = clock.steady(), self._nearest_ms()
+        until_tick = self.engine.clock.remaining_seconds(nearest_ms)
         rest = max(0.0, min(until_tick, self._read_at + self._polling_seconds - now))
         self._rests_until = now + rest
         return rest
 
+    def _nearest_ms(self) -> int:
+        return min((plan.next_ms for plan in self._plans.values()), default=NEVER_MS)
+
+    def due_in_seconds(self) -> float:
+        nearest_ms = self._nearest_ms()
+        return NEVER if nearest_ms == NEVER_MS else self.engine.clock.remaining_seconds(nearest_ms)
+
     def _follow_the_clock(self, now_ms: int) -> None:
         """Notice that the database's clock was set, and go on from where it stands."""
-        now = time.monotonic()
+        now = clock.steady()
         seen_ms, seen_at = self._clock_seen
         lived_ms = round((now - seen_at) * 1000)
         ahead_ms = now_ms - seen_ms - lived_ms
@@ -135,7 +141,7 @@ class Scheduler(Service):
             settled_ms = self._floor_ms if first_time else now_ms
             plans[function, cron] = self._plans.get((function, cron)) or _Plan(Target(function), cron, settled_ms)
         self._plans = plans
-        self._read_at = time.monotonic()
+        self._read_at = clock.steady()
 
     def _plan_of(self, row: ScheduleRow) -> _Plan | None:
         try:

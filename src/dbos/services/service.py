@@ -17,6 +17,7 @@ logger = logging.getLogger("dbos")
 
 FIRST_RETRY_SECONDS = 0.1
 LAST_RETRY_SECONDS = 5.0
+NEVER = float("inf")
 STOP_SECONDS = 10.0  # how long stopping waits for a round to end
 
 
@@ -39,6 +40,15 @@ class Service(ABC):
     @abstractmethod
     def poll(self) -> float | None:
         """Do one round. Returns the seconds until the next; None waits until woken."""
+
+    def due_in_seconds(self) -> float:
+        """Until something that it sees to becomes due by itself; infinity if nothing will. Polling is not that."""
+        return NEVER
+
+    @property
+    def is_asleep(self) -> bool:
+        """Is it between two rounds, with nothing to do before its time?"""
+        return self._registration.is_asleep
 
     def start(self) -> None:
         """Begin."""

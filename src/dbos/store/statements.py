@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol, get_args, get_type_hints
 
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
@@ -68,8 +69,8 @@ class Statements:
     out when it is first asked for: a process needs few of them.
     """
 
-    def __init__(self, dialect: str, vocabulary: Vocabulary) -> None:
-        """Read the shared statements and the dialect's overrides."""
+    def __init__(self, dialect: str, vocabulary: Vocabulary, words: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Read the shared statements and the dialect's overrides. `words` win over those of the vocabulary."""
         sources: dict[str, str] = {}
         fragments: dict[str, str] = {}
         package = Path(__file__).parent
@@ -80,7 +81,8 @@ class Statements:
                 else:
                     sources[name] = body
         self._vocabulary = vocabulary
-        self._words = {**vocabulary.words, **fragments}
+        self._dialect = dialect
+        self._words = {**vocabulary.words, **words, **fragments}
         self._phrases = {**_PHRASES, **vocabulary.phrases}
         kinds = {kind.__name__: kind for kind in KINDS}
         self._by_name: dict[str, Statement] = {}
@@ -103,6 +105,10 @@ class Statements:
     def _make(self, name: str, body: str, kind: type[Record] | None, relation: Relation | None) -> Statement:
         words = {} if kind is None or relation is None else {"input": relation(columns_of(kind))}
         return self.compose(name, _strip(body), **words)
+
+    def reworded(self, **words: str) -> Statements:
+        """The same statements, in which some words of the vocabulary mean something else."""
+        return Statements(self._dialect, self._vocabulary, words)
 
     def compose(self, name: str, text: str, **words: str) -> Statement:
         """Fill what stands in braces, and number the parameters in the order in which they first appear."""

@@ -120,12 +120,12 @@ def _await_event(
         while True:
             ensure_going(engine, caller)
             found: Stored | None = yield Ask(engine.event, event)
-            remaining_seconds = (due_ms - engine.clock.now_ms()) / 1000
+            remaining_seconds = engine.clock.remaining_seconds(due_ms)
             if found is not None or remaining_seconds <= 0:
                 return found
             if limit is not None:
                 yield from limit.fix()
-            yield Wait(registration, remaining_seconds)
+            yield Wait(registration, remaining_seconds, due_ms)
 
 
 def get_all_events(engine: Engine, workflow_id: str) -> Operation[dict[str, Any]]:

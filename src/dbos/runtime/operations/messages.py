@@ -312,7 +312,7 @@ def _await_message(
             if remaining_seconds <= 0:
                 yield from record(attempt, encode(attempt, step_id, RECV, Outcome(None), started_at_ms))
                 return None
-            yield Wait(registration, remaining_seconds)
+            yield Wait(registration, remaining_seconds, limit.due_ms)
             attempt.ensure_going()
             (found,) = yield from commit(attempt, take())
     attempt.confirm()

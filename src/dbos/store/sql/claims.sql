@@ -251,7 +251,7 @@ select
     case when exists (
         select 1 from {schema}.executors as e
         where
-            e.lease_expires_at_ms >= {now_ms} and e.application_name = :application_name
+            e.lease_expires_at_ms >= {lease_now_ms} and e.application_name = :application_name
             and e.application_version = coalesce(w.application_version, {latest_version})
     ) then 1 else 0 end
 from {schema}.workflow_status as w
@@ -330,7 +330,7 @@ select q.name from waiting as q
 where
     q.name not in (
         select s.value from {schema}.executors as e, {elements:e.queues} as s
-        where e.lease_expires_at_ms >= {now_ms} and e.queues is not null
+        where e.lease_expires_at_ms >= {lease_now_ms} and e.queues is not null
     )
     and (
         select {of_our_application} from {schema}.workflow_status as w

@@ -1,7 +1,8 @@
--- The executors: one row per launch, alive while its lease lasts on the clock of the database.
+-- The executors: one row per launch, alive while its lease lasts on the clock of the database: the real one, for a
+-- lease is about a process. (A test may make everything else believe that it is later.)
 
 -- name: now
--- The clock that leases, deadlines and delays go by.
+-- The clock that deadlines, delays and sleeps go by.
 select {now_ms};
 
 -- name: register_executor
@@ -12,14 +13,14 @@ insert into {schema}.executors (
 )
 values (
     :instance, :executor_id, :application_name, :application_version, :host, :pid, :process_started,
-    {now_ms}, {now_ms} + :lease_ms
+    {now_ms}, {lease_now_ms} + :lease_ms
 )
 on conflict (instance_id) do update set lease_expires_at_ms = excluded.lease_expires_at_ms;
 
 -- name: renew_lease
 -- A living executor stays alive; one that was declared dead does not come back by itself.
-update {schema}.executors set lease_expires_at_ms = {now_ms} + :lease_ms
-where instance_id = :instance and lease_expires_at_ms >= {now_ms}
+update {schema}.executors set lease_expires_at_ms = {lease_now_ms} + :lease_ms
+where instance_id = :instance and lease_expires_at_ms >= {lease_now_ms}
 returning instance_id;
 
 -- name: serve_queues
@@ -28,8 +29,8 @@ update {schema}.executors set queues = :queues where instance_id = :instance;
 
 -- name: end_leases
 -- These executors are gone from now on.
-update {schema}.executors set lease_expires_at_ms = {now_ms} - 1
-where instance_id in ({each:instances}) and lease_expires_at_ms >= {now_ms};
+update {schema}.executors set lease_expires_at_ms = {lease_now_ms} - 1
+where instance_id in ({each:instances}) and lease_expires_at_ms >= {lease_now_ms};
 
 -- name: living_on_host
 -- Executors of this host whose lease still lasts: their processes may be gone all the same. With each, and if there is
@@ -38,17 +39,17 @@ select e.instance_id, e.pid, e.process_started, d.leaves_something
 from (
     select case when exists (
         select 1 from {schema}.executors as x
-        where x.lease_expires_at_ms < {now_ms} and (
+        where x.lease_expires_at_ms < {lease_now_ms} and (
             select 1 from {schema}.workflow_status as w
             where w.status = 'PENDING' and w.executor_instance = x.instance_id limit 1
         ) = 1
     ) then 1 else 0 end as leaves_something
 ) as d
-left join {schema}.executors as e on e.host = :host and e.lease_expires_at_ms >= {now_ms};
+left join {schema}.executors as e on e.host = :host and e.lease_expires_at_ms >= {lease_now_ms};
 
 -- name: prune_executors
 -- Forget executors that ended long ago and that no pending workflow refers to.
 delete from {schema}.executors
-where lease_expires_at_ms < {now_ms} - :keep_ms and not exists (
+where lease_expires_at_ms < {lease_now_ms} - :keep_ms and not exists (
     select 1 from {schema}.workflow_status as w where w.status = 'PENDING' and w.executor_instance = instance_id
 );

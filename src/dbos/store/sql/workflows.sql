@@ -149,7 +149,7 @@ select w.workflow_uuid, {runs_directly}
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
-    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance
+    w.status = 'PENDING' and e.lease_expires_at_ms < {lease_now_ms} and w.executor_instance <> :instance
     and {of_our_application} and (not {runs_directly} or ({of_our_version} and {registered_here}))
 order by w.sequence + 0
 limit :limit
@@ -195,7 +195,7 @@ where
         (w.status = 'ENQUEUED' and w.queue_name = :internal_queue)
         or (
             w.status = 'PENDING' and w.executor_instance in (
-                select e.instance_id from {schema}.executors as e where e.lease_expires_at_ms < {now_ms}
+                select e.instance_id from {schema}.executors as e where e.lease_expires_at_ms < {lease_now_ms}
             )
         )
     )
@@ -208,7 +208,7 @@ select w.application_version, count(*)
 from {schema}.workflow_status as w
 join {schema}.executors as e on e.instance_id = w.executor_instance
 where
-    w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms}
+    w.status = 'PENDING' and e.lease_expires_at_ms < {lease_now_ms}
     and w.application_name = :application_name and w.application_version <> :application_version
 group by w.application_version;
 
