@@ -9,6 +9,7 @@ import pytest
 from dbos import DBOS, SetWorkflowID, error
 from dbos.api.configuration import read_config
 from tests.support.fixture_types import Launch
+from tests.support.waiting import Gate
 
 OLD, NEW = "old", "new"
 runs: list[str] = []
@@ -116,6 +117,37 @@ def test_a_workflow_that_has_not_come_to_the_patch_takes_the_new_way(launch: Lau
     assert names("w") == ["first", "DBOS.patch-p", NEW, "DBOS.patch-p", NEW]
     assert runs == ["first", NEW, NEW]
     assert [each["function_id"] for each in DBOS.list_workflow_steps("w")] == [1, 2, 3, 4, 5]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_runs_while_the_code_is_patched_is_recovered_and_ends_as_it_began(launch: Launch) -> None:
+    """Its version stays, though its source has changed."""
+    old, new, after = step(OLD), step(NEW), step("after")
+    with Gate() as gate:
+
+        @DBOS.workflow(name="w")
+        def original() -> list[str]:
+            came = old()
+            gate.pass_through()
+            return [came, after()]
+
+        launch(enable_patching=True)
+        with SetWorkflowID("begun before"):
+            DBOS.start_workflow(original)
+        gate.wait_for_arrival()
+
+        @DBOS.workflow(name="w")
+        def patched() -> list[str]:
+            came = new() if DBOS.patch("p") else old()
+            gate.pass_through()
+            return [came, after()]
+
+        launch(enable_patching=True)
+        gate.wait_for_arrival(2)
+        gate.open()
+        assert DBOS.get_result("begun before") == [OLD, "after"]
+        assert begin(patched, "begun after") == [NEW, "after"]
+    assert names("begun before") == [OLD, "after"]
 
 
 def test_async_workflows_are_patched_as_well(launch: Launch) -> None:
