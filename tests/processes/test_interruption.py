@@ -156,7 +156,11 @@ def test_its_neighbours_go_on(launch: Callable[..., type[DBOS]], interruption: I
     assert poisoned.get_status().status == "PENDING"
 
 
-@pytest.mark.parametrize("colour", ["blocking", "awaitable"])
+@pytest.mark.parametrize(
+    ("colour", "interruption"),
+    [("blocking", SystemExit), ("awaitable", KeyboardInterrupt), ("awaitable", asyncio.CancelledError)],
+    indirect=["interruption"],
+)
 def test_what_came_from_a_queue_frees_its_slot_at_once(
     launch: Callable[..., type[DBOS]], interruption: Interruption, colour: str
 ) -> None:
@@ -183,6 +187,7 @@ def test_what_came_from_a_queue_frees_its_slot_at_once(
     with SetWorkflowID("poison"):
         queue.enqueue({"blocking": poison, "awaitable": poison_async}[colour])
     after = queue.enqueue(application.blocking["body"])
+    eventually(lambda: after.get_status().status == "SUCCESS")
     assert (interrupted.get_result(), after.get_result()) == ("done", "done")
     assert (application.runs, interrupted.get_status().recovery_attempts) == (3, 2)
     assert (len(runs), dbos.retrieve_workflow("poison").get_status().status) == (3, "MAX_RECOVERY_ATTEMPTS_EXCEEDED")

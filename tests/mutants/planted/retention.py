@@ -26,7 +26,7 @@ MUTANTS = (
         "store/retention.py",
         "free = _unneeded(run, _lock(run, [each for each in aged if each not in needed]))",
         "free = _lock(run, [each for each in aged if each not in needed])",
-        "tests/store/test_retention.py::test_a_parent_reopened_during_a_batch_keeps_its_child[postgres]",
+        "tests/store/test_retention.py::test_a_parent_reopened_during_a_batch_keeps_its_child[1-postgres]",
     ),
     Mutant(
         "a batch skips what was created in the same millisecond",
