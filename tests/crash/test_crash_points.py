@@ -44,7 +44,8 @@ def test_a_killed_run_is_recovered_at_every_effect(
         reached = 0
         for number, point in enumerate(points):
             reached += attempt(run, f"run{number}", [point])
-        assert reached >= 0.6 * len(points), "too many points lay behind the end of their run"
+        least = 0.6 if run.scenario.races else 0.75
+        assert reached >= least * len(points), "too many points lay behind the end of their run"
         record_property("crash points", reached)
 
 

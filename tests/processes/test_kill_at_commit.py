@@ -138,7 +138,7 @@ def test_a_second_crash_during_recovery(
 ) -> None:
     trials = Trials(start_on, sqlite_url, ledger, "order")
     if not long_run:
-        assert all(trials.run(phase, first, second) for first, second in ((3, 1), (6, 3), (9, 2)))
+        assert all(trials.run(phase, first, second) for first, second in ((3, 1), (8, 4), (14, 2)))
         return
     pairs = 0
     for first in itertools.count(1):
