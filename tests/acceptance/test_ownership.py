@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from dbos import DBOS, DBOSClient, SetWorkflowID, error
+from dbos.testing.crashing import Crashed, Point, Seam, When
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 
@@ -59,6 +60,36 @@ def test_everything_goes_to_the_new_name(launch: Launch, database_url: str, batc
     assert len(DBOS.list_workflows()) == 4
     DBOS.register_queue("unserved")
     assert DBOS.get_result("waits") == "done"
+
+
+def test_a_renaming_that_was_killed_is_finished_by_the_next(launch: Launch, database_url: str) -> None:
+    """At each of its effects. What is on its way has the name of what decides about it, at every moment."""
+    workflow, tick = define()
+    launch(application_version="v")
+    begin(workflow, tick)
+    DBOS.destroy()
+    tables = ("workflow_status", "queues", "workflow_schedules", "application_versions")
+    names = "test-app", "new-app"
+    with Seam().installed() as seam:
+        with DBOSClient(system_database_url=database_url) as client:
+            client.rename_application(*names, batch_size=2)
+        effects = len(seam.trace)
+        assert effects >= 3, "all that is on its way, and two pages of what has ended"
+        for point in (Point(number, when) for number in range(1, effects + 1) for when in (When.BEFORE, When.AFTER)):
+            names = names[1], names[0]
+            seam.arm(point)
+            with DBOSClient(system_database_url=database_url) as client, pytest.raises(Crashed):
+                client.rename_application(*names, batch_size=2)
+            together = run_sql(
+                database_url,
+                "select application_name from queues union select application_name from workflow_schedules"
+                " union select application_name from workflow_status where workflow_uuid = 'waits'",
+            )
+            assert len(together) == 1, str(point)
+            seam.arm(None)
+            with DBOSClient(system_database_url=database_url) as client:
+                client.rename_application(*names, batch_size=2)
+            assert all(owners(database_url, table) == [names[1]] for table in tables), str(point)
 
 
 def test_what_nobody_owns_is_adopted_if_it_shall_be(launch: Launch, database_url: str) -> None:

@@ -121,6 +121,36 @@ def test_a_trigger_enqueues_with_the_row_or_not_at_all(launch: Launch, database_
     assert DBOS.get_workflow_status("order-1") is None
 
 
+def test_who_dies_before_the_commit_did_nothing_and_who_repeats_it_does_nothing_more(
+    launch: Launch, database_url: str
+) -> None:
+    receive = define()
+    launch()
+    with SetWorkflowID("receiver"):
+        receiver = DBOS.start_workflow(receive)
+    calls = (
+        "select dbos.enqueue_workflow('greet', 'q', array['1']::json[], workflow_id => 'once')",
+        "select dbos.send_message('receiver', '\"hello\"', idempotency_key => 'key')",
+    )
+    address = database_url.replace("+psycopg", "")
+    dies = psycopg.connect(address)
+    for call in calls:
+        dies.execute(call)  # type: ignore[call-overload]  # mypy wants a literal
+    run_sql(database_url, f"select pg_terminate_backend({dies.info.backend_pid})")
+    with pytest.raises(psycopg.OperationalError):
+        dies.commit()
+    dies.close()
+    assert DBOS.get_workflow_status("once") is None
+    assert run_sql(database_url, "select count(*) from notifications") == [(0,)]
+
+    for _ in range(2):  # the second time because the reply of the commit was lost
+        for call in calls:
+            run_sql(database_url, call)
+    assert DBOS.get_result("once") == [[1], {}, None]
+    assert receiver.get_result() == "hello"
+    assert run_sql(database_url, "select count(*) from notifications") == [(1,)]
+
+
 def test_the_commit_tells_the_listeners(launch: Launch, listening: Store, database_url: str) -> None:
     receive = define()
     launch(notification_listener_polling_interval_sec=60)
