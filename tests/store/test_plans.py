@@ -24,7 +24,7 @@ ROWS = 50_000
 
 JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
 BY_KEY = [
-    "load_workflows", "standings", "lost", "ended", "children", "cancel",
+    "load_workflows", "standings", "lost", "ended", "children", "cancel", "last_step",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
     "events_set", "event_values", "stream_page", "reached", "stream_end", "written", "load_schedules",
@@ -142,10 +142,12 @@ def test_sweeps_go_by_the_index_of_what_is_active(grown: str) -> None:
         assert index in indexes_used(plan), f"{name}:\n{plan}"
 
 
-def test_the_loads_of_queues_are_read_off_indexes(grown: str) -> None:
-    plan = plan_of(grown, "loads", Role.READER)
-    assert not relations_scanned(plan), plan
-    assert indexes_used(plan) == {"workflow_enqueued", "workflow_running"}, plan
+def test_those_who_watch_and_wonder_read_indexes(grown: str) -> None:
+    active = {"workflow_enqueued", "workflow_running"}
+    for name, indexes in (("loads", active), ("circumstances", active | {"workflow_status_pkey"})):
+        plan = plan_of(grown, name, Role.READER)
+        assert relations_scanned(plan) <= SMALL, plan
+        assert indexes_used(plan) - {"application_version_name"} == indexes, plan
 
 
 def test_partitions_are_walked_by_their_own_index(grown: str) -> None:

@@ -16,7 +16,17 @@ from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import as_one, awaitable_method, blocking_method, refuse_on_loop
 from dbos.model.ids import validate_workflow_id
 from dbos.model.serialization import Serializer, WorkflowSerializationFormat
-from dbos.runtime.operations import delays, events, management, messages, retention, streams, transfer, versions
+from dbos.runtime.operations import (
+    delays,
+    events,
+    explaining,
+    management,
+    messages,
+    retention,
+    streams,
+    transfer,
+    versions,
+)
 from dbos.runtime.operations.messages import SendMessage, send_bulk
 from dbos.runtime.operations.streams import END, StreamReader
 from dbos.runtime.outcomes import POLLING_SECONDS
@@ -304,6 +314,9 @@ class DBOSClient(ClientScheduleCalls):
     list_queued_workflows_async = awaitable_method(listing.list_queued_workflows)
     list_workflow_steps = blocking_method(management.list_workflow_steps)
     list_workflow_steps_async = awaitable_method(management.list_workflow_steps)
+
+    explain_workflow = blocking_method(explaining.explain_workflow)
+    explain_workflow_async = awaitable_method(explaining.explain_workflow)
     cancel_workflow = blocking_method(management.cancel_workflow)
     cancel_workflow_async = awaitable_method(management.cancel_workflow)
     cancel_workflows = blocking_method(management.cancel_workflows)

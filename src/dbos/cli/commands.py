@@ -6,7 +6,7 @@ import logging
 
 import click
 
-from dbos.cli import moving, steps, watching  # they add their commands to the group of workflows
+from dbos.cli import moving, steps, watching, why  # they add their commands to the group of workflows
 from dbos.cli.failures import Group
 from dbos.cli.init import init
 from dbos.cli.migrations import migrate, reset
@@ -18,7 +18,7 @@ from dbos.cli.start import start
 from dbos.cli.versions import version
 from dbos.cli.workflows import workflow
 
-__all__ = ["dbos", "moving", "steps", "watching"]
+__all__ = ["dbos", "moving", "steps", "watching", "why"]
 
 
 @click.group(cls=Group, context_settings={"help_option_names": ["-h", "--help"]})

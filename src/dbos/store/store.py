@@ -15,6 +15,7 @@ from typing import Any, Self
 
 from dbos.error import DBOSException, DBOSInitializationError
 from dbos.model.database_url import dialect_of
+from dbos.store.circumstances import Surroundings
 from dbos.store.claims import Claims
 from dbos.store.database import Database, Session, StoreClosed, StoreSettings
 from dbos.store.events import Events
@@ -63,6 +64,7 @@ class Store:
         self.queues = Queues(self._pool)
         self.versions = Versions(self._pool)
         self.claims = Claims(self._pool)
+        self.surroundings = Surroundings(self._pool)
         self.schedules = Schedules(self._pool)
         self.ownership = Ownership(self._pool)
         self.transfers = Transfers(self._pool)
