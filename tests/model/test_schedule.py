@@ -316,3 +316,9 @@ def test_ids() -> None:
 @given(st.integers(0, 2**42))
 def test_moments_survive_being_counted(epoch_ms: int) -> None:
     assert to_ms(from_ms(epoch_ms)) == epoch_ms
+
+
+def test_an_expression_that_thousands_share_is_looked_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = parse("7 7 7 7 *")
+    monkeypatch.setattr("croniter.croniter.expand", None)
+    assert parse("7 7 7 7 *", "Europe/Rome").every_hour is first.every_hour

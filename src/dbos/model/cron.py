@@ -19,8 +19,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
+from functools import lru_cache
 
 MAX_CHARACTERS = 1_000
+REMEMBERED = 1_000  # expressions that were looked at: it takes a millisecond, and thousands of schedules share a few
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
 _RANDOM_OR_HASHED = re.compile(r"\b[rh]\b", re.IGNORECASE)  # what croniter fills in differs from process to process
 _RANGE_OF_ONE = re.compile(r"(?<![\w#-])0*(\w+)-0*\1(?:/\d+)?(?![\w#-])", re.IGNORECASE)
@@ -142,6 +144,7 @@ def _checked(expression: object) -> str:
     return expression
 
 
+@lru_cache(REMEMBERED)
 def _problem(expression: str) -> str | None:
     if len(expression) > MAX_CHARACTERS:
         return f"it has more than {MAX_CHARACTERS} characters"
@@ -172,6 +175,7 @@ def _zone(time_zone: object) -> tzinfo:
     raise ValueError(f"Invalid timezone: {time_zone!r} (give a name of the IANA database such as 'Europe/Rome')")
 
 
+@lru_cache(REMEMBERED)
 def _fires_every_hour(expression: str) -> bool:
     from croniter import croniter
 
@@ -180,6 +184,7 @@ def _fires_every_hour(expression: str) -> bool:
     return hours == ["*"] or len(set(hours)) == 24
 
 
+@lru_cache(REMEMBERED)
 def _plain(expression: str) -> str:
     """The expression without what croniter takes for something else."""
     from croniter import croniter
