@@ -13,7 +13,7 @@ from dataclasses import replace
 from typing import Protocol
 
 from dbos.error import DBOSNotAuthorizedError
-from dbos.runtime.identity import Identity, acting_as, current_identity
+from dbos.runtime.identity import NOBODY, Identity, acting_as, current_identity
 from dbos.runtime.registry import Function, Target
 from dbos.runtime.requests import Requests
 
@@ -31,6 +31,8 @@ class Authenticated(Protocol):
 
 def identity_of(row: Authenticated) -> Identity:
     """On whose behalf the workflow of a row runs."""
+    if row.authenticated_user is None and row.assumed_role is None and row.authenticated_roles is None:
+        return NOBODY
     roles = None if row.authenticated_roles is None else tuple(json.loads(row.authenticated_roles))
     return Identity(row.authenticated_user, roles, row.assumed_role)
 
