@@ -12,6 +12,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+PROMPT_SECONDS = 0.05  # a reading that took longer says little
+READINGS = 2  # so many at most
+
 
 def steady() -> float:
     """Seconds that only grow. Intervals that something due depends on are measured by them.
@@ -27,21 +30,36 @@ def wall_ms() -> int:
 
 
 class DatabaseClock:
-    """What time it is in the database: never ahead of it, so that no sleep is ever short."""
+    """What time it is in the database, between two bounds: a round trip apart, because nobody knows when it looked.
+
+    Who waits counts from the later one and looks at the earlier one. So no wait is ever short, although it may begin in
+    one process and end in another.
+    """
 
     def __init__(self, read_ms: Callable[[], int]) -> None:
         self._read_ms = read_ms
         self._offset_ms = 0.0
+        self._latest_offset_ms = 0.0
         self.synchronise()
 
     def synchronise(self) -> None:
-        """Read the database's clock anew. The answer is dated to the end of the round trip: a lower bound."""
-        reading = self._read_ms()
-        self._offset_ms = reading - steady() * 1000
+        """Read the database's clock anew, and once more if the answer was long in coming."""
+        for _ in range(READINGS):
+            asked = steady()
+            reading = self._read_ms()
+            answered = steady()
+            if answered - asked <= PROMPT_SECONDS:
+                break
+        self._offset_ms = reading - answered * 1000
+        self._latest_offset_ms = reading - asked * 1000
 
     def now_ms(self) -> int:
-        """Epoch milliseconds in the database, carried forward since the last reading."""
+        """Epoch milliseconds in the database, carried forward since the last reading: never ahead of it."""
         return int(steady() * 1000 + self._offset_ms)
+
+    def latest_ms(self) -> int:
+        """The same, never behind it: what a wait counts from."""
+        return int(steady() * 1000 + self._latest_offset_ms) + 1
 
     def remaining_seconds(self, due_ms: float) -> float:
         """How long it is until the database's clock shows `due_ms`; zero or less afterwards."""

@@ -34,8 +34,8 @@ class TimeLimit:
         step_id = attempt.next_step_id()
         row = attempt.recorded(step_id, SLEEP)
         if row is None:
-            begun_ms = attempt.engine.clock.now_ms()  # rounded down: a wait is counted from the next millisecond
-            wake_at = (begun_ms + 1) / 1000 + seconds if seconds > 0 else begun_ms / 1000
+            clock = attempt.engine.clock
+            wake_at = clock.latest_ms() / 1000 + seconds if seconds > 0 else clock.now_ms() / 1000
             self.unrecorded = (encode(attempt, step_id, SLEEP, Outcome(wake_at), wall_ms()),)
         else:
             wake_at = float(replay(attempt, row).unwrap())

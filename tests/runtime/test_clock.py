@@ -1,0 +1,51 @@
+"""The database's clock as a process knows it: between two bounds."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import cast
+
+import pytest
+
+from dbos.runtime import clock
+from dbos.runtime.clock import DatabaseClock
+from dbos.runtime.context import Attempt
+from dbos.runtime.timeouts import TimeLimit
+
+
+@pytest.mark.parametrize(("there_seconds", "back_seconds"), [(0.0, 0.0), (0.0, 0.4), (0.4, 0.0), (0.3, 0.1)])
+def test_the_time_lies_between_the_bounds_whenever_the_database_looked(
+    monkeypatch: pytest.MonkeyPatch, there_seconds: float, back_seconds: float
+) -> None:
+    now = 100.0
+    monkeypatch.setattr(clock, "time", SimpleNamespace(monotonic=lambda: now))
+
+    def true_ms() -> int:
+        return int(now * 1000) + 5_000_000
+
+    def read() -> int:
+        nonlocal now
+        now += there_seconds
+        reading = true_ms()
+        now += back_seconds
+        return reading
+
+    known = DatabaseClock(read)
+    for pause in (0.0, 0.0004, 1.7):
+        now += pause
+        assert known.now_ms() <= true_ms() <= known.latest_ms()
+        assert known.latest_ms() - known.now_ms() <= (there_seconds + back_seconds) * 1000 + 2
+
+
+def test_a_wait_counts_from_the_latest_that_it_may_be() -> None:
+    codec = SimpleNamespace(encode=lambda value, where: (str(value), "json"))
+    times = SimpleNamespace(now_ms=lambda: 6_990, latest_ms=lambda: 7_001)
+    attempt = SimpleNamespace(
+        workflow_id="w",
+        epoch=1,
+        next_step_id=lambda: 1,
+        recorded=lambda number, name: None,
+        engine=SimpleNamespace(codec=codec, clock=times),
+    )
+    assert TimeLimit(cast(Attempt, attempt), 2.0).due_ms == pytest.approx(9_001)
+    assert TimeLimit(cast(Attempt, attempt), 0).remaining_seconds() == 0
