@@ -112,7 +112,7 @@ def violations(sql: Sql, run_id: str, *, reopens_failures: bool = False, rewinds
             found.append(f"the checkpoint of step {step_id} of {workflow_id} was {event}")
     for change in sql(f"select {COLUMNS} from audit {OF_RUN} order by number", *span(run_id)):
         if not rewinds or change[1:3] != ("SUCCESS", "ENQUEUED"):
-            found += _judge(*change)
+            found += judge(*change)
     values = sql(f"select {STREAM_COLUMNS} from audit_streams {OF_RUN} order by number", *span(run_id))
     return found + _judge_streams(values)
 
@@ -131,7 +131,7 @@ def _judge_streams(values: Sequence[tuple[Any, ...]]) -> list[str]:
     return found
 
 
-def _judge(
+def judge(
     workflow_id: str,
     old: str | None,
     new: str,
