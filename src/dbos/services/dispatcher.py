@@ -25,7 +25,8 @@ MOMENT_SECONDS = 0.1  # after that a workflow counts as one that takes its time,
 ROOM_SECONDS = 0.002  # until the next look whether there is room
 CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
 LONGEST_CONTENTION = 10  # polling intervals
-SPACING = 2  # a look at a queue is repeated after so many times what it took
+SPACING = 2  # a look at a queue that brought nothing is repeated after so many times what it took, then twice that ...
+MOST_DOUBLINGS = 20  # ... and so on, up to its polling interval
 
 
 @dataclass(slots=True)
@@ -38,6 +39,7 @@ class Served:
     not_before: float = 0.0  # by the steady clock: until then only news of the queue are worth a look
     look_at: float = NEVER  # by the steady clock: then a rate limit may let more start
     collisions: int = 0  # in a row
+    fruitless: int = 0  # looks in a row that brought nothing, although something waits
 
     @property
     def limited(self) -> bool:
@@ -174,10 +176,13 @@ class Dispatcher(Service):
             queue.not_before = queue.look_at = now + random.uniform(0.5, 1) * pause
             return
         queue.collisions = 0
+        if claim.rows:
+            queue.fruitless = 0
         if claim.full:
             queue.not_before = now + random.uniform(0.8, 1) * interval
-        elif not claim.rows:
-            queue.not_before = now + SPACING * took_seconds
+        elif not claim.rows:  # its partitions are full, or nothing of it can run here: until there is news
+            queue.not_before = now + min(SPACING * took_seconds * 2**queue.fruitless, interval)
+            queue.fruitless = min(queue.fruitless + 1, MOST_DOUBLINGS)
         else:
             queue.not_before = 0.0
 
