@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import threading
+import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -251,7 +252,9 @@ def test_held_time_passes_as_on_the_wall(clock: Clock, launch: Launch, passed: C
     launch()
     handle = DBOS.start_workflow(sleep)
     with clock.held():
-        assert DBOS.get_event("nobody", "key", timeout_seconds=0.1) is None
+        began = time.monotonic()
+        assert DBOS.get_event("nobody", "key", timeout_seconds=0.3) is None
+        assert time.monotonic() - began >= 0.29
         assert handle.get_status().status == "PENDING"
     handle.get_result()
     assert passed() == DAY

@@ -96,6 +96,10 @@ class Clock:
             with self._gate:
                 self._held -= 1
 
+    @property
+    def _is_held(self) -> bool:
+        return self._held > 0
+
     # ------------------------------------------------------------ moving
 
     def _until(self, moment: datetime) -> float:
@@ -202,7 +206,7 @@ class Clock:
 
     def _skip(self) -> float:
         """If somebody waits, and only for time, let it jump to what is due next; the seconds until another look."""
-        if self._held or not self._rests():
+        if self._is_held or not self._rests():
             return BUSY_SECONDS
         if math.isinf(self._due_in_seconds()):
             return IDLE_SECONDS
@@ -216,7 +220,7 @@ class Clock:
             return BUSY_SECONDS
         due = self._due_in_seconds()
         with self._gate:
-            if self._watch.outside.is_set() and not self._held and 0 < due < math.inf:
+            if self._watch.outside.is_set() and not self._is_held and 0 < due < math.inf:
                 self._move(due)
         return BUSY_SECONDS
 

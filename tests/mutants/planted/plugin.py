@@ -32,8 +32,8 @@ MUTANTS = (
     Mutant(
         "held time jumps",
         "testing/clock.py",
-        "self._held += 1",
-        "self._held += 0",
+        "return self._held > 0",
+        "return self._held > 1",
         CLOCK.format("test_held_time_passes_as_on_the_wall"),
     ),
     Mutant(
