@@ -39,5 +39,5 @@ def play(scenario: Scenario, laboratory: Laboratory, *, seed: int, seconds: floa
         verdict=verdict,
         words=words,
         seconds=round(time.monotonic() - began, 1),
-        command=f"python -m tests.torture --only {scenario.name} --minutes {seconds / 60:g} --seed {seed}",
+        command=f"python -m tests.torture --only {scenario.name} --minutes {seconds / 60:.2g} --seed {seed}",
     )

@@ -32,11 +32,12 @@ and when. How real processes interleave it cannot decide, so a command below rep
 UNTESTED = """\
 ## What is not tested here
 
+- More than the figures above. They are those of runs of minutes on a machine that others used as well; the same
+  commands with more minutes do more, up to fleets of 20 executors and 100,000 workflows.
 - Machines that lose power: processes and servers are killed, disks are not. What the database calls written counts as
   written.
 - A clock of the machine that jumps. Those of processes do, inside Python; leases, deadlines and sleeps do not use them.
 - Networks between machines: a proxy cuts, stalls, delays and drops on one machine.
-- Poolers before Postgres, other than by turning off what they take away.
 """
 
 

@@ -116,7 +116,7 @@ KINDS = ("an unknown codec", None)
 
 @scenario(faults="F22", invariants="I5 I8")
 def rotten_rows(run: Run) -> None:
-    """Stored inputs and outputs are overwritten with garbage: a typed error for each, and nobody else is troubled."""
+    """Stored inputs and outputs are overwritten: a typed error for what cannot be read, and no trouble for others."""
     world = run.world().prepare()
     client = world.client()
     client.register_queue("q")

@@ -38,7 +38,7 @@ LEAST_KILLS = 3
 
 @scenario(faults="F13", invariants=f"{CORE} I19 I20 I21 I22 I25 I27", share=4)
 def fleet(run: Run) -> None:
-    """Executors are killed every 100 to 500 ms and replaced, while workflows pass through queues with every limit."""
+    """Executors are killed and replaced, with pauses of 100 to 500 ms, while workflows pass through limited queues."""
     world = run.world().prepare()
     client = world.client()
     for name, options in QUEUES.items():
