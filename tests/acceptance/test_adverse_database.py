@@ -17,6 +17,8 @@ from tests.acceptance.hostile_settings import HOSTILE, change_defaults
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 
+pytestmark = pytest.mark.owner("changes the database")
+
 
 @pytest.fixture
 def database_url(postgres_url: str) -> str:

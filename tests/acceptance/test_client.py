@@ -495,6 +495,7 @@ def test_a_with_block_ends_a_client(launch: Launch, database_url: str) -> None:
         client.check_connection()
 
 
+@pytest.mark.own_session("a pooler replaces what the server ends, and tells nobody")
 @pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # a file does not hang up
 def test_an_impatient_client_is_told_of_a_lost_connection(launch: Launch, connect: Connect, database_url: str) -> None:
     launch()

@@ -14,6 +14,9 @@ from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
 
 
+pytestmark = pytest.mark.owner("creates schemas and roles")
+
+
 def as_role(url: str, role: str) -> str:
     parts = urlsplit(url)
     return parts._replace(netloc=f"{role}:pass@{parts.hostname}:{parts.port}").geturl()
@@ -153,6 +156,7 @@ def granted_by(text: str) -> str:
     return text[text.index("run:\n") + len("run:\n") :]
 
 
+@pytest.mark.own_session("a pooler that cannot log in keeps its clients waiting")
 def test_a_role_without_rights_is_told_the_exact_grant(run: Run, postgres_url: str, role: str) -> None:
     worker = as_role(postgres_url, role)
     ran = run("migrate", "-s", worker)

@@ -48,6 +48,7 @@ def connections(url: str) -> int:
         return int(row[0])
 
 
+@pytest.mark.owner("truncates")
 def test_nothing_is_left_behind(database_url: str) -> None:
     for _ in range(2):  # the first round imports and caches
         gc.collect()
@@ -85,6 +86,7 @@ def test_what_was_written_is_there_when_opened_again(open_store: OpenStore) -> N
     assert open_store().workflows.standing("w") == ("PENDING", 1)
 
 
+@pytest.mark.owner("counts connections, and there somebody else has just migrated")
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
 def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, database_url: str, size: int) -> None:
     store = open_store(pool_size=size)
@@ -119,6 +121,7 @@ def test_a_read_does_not_wait_for_the_journal(store: Store) -> None:
 # ------------------------------------------------------------ drop and truncate
 
 
+@pytest.mark.owner("truncates")
 def test_truncating_keeps_the_schema(store: Store, database_url: str) -> None:
     use_everything(store)
     Store.truncate(StoreSettings(url=database_url))
@@ -127,6 +130,7 @@ def test_truncating_keeps_the_schema(store: Store, database_url: str) -> None:
     assert store.journal.write([start("w")]) == [(None,)]  # even under a store that is open
 
 
+@pytest.mark.owner("drops the database")
 def test_dropping(open_store: OpenStore, database_url: str) -> None:
     settings = StoreSettings(url=database_url)
     with open_store() as store:
@@ -175,6 +179,7 @@ def test_a_file_that_is_no_database_is_refused_untouched(tmp_path: Path) -> None
     assert [file.name for file in tmp_path.iterdir()] == ["notes.txt"]
 
 
+@pytest.mark.owner("there the tables exist")
 def test_verifying_only(open_store: OpenStore, database_url: str) -> None:
     with pytest.raises(DBOSInitializationError, match="run_migrations"):
         open_store(run_migrations=False)
@@ -184,6 +189,7 @@ def test_verifying_only(open_store: OpenStore, database_url: str) -> None:
     assert open_store(run_migrations=False).workflows.load("w") is None
 
 
+@pytest.mark.owner("creates databases")
 def test_a_missing_postgres_database_is_created_or_missed(postgres_url: str) -> None:
     url = postgres_url + quote("_more \"quoted'")
     try:
@@ -226,6 +232,7 @@ def test_our_connection_settings(postgres_url: str) -> None:
     assert shown("idle_in_transaction_session_timeout", idle_transaction_timeout_seconds=2.5) == "2500ms"
 
 
+@pytest.mark.owner("creates roles")
 def test_a_role_that_may_only_run_workflows(postgres_url: str) -> None:
     parts = urlsplit(postgres_url)
     role = "worker_of_" + parts.path.strip("/")

@@ -25,6 +25,8 @@ from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
 from tests.support.warm_python import WarmPython
 
+pytestmark = pytest.mark.owner("migrates")
+
 NEWEST = migrations("sqlite")[-1].version
 
 FOREIGN = {
