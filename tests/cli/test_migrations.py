@@ -13,7 +13,6 @@ from tests.cli.conftest import Run
 from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
 
-
 pytestmark = pytest.mark.owner("creates schemas and roles")
 
 
