@@ -62,7 +62,7 @@ MUTANTS = (
     Mutant(
         "simulation: leases protect nobody",
         "store/sql/workflows.sql",
-        "w.status = 'PENDING' and e.lease_expires_at_ms < {now_ms} and w.executor_instance <> :instance",
+        "w.status = 'PENDING' and e.lease_expires_at_ms < {lease_now_ms} and w.executor_instance <> :instance",
         "w.status = 'PENDING' and w.executor_instance <> :instance",
         SEEDS.format(0),
     ),
