@@ -40,9 +40,11 @@ def use_everything(store: Store) -> None:
 
 
 def connections(url: str) -> int:
+    """Those of the library: one that looked before may not have left the server's list yet."""
     with psycopg.connect(url, autocommit=True) as connection:
         row = connection.execute(
-            "select count(*) from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
+            "select count(*) from pg_stat_activity"
+            " where datname = current_database() and application_name = 'dbos_transact'"
         ).fetchone()
         assert row is not None
         return int(row[0])

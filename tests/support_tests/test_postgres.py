@@ -20,7 +20,9 @@ from dbos.cli.postgres_installation import (
     find_account,
 )
 from tests.support import postgres as module
+from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster
+from tests.support.waiting import eventually
 
 ROOT = Path(__file__).parents[2]
 DEADLINE_SECONDS = 20.0
@@ -114,6 +116,26 @@ def test_nothing_outlives_the_process_however_it_ends(how: signal.Signals | None
         process.communicate(timeout=DEADLINE_SECONDS)
     wait_until_gone(Path(directory))
     assert not is_listening(int(port))
+
+
+@pytest.mark.skipif(not Pooler.is_installed(), reason="pgbouncer is not installed")
+def test_a_pooler_does_not_outlive_its_process() -> None:
+    script = (
+        "from tests.support.pooler import Pooler\n"
+        "from tests.support.postgres import PostgresCluster\n"
+        "cluster = PostgresCluster().start()\n"
+        "print(cluster.directory, Pooler(cluster).start().port, flush=True)\n"
+        "input()\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        directory, port = process.stdout.readline().split()
+        assert is_listening(int(port))
+        process.kill()
+    wait_until_gone(Path(directory))
+    eventually(lambda: not is_listening(int(port)))
 
 
 def test_the_programs_of_the_wheel_work(monkeypatch: pytest.MonkeyPatch) -> None:
