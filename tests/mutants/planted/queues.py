@@ -45,6 +45,13 @@ MUTANTS = (
         CLAIMS.format("test_claiming_in_order_of_priority_and_arrival"),
     ),
     Mutant(
+        "a claim walks through all partitions",
+        "store/sql/claims.sql",
+        "found as materialized (",
+        "found as (",
+        "tests/store/test_claims.py::test_a_claim_looks_at_no_more_partitions_than_it_needs",
+    ),
+    Mutant(
         "the limit of a partition is ignored",
         "store/sql/claims.sql",
         "    case when :concurrency < 2147483647 then :concurrency - (\n",
