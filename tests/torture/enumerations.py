@@ -101,6 +101,14 @@ ALL = (
         suite("tests/crash", "-k", "machine"),
     ),
     Enumeration(
+        "simulation",
+        "Several executors, one database and the clock on one thread: a seed is a run, harm and schedule included.",
+        ("F32",),
+        ("I1", "I3", "I4", "I5", "I6", "I9", "I10"),
+        ("tests.simulation", "--seeds", "20000", "--start", "{seed}", "--seconds", "840"),
+        r"(?P<seeds>\d+) seeds from \d+: (?P<failed>\d+) failed, (?P<rare_states_reached>\d+) rare states",
+    ),
+    Enumeration(
         "planted-bugs",
         "Bugs planted in a copy of the source, each of which a test must find.",
         ("F33",),
