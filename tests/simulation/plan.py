@@ -307,4 +307,5 @@ def _faults(chance: random.Random, executors: int, finish: int | None) -> list[F
     if executors > 1 and chance.random() < 0.12:  # a zombie, in the midst of something
         zombie = chance.randrange(executors)
         found.append(Fault(0, "freeze", zombie, chance.uniform(0.3, 2.5), "", 3.5))
+        found.append(Fault(0, "delay", zombie, chance.choice((2, 4, 6)), "Checkpoint", 3.5))
     return [replace(fault, number=number) for number, fault in enumerate(found)]
