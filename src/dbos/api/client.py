@@ -314,7 +314,6 @@ class DBOSClient(ClientScheduleCalls):
     list_queued_workflows_async = awaitable_method(listing.list_queued_workflows)
     list_workflow_steps = blocking_method(management.list_workflow_steps)
     list_workflow_steps_async = awaitable_method(management.list_workflow_steps)
-
     explain_workflow = blocking_method(explaining.explain_workflow)
     explain_workflow_async = awaitable_method(explaining.explain_workflow)
     cancel_workflow = blocking_method(management.cancel_workflow)

@@ -81,7 +81,7 @@ class Gauges:
         here = Counter(attempt.queue_name for attempt in self._engine.active().values())
         return [
             _each(told.QUEUE_DEPTH, {name: load.waiting for name, load in loads.items()}),
-            _each(told.QUEUE_OLDEST, {name: load.oldest_ms / 1000 for name, load in loads.items()}),
+            _each(told.QUEUE_OLDEST, {name: load.oldest_age_ms / 1000 for name, load in loads.items()}),
             _each(told.QUEUE_RUNNING, {name: load.running for name, load in loads.items()}),
             _each(told.QUEUE_LIMIT, {name: spec.as_a_whole.concurrency for name, spec in queues.items()}),
             _each(told.QUEUE_RUNNING_HERE, {name: here[name] for name in queues}),

@@ -59,7 +59,7 @@ class Dispatcher(Service):
         self._published: list[str] = []
         self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
         self._losses = 0  # of connections, after which we asked what is ours
-        self._looked_at = float("-inf")  # monotonic: at the queues
+        self._looked_at = float("-inf")  # by the steady clock: at the queues
         self._wants_room = False  # something waited then, and could not begin here
 
     def poll(self) -> float:

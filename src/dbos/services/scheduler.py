@@ -72,10 +72,8 @@ class Scheduler(Service):
         self._reported: set[str] = set()
         self._read_at = float("-inf")  # by the steady clock, as the next one
         self._rests_until = float("-inf")
-        self._clock_seen = engine.clock.now_ms(), clock.steady()  # the latest reading, and when that was
-        self._floor_ms = self._clock_seen[
-            0
-        ]  # what was due by then is missed: we were not launched, or the clock was set
+        self._floor_ms = engine.clock.now_ms()  # what was due by then is missed: not launched yet, or the clock was set
+        self._clock_seen = self._floor_ms, clock.steady()  # the latest reading, and when that was
 
     def poll(self) -> float:
         """Fire what is due, and find out when the next tick will be."""

@@ -49,7 +49,7 @@ class Load:
     """How busy a queue is. What is more than `MOST_COUNTED` is not counted."""
 
     waiting: int
-    oldest_ms: int  # since when the oldest of them waits; 0 if none does
+    oldest_age_ms: int  # how long the oldest of them has waited; 0 if none waits
     running: int  # in all processes
 
 

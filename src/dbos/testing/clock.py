@@ -128,9 +128,8 @@ class Clock:
         engine, _ = running
         expected_ms = engine.clock.now_ms() + by_ms
         self._shift.forward(by_ms)
-        if (
-            abs(engine.clock.now_ms() - expected_ms) > SURPRISING_MS
-        ):  # perhaps it was read anew in the middle of the jump
+        off_ms = abs(engine.clock.now_ms() - expected_ms)
+        if off_ms > SURPRISING_MS:  # perhaps the clock was read anew in the middle of the jump
             engine.clock.synchronise()
         self._nudge()
 

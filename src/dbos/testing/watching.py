@@ -126,9 +126,8 @@ class Watch:
     def look_again(self, engine: Executor) -> None:
         """If there are other engines than this one, everybody looks: what one did may be on its way to another."""
         with self._lock:
-            waiting = (
-                tuple(self._waiting) if any(not each.closed for each in self._asking if each is not engine) else ()
-            )
+            others = [each for each in self._asking if each is not engine and not each.closed]
+            waiting = tuple(self._waiting) if others else ()
         for each in waiting:
             each.registration.wake()
 
