@@ -106,24 +106,23 @@ def test_a_pooler_that_comes_later_and_goes_again(
         Store.open(StoreSettings(url=proxy.url)) as store,
         caplog.at_level(logging.INFO, logger="dbos"),
     ):
-        server = proxy._upstream
 
         def announced(how: str) -> bool:
             store.hints.receive(0.05, 1)
             return how in "".join(announcements(caplog)[-1:])
 
-        def lead_to(address: tuple[str, int]) -> None:
-            proxy._upstream = address
+        def lead_to(url: str) -> None:
+            proxy.lead_to(url)
             proxy.cut_now()
 
         eventually(lambda: announced("(push)"))
         assert store.journal.write([start("w")]) == [(None,)]
-        lead_to(("127.0.0.1", pooler.port))
+        lead_to(pooler.through(direct_url))
         for step in range(2, 10):
             assert store.journal.write([checkpoint("w", step)]) == [()]
             assert store.workflows.standing("w") == ("PENDING", 1)
         eventually(lambda: announced("(poll)"))
-        lead_to(server)
+        lead_to(direct_url)
         assert store.journal.write([checkpoint("w", 10)]) == [()]
         assert store.workflows.standing("w") == ("PENDING", 1)
         eventually(lambda: announced("(push)"))
@@ -147,7 +146,7 @@ def test_settings_of_the_role_that_harm_are_named(
     warning = next(each for each in caplog.messages if each.startswith("Behind a connection pooler"))
     assert [line for line in warning.splitlines() if line.startswith("alter")] == [
         "alter role \"postgres\" set default_transaction_isolation = 'read committed';",
-        'alter role "postgres" set lock_timeout = 0;',
-        'alter role "postgres" set statement_timeout = 0;',
-        'alter role "postgres" set synchronous_commit = on;',
+        "alter role \"postgres\" set lock_timeout = '0';",
+        "alter role \"postgres\" set statement_timeout = '0';",
+        "alter role \"postgres\" set synchronous_commit = 'on';",
     ]

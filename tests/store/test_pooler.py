@@ -53,6 +53,6 @@ def test_what_harms_in_a_session_of_somebody_elses_is_named(postgres_url: str) -
         assert unsuitable(pooled) == []
         connection.execute("set synchronous_commit = off; set lock_timeout = 20")
         assert unsuitable(pooled) == [
-            'alter role "Ada" set lock_timeout = 0',
-            'alter role "Ada" set synchronous_commit = on',
+            "alter role \"Ada\" set lock_timeout = '0'",
+            "alter role \"Ada\" set synchronous_commit = 'on'",
         ]

@@ -32,13 +32,8 @@ _FOR_ALL: Mapping[str, str] = {
     "synchronous_commit": "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on')",
 }
 
-_ADVISED: Mapping[str, str] = {
-    "statement_timeout": "0",
-    "lock_timeout": "0",
-    "transaction_timeout": "0",
-    "default_transaction_isolation": "'read committed'",
-    "synchronous_commit": "on",
-}
+# The same for the role behind a pooler's sessions.
+_ADVISED: Mapping[str, str] = {**_FOR_ALL, "synchronous_commit": "'on'"}
 SHORTEST_TIMEOUT_MS = 1_000  # of a server through a pooler, without a warning
 
 
