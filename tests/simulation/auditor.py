@@ -60,9 +60,8 @@ class Auditor:
         """Something became durable, all at once."""
         actor = self._world.actor
         now_ms = self._world.machine.now_ms()
-        before = dict.fromkeys(c.workflow_id for c in changes if isinstance(c, WorkflowChange))
-        for workflow_id in before:
-            before[workflow_id] = self.rows.get(workflow_id)  # type: ignore[assignment]
+        concerned = [change.workflow_id for change in changes if isinstance(change, WorkflowChange)]
+        before = {workflow_id: self.rows.get(workflow_id) for workflow_id in concerned}
         self.tags = set()
         for change in changes:
             if isinstance(change, WorkflowChange):
@@ -70,13 +69,13 @@ class Auditor:
         for change in changes:
             match change:
                 case StepChange():
-                    self._step(change, before)  # type: ignore[arg-type]
+                    self._step(change, before)
                 case LeaseChange():
                     self._lease(change, actor, now_ms)
                 case MessageChange():
                     self._message(change, now_ms)
                 case StreamChange():
-                    self._stream(change, before)  # type: ignore[arg-type]
+                    self._stream(change, before)
         if "claimed" in self.tags:
             self._order(changes)
             self._limits()
@@ -215,7 +214,7 @@ class Auditor:
             if per_queue[queue] > limit:
                 self.complain(f"{per_queue[queue]} workflows of queue {queue} run at once, {limit} may")
             self._reach("a queue is full", per_queue[queue] == limit)
-        for key, count in Counter((row.partition) for row in running if row.queue == "parts").items():
+        for key, count in Counter(row.partition for row in running if row.queue == "parts").items():
             if count > 1:
                 self.complain(f"{count} workflows of partition {key} run at once")
             self._reach("a partition is full", True)

@@ -6,6 +6,8 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Generator
+from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -94,37 +96,14 @@ def test_a_durable_server_keeps_its_default_settings_and_another_port_is_tried(m
     assert {name for (name,) in changed} - own == {"listen_addresses", "port", "unix_socket_directories", "work_mem"}
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
-def test_nothing_outlives_the_process_however_it_ends(how: signal.Signals | None) -> None:
-    script = (
-        "from tests.support.postgres import PostgresCluster\n"
-        "cluster = PostgresCluster().start()\n"
-        "print(cluster.directory, cluster.port, flush=True)\n"
-        "input()\n"
-    )
-    with subprocess.Popen(
-        [sys.executable, "-c", script], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        directory, port = process.stdout.readline().split()
-        assert is_listening(int(port))
-        if how is None:
-            process.stdin.write("\n")  # it ends by itself
-        else:
-            process.send_signal(how)
-        process.communicate(timeout=DEADLINE_SECONDS)
-    wait_until_gone(Path(directory))
-    assert not is_listening(int(port))
-
-
-@pytest.mark.skipif(not Pooler.is_installed(), reason="pgbouncer is not installed")
-def test_a_pooler_does_not_outlive_its_process() -> None:
+@contextmanager
+def another_process(started: str) -> Generator[tuple[subprocess.Popen[str], Path, int]]:
+    """A process with a server, and with what is `started` beside it; that process, its directory, and the port of that."""
     script = (
         "from tests.support.pooler import Pooler\n"
         "from tests.support.postgres import PostgresCluster\n"
         "cluster = PostgresCluster().start()\n"
-        "print(cluster.directory, Pooler(cluster).start().port, flush=True)\n"
+        f"print(cluster.directory, {started}.port, flush=True)\n"
         "input()\n"
     )
     with subprocess.Popen(
@@ -133,9 +112,28 @@ def test_a_pooler_does_not_outlive_its_process() -> None:
         assert process.stdout is not None
         directory, port = process.stdout.readline().split()
         assert is_listening(int(port))
+        yield process, Path(directory), int(port)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, None])
+def test_nothing_outlives_the_process_however_it_ends(how: signal.Signals | None) -> None:
+    with another_process("cluster") as (process, directory, port):
+        if how is None:
+            assert process.stdin is not None
+            process.stdin.write("\n")  # it ends by itself
+        else:
+            process.send_signal(how)
+        process.communicate(timeout=DEADLINE_SECONDS)
+    wait_until_gone(directory)
+    assert not is_listening(port)
+
+
+@pytest.mark.skipif(not Pooler.is_installed(), reason="pgbouncer is not installed")
+def test_a_pooler_does_not_outlive_its_process() -> None:
+    with another_process("Pooler(cluster).start()") as (process, directory, port):
         process.kill()
-    wait_until_gone(Path(directory))
-    eventually(lambda: not is_listening(int(port)))
+    wait_until_gone(directory)
+    eventually(lambda: not is_listening(port))
 
 
 def test_the_programs_of_the_wheel_work(monkeypatch: pytest.MonkeyPatch) -> None:
