@@ -98,7 +98,7 @@ def test_a_durable_server_keeps_its_default_settings_and_another_port_is_tried(m
 
 @contextmanager
 def another_process(started: str) -> Generator[tuple[subprocess.Popen[str], Path, int]]:
-    """A process with a server, and with what is `started` beside it; that process, its directory, and the port of that."""
+    """A process with a server, the directory of that, and the port of what is `started`: the server, or beside it."""
     script = (
         "from tests.support.pooler import Pooler\n"
         "from tests.support.postgres import PostgresCluster\n"
