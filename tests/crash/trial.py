@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dbos import DBOS
-from dbos.runtime.workflow import run_claimed
+from dbos.runtime.claimed import run_claimed
 from dbos.testing.crashing import Crashed, Point, Process, Seam
 from tests.crash import audit
 from tests.crash.audit import OF_RUN, span

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime import clock
+from dbos.runtime.claimed import run_claimed
 from dbos.runtime.executor import Executor
 from dbos.runtime.openings import Opening
 from dbos.runtime.served import look_at_queues
-from dbos.runtime.workflow import run_claimed
 from dbos.services.service import NEVER, Service
 from dbos.store.claims import Claim, Turn
 

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 from dbos.model.workflow import Status
+from dbos.runtime.claimed import run_claimed
 from dbos.runtime.executor import Executor
-from dbos.runtime.workflow import run_claimed
 from dbos.services.service import Service
 from dbos.store.executors import Lease
 

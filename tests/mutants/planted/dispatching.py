@@ -37,7 +37,7 @@ MUTANTS = (
     ),
     Mutant(
         "queues: a workflow that cannot be read holds its slot",
-        "runtime/workflow.py",
+        "runtime/claimed.py",
         "        engine.store.claims.give_back(row.workflow_uuid, row.epoch, engine.owner.instance, False)\n",
         "",
         "tests/acceptance/test_queue_dispatch.py::test_a_workflow_that_cannot_be_read_holds_no_slot[sqlite]",

@@ -62,7 +62,7 @@ MUTANTS = (
     ),
     Mutant(
         "validation: arguments from the database are believed",
-        "runtime/workflow.py",
+        "runtime/claimed.py",
         "body(attempt, target, *target.validated(args, kwargs))()",
         "body(attempt, target, args, kwargs)()",
         VALIDATION.format("test_what_comes_from_the_database_is_validated_in_any_format[sqlite]"),

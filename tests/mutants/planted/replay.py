@@ -24,7 +24,7 @@ MUTANTS = (
     ),
     Mutant(
         "the history is not loaded",
-        "runtime/workflow.py",
+        "runtime/claimed.py",
         "        {step.function_id: step for step in history},\n",
         "        {},\n",
         POINTS.format("blocking-sequence"),

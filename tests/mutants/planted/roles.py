@@ -30,7 +30,7 @@ MUTANTS = (
     ),
     Mutant(
         "roles: a recovered workflow is nobody",
-        "runtime/workflow.py",
+        "runtime/claimed.py",
         "        identity_of(row),\n",
         "        type(identity_of(row))(),\n",
         ROLES.format("test_a_recovered_workflow_is_who_it_was[sqlite]"),

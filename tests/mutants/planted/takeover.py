@@ -44,7 +44,7 @@ MUTANTS = (
     ),
     Mutant(
         "outcomes wait for a thread behind the workflows that have them all",
-        "runtime/workflow.py",
+        "runtime/background.py",
         "run.context, engine.resuming.submit, ended)",
         "run.context, engine.threads.submit, ended)",
         "tests/acceptance/test_costs.py::test_an_outcome_is_told_while_other_workflows_have_all_the_threads[sqlite]",

@@ -8,6 +8,7 @@ from typing import Any
 
 from dbos.error import DBOSException
 from dbos.runtime.admission import Started, Ticket, admit, new_row
+from dbos.runtime.background import run_in_background, run_logged_async
 from dbos.runtime.context import Attempt, workflow_body
 from dbos.runtime.executor import Executor
 from dbos.runtime.operation import Operation, Outcome
@@ -16,7 +17,7 @@ from dbos.runtime.registry import Target
 from dbos.runtime.requests import asking_nothing, current_requests
 from dbos.runtime.roles import identity_of, on_behalf
 from dbos.runtime.step import outcome_as_step
-from dbos.runtime.workflow import body, execute, outcome_format, run_in_background, run_logged_async
+from dbos.runtime.workflow import body, execute, outcome_format
 from dbos.store.records import StartWorkflow
 from dbos.telemetry.carrier import stored
 
