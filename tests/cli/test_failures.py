@@ -27,6 +27,8 @@ WRONG: dict[str, tuple[int, str]] = {
     "workflow resume nope": (1, "nope"),
     "workflow fork nope": (1, "nope"),
     "workflow fork nope --from-failure": (1, "nope"),
+    "workflow fork nope --from-failure -S 1": (2, "--step or --from-failure, not both"),
+    "workflow why nope": (1, "Error: Non-existent target workflow ID: nope"),
     "workflow cancel nope": (0, ""),
     "workflow list -t yesterday": (1, "start_time must be an ISO 8601 time"),
     "workflow list -l -1": (2, "-1 is not in the range"),
@@ -39,6 +41,7 @@ WRONG: dict[str, tuple[int, str]] = {
     "queue get nope": (1, "There is no queue 'nope'"),
     "schedule trigger nope": (1, "nope"),
     "schedule get nope": (1, "There is no schedule 'nope'"),
+    "rename-application -t shop -y": (2, "--from NAME"),
     "version set-latest nope": (1, "Version 'nope' was never launched"),
     "frobnicate": (2, "No such command 'frobnicate'"),
 }
@@ -73,6 +76,7 @@ def test_a_database_that_cannot_be_used(run: Run, options: str, command: str) ->
     ran = run(*command.split(), *options.split())
     assert (ran.code, ran.out) == (1, "")
     assert DATABASES[options] in ran.err
+    assert ran.err.count("Error") == 1
     assert "secret" not in ran.err
 
 
@@ -149,3 +153,11 @@ def test_every_command_has_json_and_says_what_it_does(run: Run) -> None:
         assert "--json" in options or path == ("start",), path
         assert run(*path, "--help").code == 0
         assert all(each.help for each in command.params if isinstance(each, click.Option) and each.name != "port"), path
+
+
+@pytest.mark.parametrize("group", ["", "workflow", "version"])
+def test_help_lists_commands_with_whole_sentences(run: Run, group: str) -> None:
+    ran = run(*group.split(), "--help")
+    commands = ran.out.partition("Commands:\n")[2]
+    assert commands.count(".\n") >= 2
+    assert "..." not in commands

@@ -33,7 +33,7 @@ def on_shop(launch: Callable[..., type[DBOS]], database_url: str, run: Run) -> C
     def buy(*items: str) -> int:
         return sum(price(item) for item in items)
 
-    launch(name="shop", application_version="v1")
+    launch(name="shop", application_version="v1", console_log_level="WARNING")  # it logs to the stderr of commands
     DBOS.register_queue("waiting", concurrency=1)
     with SetWorkflowID("good"):
         buy("tea", "pot")
@@ -157,6 +157,7 @@ def test_rewind_export_import_rename(on_shop: Command, database_url: str, run: R
         renamed = on_shop("rename-application", "-f", "shop", "-t", "store", "-y", "--json").json
         assert (renamed["workflows"], renamed["queues"]) == (3, 1)
         assert {each.application_name for each in client.list_workflows()} == {"store"}
+    assert ["workflows", "0"] in on_shop("rename-application", "-f", "shop", "-t", "store", "-y").rows
     assert on_shop("rename-application", "-f", "store", "-t", "!", "-y").code == 1
 
 

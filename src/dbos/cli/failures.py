@@ -10,10 +10,12 @@ from typing import Any
 
 import click
 
-from dbos.error import DBOSBaseException, DBOSException
+from dbos.error import DBOSBaseException, DBOSException, DBOSInitializationError
 
 FAILED = 1
 INTERRUPTED = 130
+
+LONGEST_SENTENCE = 1000  # characters, of what a command does
 
 
 class Failure(click.ClickException):
@@ -30,11 +32,23 @@ def fail(sentence: str, code: int = FAILED) -> Failure:
 
 
 class Group(click.Group):
-    """A group whose commands end with a sentence, whatever the library raises."""
+    """A group whose commands end with a sentence, whatever the library raises, and are listed with a whole one."""
+
+    def format_commands(self, context: click.Context, formatter: click.HelpFormatter) -> None:
+        """Fold the first sentence of each command where click would cut it off."""
+        rows = [
+            (name, command.get_short_help_str(LONGEST_SENTENCE))
+            for name in self.list_commands(context)
+            if (command := self.get_command(context, name)) is not None and not command.hidden
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
 
     def invoke(self, context: click.Context) -> Any:
         try:
             return super().invoke(context)
+        except DBOSInitializationError as error:
+            raise fail(error.detail) from error
         except (DBOSException, DBOSBaseException) as error:
             raise fail(error.message.rstrip()) from error
         except ValueError as error:  # the library's word for a time, a name or a limit that is none

@@ -9,7 +9,7 @@ import click
 
 from dbos.cli.database import Place, on_database
 from dbos.cli.failures import fail
-from dbos.cli.output import as_json, report, show_json
+from dbos.cli.output import as_json, report, show_json, show_rows
 from dbos.cli.workflows import workflow
 
 
@@ -34,7 +34,7 @@ def import_workflow(place: Place, file: IO[str], as_json: bool) -> None:
     try:
         document = json.load(file)
     except (ValueError, RecursionError):
-        raise fail("This is not what `dbos workflow export` prints: it is no JSON") from None
+        raise fail("This is not what `dbos workflow export` prints: it is not JSON") from None
     with place.client() as client:
         ids = client.import_workflow(document)
     if as_json:
@@ -57,6 +57,8 @@ def rename_application(
     place: Place, new: str, old: str | None, adopt_unclaimed_rows: bool, batch_size: int, yes: bool, as_json: bool
 ) -> None:
     """Give everything that an application has to its new name. Stop the application first."""
+    if old is None and not adopt_unclaimed_rows:
+        raise click.UsageError("Say whose things they are: --from NAME, or --adopt-unclaimed-rows for what nobody owns")
     if not yes:
         click.confirm(f"Rename {old or 'what nobody owns'} to {new} in {place}?", abort=True, err=True)
     with place.client() as client:
@@ -64,5 +66,4 @@ def rename_application(
     if as_json:
         show_json(counts)
         return
-    for what, count in counts.items():
-        report(f"{count} {what}", f"{what}\t{count}")
+    show_rows(("renamed", "count"), [[what, str(count)] for what, count in counts.items()])

@@ -164,7 +164,7 @@ def delete(place: Place, workflow_ids: tuple[str, ...], delete_children: bool, y
 @workflow.command()
 @on_database
 @click.argument("workflow_id")
-@click.option("-S", "--step", type=click.IntRange(min=1), default=1, show_default=True, help="Run from this step on.")
+@click.option("-S", "--step", type=click.IntRange(min=1), help="Run from this step on.  [default: 1]")
 @click.option("--from-failure", is_flag=True, help="Run from the step on where it failed, in place of --step.")
 @click.option("-f", "--forked-workflow-id", metavar="ID", help="The id of the fork.")
 @click.option("-v", "--application-version", help="The version that runs it.")
@@ -174,18 +174,20 @@ def delete(place: Place, workflow_ids: tuple[str, ...], delete_children: bool, y
 def fork(
     place: Place,
     workflow_id: str,
-    step: int,
+    step: int | None,
     from_failure: bool,
     forked_workflow_id: str | None,
     as_json: bool,
     **options: Any,
 ) -> None:
     """Run a workflow once more, under a new id, from one of its steps on."""
+    if from_failure and step is not None:
+        raise click.UsageError("Give --step or --from-failure, not both")
     with place.client() as client, SetWorkflowID(forked_workflow_id) if forked_workflow_id else nullcontext():
         if from_failure:
             (handle,) = client.fork_from_failure([workflow_id], **options)
         else:
-            handle = client.fork_workflow(workflow_id, step, **options)
+            handle = client.fork_workflow(workflow_id, step or 1, **options)
     forked = handle.workflow_id
     if as_json:
         show_json({"workflow_id": forked, "forked_from": workflow_id})

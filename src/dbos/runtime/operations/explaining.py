@@ -22,7 +22,7 @@ def explain_workflow(engine: Engine, workflow_id: str) -> Operation[list[Reason]
     if row is not None:
         seen = yield Ask(engine.store.surroundings.around, row)
     if row is None or seen is None:
-        raise DBOSNonExistentWorkflowError(workflow_id)
+        raise DBOSNonExistentWorkflowError("target", workflow_id)
     step: StepRow | None = yield Ask(engine.store.surroundings.last_step, workflow_id)
     if step is not None:
         seen = replace(seen, last_step=step.function_name, wakes_at_ms=_wakes_at_ms(engine, step))

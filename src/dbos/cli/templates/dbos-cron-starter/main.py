@@ -2,6 +2,7 @@
 
 import os
 import threading
+from contextlib import suppress
 from datetime import datetime
 
 from dbos import DBOS, DBOSConfig
@@ -25,4 +26,6 @@ if __name__ == "__main__":
     }
     DBOS(config=config)
     DBOS.launch()
-    threading.Event().wait()  # until it is interrupted
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()  # until it is interrupted
+    DBOS.destroy()
