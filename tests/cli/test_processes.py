@@ -116,6 +116,9 @@ def test_a_local_postgres() -> None:
             url = started.stdout.strip()
             again = json.loads(run("postgres", "start", *at, "--json").stdout)
             assert (again["system_database_url"], again["started"]) == (url, False)
+            elsewhere = run("postgres", "start", *at, "-p", str(free_port()))
+            assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
+            assert f"runs on port {port}" in elsewhere.stderr
             assert run("migrate", "-s", url).returncode == 0
             taken = run("postgres", "start", "-d", f"{name}/another", "-p", port)
             assert (taken.returncode, taken.stdout) == (1, "")

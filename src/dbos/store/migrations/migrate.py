@@ -68,7 +68,8 @@ def migrate(target: Target, dialect: str, run_migrations: bool) -> None:
         state = f"has schema version {version}" if version else "has no DBOS tables"
         raise DBOSInitializationError(
             f"{target} {state}, version {newest} is needed, and nothing is migrated here: a client never does, nor "
-            "does an application with `run_migrations` off. Launch one with it on, in a role that may create tables."
+            "does an application with `run_migrations` off. Launch one with it on, or run `dbos migrate`, "
+            "in a role that may create tables."
         )
     for migration in migrations(dialect):
         with target.exclusively():

@@ -102,7 +102,7 @@ def prepare(settings: StoreSettings) -> tuple[SqliteDatabase, Session]:
     if not settings.run_migrations and not path.exists():
         raise DBOSInitializationError(
             f"The SQLite database {path} does not exist, and is not created here: a client never does that, nor does "
-            "an application with `run_migrations` off"
+            "an application with `run_migrations` off. Launch one with it on, or run `dbos migrate`."
         )
     database = SqliteDatabase(settings, path)
     deadline = time.monotonic() + LAUNCH_TIMEOUT_SECONDS
