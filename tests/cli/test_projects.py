@@ -20,7 +20,9 @@ DBOS = [sys.executable, "-m", "dbos.cli"]
 
 
 @contextmanager
-def started(directory: Path, errors: IO[str] | int = subprocess.DEVNULL, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    directory: Path, errors: IO[str] | int = subprocess.DEVNULL, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
     """`dbos start` in a directory, with our Python as `python`; interrupted in the end."""
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
