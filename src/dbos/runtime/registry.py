@@ -6,15 +6,12 @@ Decorators write here, before or after launch; recovery and dispatch look here. 
 
 from __future__ import annotations
 
-import hashlib
 import inspect
-import linecache
 import logging
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from types import CodeType
 from typing import Any
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
@@ -23,6 +20,7 @@ from dbos.model.kafka import Subscription
 from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.runtime.fingerprint import fingerprint
 
 logger = logging.getLogger("dbos")
 
@@ -293,30 +291,7 @@ class Registry:
 
     def fingerprint(self) -> str:
         """A hash over the source of all workflows: the same code, the same version, in every process."""
-        digest = hashlib.md5(b"dbos storage 1", usedforsecurity=False)
-        for name, function in sorted(self.workflows.items()):
-            digest.update(f"\0{name}\0{_source(function.body)}".encode("utf-8", "surrogatepass"))
-        return digest.hexdigest()
-
-
-def _source(body: Callable[..., Any]) -> str:
-    """The lines of a function, its decorators included."""
-    function = inspect.unwrap(body)
-    code = getattr(function, "__code__", None)
-    if code is None:
-        return repr(type(body))
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
-    if len(lines) < code.co_firstlineno:  # typed at a prompt, or built: the code itself must do
-        return repr((code.co_code, code.co_names, code.co_varnames))
-    return "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
-
-
-def _last_line(code: CodeType) -> int:
-    """The code itself says that: to parse the source takes longer than the rest of a launch."""
-    own = [end for _, end, _, _ in code.co_positions() if end is not None]
-    inner = [_last_line(each) for each in code.co_consts if isinstance(each, CodeType)]
-    return max(code.co_firstlineno, *own, *inner)
+        return fingerprint({name: function.body for name, function in self.workflows.items()})
 
 
 def registered(func: Callable[..., Any]) -> Function | None:

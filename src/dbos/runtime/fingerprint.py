@@ -1,0 +1,38 @@
+"""Which code this is: a hash over the source of functions, which is the version of an application."""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import linecache
+from collections.abc import Callable, Mapping
+from types import CodeType
+from typing import Any
+
+
+def fingerprint(functions: Mapping[str, Callable[..., Any]]) -> str:
+    """The same for the same source under the same names, in every process."""
+    digest = hashlib.md5(b"dbos storage 1", usedforsecurity=False)
+    for name, function in sorted(functions.items()):
+        digest.update(f"\0{name}\0{_source(function)}".encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def _source(body: Callable[..., Any]) -> str:
+    """The lines of a function, its decorators included."""
+    function = inspect.unwrap(body)
+    code = getattr(function, "__code__", None)
+    if code is None:
+        return repr(type(body))
+    linecache.checkcache(code.co_filename)
+    lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
+    if len(lines) < code.co_firstlineno:  # typed at a prompt, or built: the code itself must do
+        return repr((code.co_code, code.co_names, code.co_varnames))
+    return "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
+
+
+def _last_line(code: CodeType) -> int:
+    """The code itself says that: to parse the source takes longer than the rest of a launch."""
+    own = [end for _, end, _, _ in code.co_positions() if end is not None]
+    inner = [_last_line(each) for each in code.co_consts if isinstance(each, CodeType)]
+    return max(code.co_firstlineno, *own, *inner)
