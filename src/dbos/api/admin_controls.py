@@ -13,7 +13,7 @@ from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.model.status import StepInfo, WorkflowStatus
 from dbos.runtime.executor import Executor
 from dbos.runtime.gauges import Gauges
-from dbos.runtime.operations import management, retention
+from dbos.runtime.operations import inspection, management, retention
 from dbos.services.recovery import take_over
 from dbos.telemetry.instruments import Family
 
@@ -47,10 +47,10 @@ class AdminControls:
         return [*self._engine.metrics.read(), *self._gauges.read()]
 
     def get(self, workflow_id: str) -> WorkflowStatus | None:
-        return self._performer.perform(lambda engine: management.get_workflow_status(engine, workflow_id))
+        return self._performer.perform(lambda engine: inspection.get_workflow_status(engine, workflow_id))
 
     def steps(self, workflow_id: str) -> list[StepInfo]:
-        return self._performer.perform(lambda engine: management.list_workflow_steps(engine, workflow_id))
+        return self._performer.perform(lambda engine: inspection.list_workflow_steps(engine, workflow_id))
 
     def list_workflows(self, **filters: Any) -> list[WorkflowStatus]:
         return self._performer.perform(lambda engine: listing.list_workflows(engine, **filters))

@@ -20,6 +20,7 @@ from dbos.runtime.operations import (
     delays,
     events,
     explaining,
+    inspection,
     management,
     messages,
     retention,
@@ -95,8 +96,8 @@ class DBOSClient(ClientScheduleCalls):
     def __exit__(self, *_: object) -> None:
         self.destroy()
 
-    check_connection = blocking_method(management.check_connection)
-    check_connection_async = awaitable_method(management.check_connection)
+    check_connection = blocking_method(inspection.check_connection)
+    check_connection_async = awaitable_method(inspection.check_connection)
 
     # ------------------------------------------------------------ enqueueing
 
@@ -276,7 +277,7 @@ class DBOSClient(ClientScheduleCalls):
         """The handle of a workflow. Raises DBOSNonExistentWorkflowError."""
         refuse_shard_key(shard_key)
         refuse_on_loop("DBOSClient.retrieve_workflow", waits=False)
-        self._connection.perform(lambda engine: management.require_status(engine, workflow_id))
+        self._connection.perform(lambda engine: inspection.require_status(engine, workflow_id))
         return self._handle(workflow_id)
 
     async def retrieve_workflow_async(
@@ -284,7 +285,7 @@ class DBOSClient(ClientScheduleCalls):
     ) -> WorkflowHandleAsync[Any]:
         """The handle of a workflow. Raises DBOSNonExistentWorkflowError."""
         refuse_shard_key(shard_key)
-        await self._connection.perform_async(lambda engine: management.require_status(engine, workflow_id))
+        await self._connection.perform_async(lambda engine: inspection.require_status(engine, workflow_id))
         return self._handle_async(workflow_id)
 
     def get_result(
@@ -306,14 +307,14 @@ class DBOSClient(ClientScheduleCalls):
 
     # ------------------------------------------------------------ looking at workflows and steering them
 
-    get_workflow_status = blocking_method(management.get_workflow_status)
-    get_workflow_status_async = awaitable_method(management.get_workflow_status)
+    get_workflow_status = blocking_method(inspection.get_workflow_status)
+    get_workflow_status_async = awaitable_method(inspection.get_workflow_status)
     list_workflows = blocking_method(listing.list_workflows)
     list_workflows_async = awaitable_method(listing.list_workflows)
     list_queued_workflows = blocking_method(listing.list_queued_workflows)
     list_queued_workflows_async = awaitable_method(listing.list_queued_workflows)
-    list_workflow_steps = blocking_method(management.list_workflow_steps)
-    list_workflow_steps_async = awaitable_method(management.list_workflow_steps)
+    list_workflow_steps = blocking_method(inspection.list_workflow_steps)
+    list_workflow_steps_async = awaitable_method(inspection.list_workflow_steps)
     explain_workflow = blocking_method(explaining.explain_workflow)
     explain_workflow_async = awaitable_method(explaining.explain_workflow)
     cancel_workflow = blocking_method(management.cancel_workflow)

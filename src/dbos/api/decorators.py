@@ -16,7 +16,7 @@ from dbos.api.roles import unguarded
 from dbos.api.validation import chosen
 from dbos.error import DBOSConflictingRegistrationError, DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
-from dbos.runtime.operations.management import require_storable
+from dbos.runtime.arguments import require_storable
 from dbos.runtime.operations.steps import step_spec
 from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered
 from dbos.runtime.transaction import check_isolation_level, require_sqlalchemy

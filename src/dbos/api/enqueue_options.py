@@ -10,7 +10,7 @@ from dbos.api.scopes import make_identity, refuse_shard_key, request_id, require
 from dbos.error import DBOSException, DBOSMissingOptionError
 from dbos.model.placement import NO_PLACEMENT, DuplicationPolicy, Placement
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
-from dbos.runtime.operations.management import encode_attributes, require_storable
+from dbos.runtime.arguments import encode_attributes, require_storable
 from dbos.runtime.queues import require_queue_name
 from dbos.runtime.registry import Names
 from dbos.runtime.requests import NOTHING, Requests, ReusePolicy, current_requests

@@ -10,10 +10,10 @@ from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
 from dbos.model.placement import Placement
 from dbos.model.workflow import INTERNAL_QUEUE
+from dbos.runtime.arguments import require_ids
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations import forking
-from dbos.runtime.operations.management import require_ids
 from dbos.runtime.queues import require_place, require_queue_name
 from dbos.store.forking import Fork
 

@@ -13,7 +13,7 @@ from dbos.runtime.admission import Started
 from dbos.runtime.context import Attempt
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation, Outcome
-from dbos.runtime.operations.management import require_status
+from dbos.runtime.operations.inspection import require_status
 from dbos.runtime.outcomes import POLLING_SECONDS, get_result, require_polling
 from dbos.runtime.outcomes import wait_first as first_of
 

@@ -11,9 +11,10 @@ from dbos.api.scopes import refuse_shard_key
 from dbos.error import DBOSException
 from dbos.model.status import WorkflowStatus
 from dbos.model.workflow import Status
+from dbos.runtime.arguments import encode_attributes, require_page, require_storable
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation
-from dbos.runtime.operations import management
+from dbos.runtime.operations import inspection
 from dbos.store.search import WorkflowFilter
 
 logger = logging.getLogger("dbos")
@@ -160,7 +161,7 @@ def _search(
 ) -> Operation[list[WorkflowStatus]]:
     """Look for what fits; in a workflow under that step's name. Most filters take one text or many."""
     refuse_shard_key(parent_shard_key)
-    management.require_page(filters["limit"], filters["offset"])
+    require_page(filters["limit"], filters["offset"])
     accepted: dict[str, Any] = {}
     for name, value in filters.items():
         if name in TIMES:
@@ -173,11 +174,11 @@ def _search(
             accepted[name] = many(value)
     _report_unknown(accepted["status"])
     wanted = WorkflowFilter(
-        attributes=None if attributes is None else management.encode_attributes(attributes),
+        attributes=None if attributes is None else encode_attributes(attributes),
         application_name=applications(engine, application_name),
         **accepted,
     )
-    return management.list_workflows(engine, wanted, step)
+    return inspection.list_workflows(engine, wanted, step)
 
 
 def _report_unknown(asked: tuple[str, ...] | None) -> None:
@@ -201,7 +202,7 @@ def many(value: OneOrMany) -> tuple[str, ...] | None:
     values: tuple[Any, ...] = (value,) if single else tuple(value)
     if not all(isinstance(each, str) for each in values):
         raise DBOSException(f"A filter takes a string or a list of strings, not {value!r}")
-    return tuple(management.require_storable(values)) or None
+    return tuple(require_storable(values)) or None
 
 
 def _yes_or_no(what: str, answer: bool | None) -> bool | None:

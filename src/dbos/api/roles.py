@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar, cast
 from dbos.api.calls import protected
 from dbos.api.launched import current_registry
 from dbos.error import DBOSException
-from dbos.runtime.operations.management import require_storable
+from dbos.runtime.arguments import require_storable
 from dbos.runtime.registry import Function, registered
 
 P = ParamSpec("P")

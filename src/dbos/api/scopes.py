@@ -16,8 +16,8 @@ from dbos.error import DBOSException
 from dbos.model.ids import validate_workflow_id
 from dbos.model.placement import DuplicationPolicy, Placement
 from dbos.model.seconds import is_seconds
+from dbos.runtime.arguments import encode_attributes, require_storable
 from dbos.runtime.identity import Identity, current_identity, enter_identity
-from dbos.runtime.operations.management import encode_attributes, require_storable
 from dbos.runtime.requests import RequestedId, Requests, ReusePolicy, current_requests, enter_requests
 
 if TYPE_CHECKING:

@@ -7,18 +7,18 @@ from typing import Any
 from dbos.api import listing
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.twins import awaitable, blocking
-from dbos.runtime.operations import management
+from dbos.runtime.operations import inspection, management
 
 
 class ManagementCalls:
     """Status, listings, cancel, resume, delete, attributes."""
 
-    get_workflow_status = staticmethod(blocking(management.get_workflow_status))
-    get_workflow_status_async = staticmethod(awaitable(management.get_workflow_status))
+    get_workflow_status = staticmethod(blocking(inspection.get_workflow_status))
+    get_workflow_status_async = staticmethod(awaitable(inspection.get_workflow_status))
     list_workflows = staticmethod(blocking(listing.list_workflows))
     list_workflows_async = staticmethod(awaitable(listing.list_workflows))
-    list_workflow_steps = staticmethod(blocking(management.list_workflow_steps))
-    list_workflow_steps_async = staticmethod(awaitable(management.list_workflow_steps))
+    list_workflow_steps = staticmethod(blocking(inspection.list_workflow_steps))
+    list_workflow_steps_async = staticmethod(awaitable(inspection.list_workflow_steps))
     cancel_workflow = staticmethod(blocking(management.cancel_workflow))
     cancel_workflow_async = staticmethod(awaitable(management.cancel_workflow))
     cancel_workflows = staticmethod(blocking(management.cancel_workflows))

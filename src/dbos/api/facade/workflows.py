@@ -11,7 +11,7 @@ from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable, blocking
 from dbos.model.ids import validate_workflow_id
 from dbos.runtime.interpreters import run_async, run_blocking
-from dbos.runtime.operations import management, starting
+from dbos.runtime.operations import inspection, starting
 from dbos.runtime.registry import resolve
 
 P = ParamSpec("P")
@@ -84,7 +84,7 @@ class WorkflowCalls:
         refuse_shard_key(shard_key)
         engine = launched.current_engine()
         if existing_workflow:
-            run_blocking(engine, management.require_status(engine, workflow_id))
+            run_blocking(engine, inspection.require_status(engine, workflow_id))
         return WorkflowHandle(validate_workflow_id(workflow_id), must_exist=existing_workflow)
 
     @classmethod
@@ -95,7 +95,7 @@ class WorkflowCalls:
         refuse_shard_key(shard_key)
         engine = launched.current_engine()
         if existing_workflow:
-            await run_async(engine, management.require_status(engine, workflow_id))
+            await run_async(engine, inspection.require_status(engine, workflow_id))
         return WorkflowHandleAsync(validate_workflow_id(workflow_id), must_exist=existing_workflow)
 
     @classmethod
