@@ -9,7 +9,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import pytest
@@ -28,6 +28,7 @@ from dbos import (
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
+from dbos.services import dispatcher
 from dbos.services.dispatcher import Dispatcher
 from dbos.store.claims import Claim
 from dbos.store.database import StoreSettings
@@ -224,6 +225,91 @@ def test_a_slot_is_handed_on_in_its_partition(launch: Launch, gated: Gated) -> N
         eventually(lambda: gate.passes == 2)
         assert statuses(handles) == ["PENDING"] * 2 + ["ENQUEUED"] * 4
     assert [handle.get_result() for handle in handles] == list(range(6))
+
+
+class Looks:
+    """The claims of this process from "q". After `disturb`, somebody else claims by the same limits at the next one."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.fruitless = threading.Event()
+        self.disturbed = threading.Event()
+        self._disturbs = False
+        self._claim = executor().store.claims.claim
+        monkeypatch.setattr(executor().store.claims, "claim", self.look)
+
+    def look(self, spec: QueueSpec, *arguments: Any, **options: Any) -> Claim:
+        if spec.name == "q" and self._disturbs:
+            self._disturbs = False
+            self.disturbed.set()
+            return Claim(contended=True)
+        answer = self._claim(spec, *arguments, **options)
+        if spec.name == "q" and not answer.rows:
+            self.fruitless.set()
+        return answer
+
+    def disturb(self) -> None:
+        assert self.fruitless.wait(PATIENCE_SECONDS)
+        self._disturbs = True
+
+
+def test_a_slot_that_frees_in_a_partition_while_somebody_else_claims_is_taken_at_once(
+    launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, work = gated
+    queue = Queue("q", partition_queue=True, concurrency=1, polling_interval_sec=NEVER_POLLED)
+    launch()
+    monkeypatch.setattr(dispatcher, "SPACING", 1e9)  # a look that brings nothing is not repeated
+    with gate, SetEnqueueOptions(queue_partition_key="a"):
+        first = queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        looks = Looks(monkeypatch)
+        second = queue.enqueue(work, 2)
+        looks.disturb()
+    assert [first.get_result(), second.get_result()] == [1, 2]
+    assert looks.disturbed.is_set()
+
+
+def test_a_slot_that_is_of_no_use_here_is_handed_on_though_somebody_else_claims(
+    launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, work = gated
+    queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)
+    launch()
+    told: list[str] = []
+    with gate:
+        first = queue.enqueue(work, 1)
+        eventually(lambda: gate.passes == 1)
+        looks, publish = Looks(monkeypatch), executor().store.hints.publish
+
+        def note(kind: str, ids: Iterable[str]) -> None:
+            names = list(ids)
+            if kind == "enqueued" and looks.disturbed.is_set():
+                told.extend(names)
+            publish(kind, names)
+
+        monkeypatch.setattr(executor().store.hints, "publish", note)
+        with SetEnqueueOptions(app_version="another"):
+            queue.enqueue(work, 2)
+        looks.disturb()
+    assert first.get_result() == 1
+    eventually(lambda: told == ["q"])
+
+
+def test_a_delay_that_ends_is_news_of_its_queue(
+    launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate, work = gated
+    queue = Queue("q", partition_queue=True, concurrency=1, polling_interval_sec=NEVER_POLLED)
+    launch()
+    monkeypatch.setattr(dispatcher, "SPACING", 1e9)  # a look that brings nothing is not repeated
+    with gate:
+        with SetEnqueueOptions(queue_partition_key="full"):
+            handles = [queue.enqueue(work, n) for n in range(2)]
+        eventually(lambda: gate.passes == 1)
+        with SetEnqueueOptions(queue_partition_key="free", delay_seconds=0.2):
+            handles.append(queue.enqueue(work, 2))
+        eventually(lambda: gate.passes == 2)
+    assert [handle.get_result() for handle in handles] == [0, 1, 2]
 
 
 def test_a_cancelled_workflow_gives_up_its_slot_though_its_step_goes_on(launch: Launch, gated: Gated) -> None:

@@ -43,6 +43,16 @@ class Openings:
             else:
                 self._by_queue.setdefault(queue_name, Opening()).partitions = None
 
+    def put_back(self, queue_name: str, opening: Opening) -> None:
+        """Nothing could be made of this news just now."""
+        with self._lock:
+            later = self._by_queue.setdefault(queue_name, Opening())
+            later.ended_here += opening.ended_here
+            if later.partitions is not None and opening.partitions is not None:
+                later.partitions |= opening.partitions
+            else:
+                later.partitions = None
+
     def take(self) -> tuple[dict[str, Opening], bool]:
         """The news since the last time, by queue; and whether there may be some of any queue."""
         with self._lock:

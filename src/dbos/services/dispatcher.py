@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from dbos.model.queue import INTERNAL, QueueSpec
@@ -69,16 +70,25 @@ class Dispatcher(Service):
         if self._losses != self.engine.store.losses:
             self._recognise_our_own()
         news, everywhere = self.engine.openings.take()
+        try:
+            return self._round(news, everywhere)
+        except BaseException:
+            self.engine.openings.told(None)  # whatever the news were, nobody knows how far we came with them
+            raise
+
+    def _round(self, news: Mapping[str, Opening], everywhere: bool) -> float:
         waiting, next_due_ms = self._look()
+        promoted: list[str] = []
         if next_due_ms is not None and next_due_ms <= 0:
-            self.engine.store.hints.publish("enqueued", self.engine.store.claims.promote_delayed())
+            promoted = self.engine.store.claims.promote_delayed()
+            self.engine.store.hints.publish("enqueued", promoted)
             waiting, next_due_ms = self._look()
         random.shuffle(waiting)  # none is always the last
         more = False
         for queue in waiting:
             if self._stopping:
                 break
-            if everywhere:
+            if everywhere or queue.spec.name in promoted:
                 queue.not_before = 0.0
             more |= self._serve(queue, news.get(queue.spec.name))
         if more or self._losses != self.engine.store.losses:
@@ -140,7 +150,8 @@ class Dispatcher(Service):
         if limit == 0:
             self._wants_room = True
             if news is not None:
-                queue.not_before = 0.0  # the news would be forgotten
+                queue.not_before = 0.0
+                self.engine.openings.put_back(queue.spec.name, news)
             return False
         engine = self.engine
         runnable = engine.registry.runnable()
@@ -158,9 +169,11 @@ class Dispatcher(Service):
         if started:
             self._recent.append((clock.steady(), started))
             engine.metrics.workflows_dequeued.add(queue.spec.name, by=len(started))
-        if partitions is None:
+        if partitions is None or claim.contended:
             self._schedule(queue, claim, clock.steady() - now)
-        if news is not None and len(claim.rows) < news.ended_here and not claim.contended:
+        if news is not None and claim.contended:
+            engine.openings.put_back(queue.spec.name, news)
+        elif news is not None and len(claim.rows) < news.ended_here:
             engine.store.hints.publish("enqueued", (queue.spec.name,))  # a slot that we have no use for
         return len(claim.rows) == limit
 

@@ -36,6 +36,21 @@ MUTANTS = (
         "test_a_slot_that_a_client_frees_is_taken_at_once[postgres-cancel_workflow]",
     ),
     Mutant(
+        "queues: a slot of no use here that frees while others claim is nobody's news",
+        "services/dispatcher.py",
+        "            engine.openings.put_back(queue.spec.name, news)\n        elif",
+        "            pass\n        elif",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_a_slot_that_is_of_no_use_here_is_handed_on_though_somebody_else_claims[sqlite]",
+    ),
+    Mutant(
+        "queues: a delay that ends is nobody's news",
+        "services/dispatcher.py",
+        "if everywhere or queue.spec.name in promoted:",
+        "if everywhere:",
+        "tests/acceptance/test_queue_dispatch.py::test_a_delay_that_ends_is_news_of_its_queue[sqlite]",
+    ),
+    Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/claimed.py",
         "        engine.store.claims.give_back(row.workflow_uuid, row.epoch, engine.owner.instance, False)\n",
