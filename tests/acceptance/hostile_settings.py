@@ -10,7 +10,11 @@ HOSTILE: Mapping[str, str] = {
     "idle_in_transaction_session_timeout": "50ms",
     "default_transaction_isolation": "serializable",
     "synchronous_commit": "off",
+    "array_nulls": "off",
 }
+
+FOREIGN: Mapping[str, str] = {"client_encoding": "LATIN1"}
+"""In which bytes of UTF-8 mean other characters. A pooler takes it for one more thing to change between two clients."""
 
 
 def change_defaults(database_url: str, settings: Mapping[str, str]) -> None:

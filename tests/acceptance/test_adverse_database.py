@@ -5,6 +5,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
+from sqlalchemy import create_engine
 
 from dbos import DBOS
 from dbos.error import DBOSInitializationError
@@ -12,7 +13,7 @@ from dbos.store.database import Role, Session, StoreSettings
 from dbos.store.statements import Statement
 from dbos.store.store import Store
 from tests.acceptance import tour
-from tests.acceptance.hostile_settings import HOSTILE, change_defaults
+from tests.acceptance.hostile_settings import FOREIGN, HOSTILE, change_defaults
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 
@@ -36,7 +37,8 @@ def test_one_connection_is_enough(launch: Launch, database_url: str) -> None:
 
 
 def test_hostile_defaults_are_overruled(launch: Launch, database_url: str) -> None:
-    change_defaults(database_url, HOSTILE)
+    settings = {**HOSTILE, **FOREIGN}
+    change_defaults(database_url, settings)
     take = tour.define(database_url)
     launch()
     assert take("hostile") == tour.EXPECTED
@@ -44,7 +46,8 @@ def test_hostile_defaults_are_overruled(launch: Launch, database_url: str) -> No
         for role in Role:
             session = store._pool.database.connect(role)
             try:
-                assert [shown(session, name) for name in HOSTILE] == ["0", "0", "1min", "read committed", "on"]
+                overruled = ["0", "0", "1min", "read committed", "on", "on", "UTF8"]
+                assert [shown(session, name) for name in settings] == overruled
             finally:
                 session.close()
 
@@ -75,6 +78,23 @@ def test_what_the_url_sets_is_left_alone(database_url: str) -> None:
             assert [shown(session, name) for name in ("statement_timeout", "synchronous_commit")] == ["5s", "off"]
         finally:
             session.close()
+
+
+def test_nobody_chooses_the_encoding_of_batches(database_url: str) -> None:
+    options = quote("-c client_encoding=LATIN1")
+    engine = create_engine(f"{database_url.replace('postgresql', 'postgresql+psycopg')}?client_encoding=LATIN1")
+    for url, supplied in (
+        (f"{database_url}?client_encoding=LATIN1", None),
+        (f"{database_url}?options={options}", None),
+        (database_url, engine),
+    ):
+        with Store.open(StoreSettings(url=url, engine=supplied)) as store:
+            session = store._pool.database.connect(Role.WRITER)
+            try:
+                assert shown(session, "client_encoding") == "UTF8"
+            finally:
+                session.close()
+    engine.dispose()
 
 
 def test_a_role_that_may_only_read_is_told_how_to_change_that(database_url: str) -> None:

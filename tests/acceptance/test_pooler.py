@@ -145,6 +145,7 @@ def test_settings_of_the_role_that_harm_are_named(
     assert take("hostile") == tour.EXPECTED
     warning = next(each for each in caplog.messages if each.startswith("Behind a connection pooler"))
     assert [line for line in warning.splitlines() if line.startswith("alter")] == [
+        "alter role \"postgres\" set array_nulls = 'on';",
         "alter role \"postgres\" set default_transaction_isolation = 'read committed';",
         "alter role \"postgres\" set lock_timeout = '0';",
         "alter role \"postgres\" set statement_timeout = '0';",

@@ -17,7 +17,7 @@ Tour = Callable[[str], dict[str, Any]]
 EXPECTED: dict[str, Any] = {
     "steps": sum(range(STEPS)),
     "children": ["child 0", "child 1", "child 2"],
-    "message": "hello",
+    "message": "grüße, 世界",
     "event": "set",
     "stream": [0, 1, 2],
     "transactions": STEPS,
@@ -72,7 +72,7 @@ def define(database_url: str) -> Tour:
         with SetWorkflowID(f"{prefix}-cancelled"):
             doomed = DBOS.start_workflow(cancelled)
         with DBOSClient(system_database_url=database_url) as client:
-            client.send(prefix, "hello", "greeting")
+            client.send(prefix, EXPECTED["message"], "greeting")
             client.cancel_workflow(f"{prefix}-cancelled")
             answer = handle.get_result()
             event = client.get_event(prefix, "state", timeout_seconds=30)

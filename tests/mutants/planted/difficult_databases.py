@@ -27,6 +27,20 @@ MUTANTS = (
         "tests/acceptance/test_adverse_database.py::test_hostile_defaults_are_overruled",
     ),
     Mutant(
+        "the encoding of batches is chosen by the URL",
+        "store/postgres/database.py",
+        "**arguments, **_ENCODING}",
+        "**arguments}",
+        "tests/acceptance/test_adverse_database.py::test_nobody_chooses_the_encoding_of_batches",
+    ),
+    Mutant(
+        "the encoding of batches is chosen by an engine",
+        "store/postgres/pooler.py",
+        "{**_FOR_ALL, **_ENCODING}",
+        "{**_FOR_ALL}",
+        "tests/acceptance/test_adverse_database.py::test_nobody_chooses_the_encoding_of_batches",
+    ),
+    Mutant(
         "who hears says that he looks",
         "store/postgres/hints.py",
         "            (pushes if pushed else polls)(because)\n",

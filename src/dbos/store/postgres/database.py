@@ -40,6 +40,7 @@ _CONNECTION_DEFAULTS: Mapping[str, Any] = {
 }
 
 _OURS = {"conninfo", "autocommit", "row_factory", "cursor_factory"}  # arguments of the driver: not to choose
+_ENCODING = {"client_encoding": "UTF8"}  # nor is this, wherever it is said: batches are written in it
 
 _RETRY_STATES = {
     "40001", "40P01",  # serialization failure, deadlock
@@ -217,7 +218,7 @@ class PostgresDatabase:
 
 
 def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
-    """Our defaults, then what the URL says, then the explicit arguments."""
+    """Our defaults, then what the URL says, then the explicit arguments; and what nobody may choose."""
     scheme, rest = settings.url.split("://", 1)
     dialect = scheme.partition("+")[0]
     try:
@@ -231,7 +232,7 @@ def connection_parameters(settings: StoreSettings) -> dict[str, Any]:
     if "," in str(given.get("host", "")):
         defaults["target_session_attrs"] = "read-write"  # of several servers, the primary
     arguments = {key: value for key, value in settings.connect_args.items() if key not in _OURS}
-    return {**defaults, **given, **arguments}
+    return {**defaults, **given, **arguments, **_ENCODING}
 
 
 def role_of(settings: StoreSettings) -> str:

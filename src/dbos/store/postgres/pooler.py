@@ -30,16 +30,21 @@ _FOR_ALL: Mapping[str, str] = {
     "default_transaction_isolation": "'read committed'",
     # A call that returned is on disk.
     "synchronous_commit": "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on')",
+    # A column that has no value in one of the records of a batch gets none, and not the word NULL.
+    "array_nulls": "'on'",
 }
 
-# The same for the role behind a pooler's sessions.
+# Batches are written in UTF-8. `database.py` says so when it connects, even through a pooler; this is for engines.
+_ENCODING: Mapping[str, str] = {"client_encoding": "'UTF8'"}
+
+# As for all, for the role behind a pooler's sessions.
 _ADVISED: Mapping[str, str] = {**_FOR_ALL, "synchronous_commit": "'on'"}
 SHORTEST_TIMEOUT_MS = 1_000  # of a server through a pooler, without a warning
 
 
 def session_settings(role: Role, idle_seconds: float) -> dict[str, str]:
     """What a session of ours is set to: names, and values as SQL. `idle_seconds` <= 0 leaves that of the server."""
-    wanted = dict(_FOR_ALL)
+    wanted = {**_FOR_ALL, **_ENCODING}
     if idle_seconds > 0:
         wanted["idle_in_transaction_session_timeout"] = f"'{round(idle_seconds * 1000)}'"
     if role is Role.WRITER:
@@ -85,7 +90,7 @@ def unsuitable(connection: psycopg.Connection[Any]) -> list[str]:
 
 def _harms(name: str, value: str) -> bool:
     match name:
-        case "synchronous_commit":
+        case "synchronous_commit" | "array_nulls":
             return value == "off"
         case "default_transaction_isolation":
             return value != "read committed"
