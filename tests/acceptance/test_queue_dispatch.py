@@ -295,9 +295,7 @@ def test_a_slot_that_is_of_no_use_here_is_handed_on_though_somebody_else_claims(
     eventually(lambda: told == ["q"])
 
 
-def test_a_delay_that_ends_is_news_of_its_queue(
-    launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_delay_that_ends_is_news_of_its_queue(launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
     gate, work = gated
     queue = Queue("q", partition_queue=True, concurrency=1, polling_interval_sec=NEVER_POLLED)
     launch()
