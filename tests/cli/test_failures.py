@@ -1,6 +1,8 @@
 """What is wrong is said in one sentence on stderr, with an exit code; nobody ever sees a traceback."""
 
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import click
@@ -161,3 +163,15 @@ def test_help_lists_commands_with_whole_sentences(run: Run, group: str) -> None:
     commands = ran.out.partition("Commands:\n")[2]
     assert commands.count(".\n") >= 2
     assert "..." not in commands
+
+
+def test_a_place_that_cannot_be_written_to(run: Run) -> None:
+    Path("toy-shop").write_text("a file where the directory would be")
+    ran = run("init", "toy-shop")
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err == f"Error: {Path.cwd() / 'toy-shop'}: File exists\n"
+    with Path("/dev/full").open("w") as full:
+        listed = subprocess.run(
+            [sys.executable, "-m", "dbos.cli", "version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False
+        )
+    assert (listed.returncode, listed.stderr) == (1, "Error: No space left on device\n")

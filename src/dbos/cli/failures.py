@@ -53,5 +53,9 @@ class Group(click.Group):
             raise fail(error.message.rstrip()) from error
         except ValueError as error:  # the library's word for a time, a name or a limit that is none
             raise fail(str(error)) from error
+        except BrokenPipeError:  # whoever read it has seen enough: click ends in silence
+            raise
+        except OSError as error:  # a full disk, a directory that is not ours
+            raise fail(": ".join(str(part) for part in (error.filename, error.strerror) if part)) from error
         except (KeyboardInterrupt, click.Abort) as interruption:
             raise fail("Interrupted", INTERRUPTED) from interruption

@@ -126,7 +126,7 @@ def _waits(row: WorkflowRow, seen: Circumstances) -> Iterator[Reason]:
         yield Reason("rate_limited", f"Queue {name!r} limits how many may start within a period")
     if queue is None:
         yield Reason("limits_unknown", f"Queue {name!r} is declared in code: its limits are not known here")
-    yield Reason("soon", f"{len(fitting)} running processes may take it when it is its turn")
+    yield Reason("soon", f"Running processes that may take it when it is its turn: {len(fitting)}")
 
 
 def _full(what: str, limits: Limits, running: int, processes: int) -> Iterator[Reason]:
@@ -163,7 +163,7 @@ def _abandoned(row: WorkflowRow, seen: Circumstances, owner: ExecutorSeen | None
     heirs = [each for each in seen.executors if each.lease_left_ms >= 0 and each.version == row.application_version]
     yield Reason("abandoned", f"It ran in {who}, which {gone}")
     if heirs:
-        yield Reason("recovery", f"{len(heirs)} running processes of its version may take it over at any moment")
+        yield Reason("recovery", f"Running processes of its version that may take it over at any moment: {len(heirs)}")
     else:
         version = row.application_version
         yield Reason("no_heir", f"No process of version {version} is running, which could take it over", "start one")

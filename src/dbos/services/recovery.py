@@ -130,7 +130,7 @@ class Recovery(Service):
         recovered = run_claimed(engine, rows)
         engine.queue_changed(None)  # what came from queues went back there
         if recovered:
-            logger.info("Recovering %d workflows of executors that are gone", len(recovered))
+            logger.info("Recovering workflows of executors that are gone: %d", len(recovered))
         return len(rows) >= BATCH
 
     def _report_unrunnable(self) -> None:
