@@ -350,9 +350,16 @@ def test_code_that_runs_on_is_not_waited_for_for_ever(
         handle.get_result()
 
 
-def test_no_lease_is_over_because_time_jumps(clock: Clock, launch: Launch) -> None:
+def test_no_lease_is_over_because_time_jumps(clock: Clock, launch: Launch, database_url: str) -> None:
+    @DBOS.workflow()
+    def sleep() -> None:
+        DBOS.sleep(500 * DAY)
+
     launch()
+    sleeping = DBOS.start_workflow(sleep).workflow_id
     clock.advance(days=400)
+    with DBOSClient(system_database_url=database_url) as client:
+        assert [reason.code for reason in client.explain_workflow(sleeping)] == ["running", "sleeping"]
     store, owner = engine().store, engine().owner
     assert store.executors.renew(owner.instance, 30), "it has not lost its lease"
     now_ms = clock.now().timestamp() * 1000

@@ -28,4 +28,11 @@ MUTANTS = (
         "(a.priority, a.sequence) > (w.priority, w.sequence)",
         WHY,
     ),
+    Mutant(
+        "who is dead goes by the clock that tests move",
+        "store/sql/explaining.sql",
+        "e.lease_expires_at_ms - {lease_now_ms}",
+        "e.lease_expires_at_ms - {now_ms}",
+        "tests/acceptance/test_clock.py::test_no_lease_is_over_because_time_jumps[sqlite]",
+    ),
 )

@@ -42,12 +42,13 @@ where w.workflow_uuid = :workflow_id;
 -- name: executors_for
 -- The living executors of an application (of all, without one), and the one that owns the workflow, dead or alive.
 select
-    e.instance_id, e.executor_id, e.application_version, e.host, e.pid, e.lease_expires_at_ms - {now_ms}, e.queues
+    e.instance_id, e.executor_id, e.application_version, e.host, e.pid,
+    e.lease_expires_at_ms - {lease_now_ms}, e.queues
 from {schema}.executors as e
 where
     e.instance_id = :owner
     or (
-        e.lease_expires_at_ms >= {now_ms}
+        e.lease_expires_at_ms >= {lease_now_ms}
         and (cast(:application_name as text) is null or e.application_name = :application_name)
     )
 order by e.started_at_ms;
