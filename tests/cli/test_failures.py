@@ -10,6 +10,7 @@ import pytest
 
 from dbos import run_dbos_database_migrations
 from dbos.cli.commands import dbos
+from dbos.cli import output
 from dbos.cli.output import plain, printable, text
 from tests.cli.conftest import Run
 
@@ -163,6 +164,20 @@ def test_help_lists_commands_with_whole_sentences(run: Run, group: str) -> None:
     commands = ran.out.partition("Commands:\n")[2]
     assert commands.count(".\n") >= 2
     assert "..." not in commands
+
+
+def test_a_narrow_terminal_shows_whole_cells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setattr(output, "on_terminal", lambda: True)
+    headings = ["workflow id", "status", "name", "created", "ended"]
+    row = ["01a21a42-8fc4-77e3-bd2a-b4cef969b965-1", "SUCCESS", "greet_all", *["2026-11-26T23:48:19Z"] * 2]
+    for columns, shown in (("80", 3), ("100", 4), ("120", 5), ("20", 2)):
+        monkeypatch.setenv("COLUMNS", columns)
+        output.show_rows(headings, [row])
+        said = capsys.readouterr()
+        if columns != "20":
+            assert said.out.splitlines()[3].split() == row[:shown]
+        left_out = f"Left out, because the terminal is narrow: {', '.join(headings[shown:])}\n"
+        assert said.err == (left_out if shown < len(headings) else "")
 
 
 def test_a_place_that_cannot_be_written_to(run: Run) -> None:

@@ -52,16 +52,37 @@ def _print_table(headings: Sequence[str], rows: list[list[str]]) -> None:
     from rich.table import Table
     from rich.text import Text
 
+    console = Console(highlight=False)
+    widths = [max(map(len, column)) for column in zip(headings, *rows, strict=True)]
+    shown = _fitting(widths, console.width)
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for number, heading in enumerate(headings):
-        longest = max(len(row[number]) for row in rows)
-        table.add_column(heading, overflow="fold", no_wrap=longest <= LONGEST_UNBROKEN)
+    for number, heading in enumerate(headings[:shown]):
+        table.add_column(heading, overflow="fold", no_wrap=widths[number] <= _unbroken(number))
     for row in rows:
-        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row))
-    Console(highlight=False).print(table)
+        table.add_row(*(Text(cell, style=STYLES.get(cell, "")) for cell in row[:shown]))
+    console.print(table)
+    if left_out := headings[shown:]:
+        click.echo(f"Left out, because the terminal is narrow: {', '.join(left_out)}", err=True)
 
 
-LONGEST_UNBROKEN = 24  # characters; longer cells are folded where the terminal is narrow
+def _fitting(widths: list[int], room: int) -> int:
+    """How many columns the terminal has room for, from the left, and two at least: the first is what commands take."""
+    needed = 2  # the edges of the table
+    for number, width in enumerate(widths):
+        needed += min(width, _unbroken(number)) + (SEPARATOR if number else 0)
+        if needed > room and number >= 2:
+            return number
+    return len(widths)
+
+
+def _unbroken(number: int) -> int:
+    """How long a cell of this column may be before it is folded."""
+    return LONGEST_UNBROKEN if number else LONGEST_NAME
+
+
+LONGEST_NAME = 40  # characters, of the first column: generated ids, and those of their children, can be copied as a whole
+LONGEST_UNBROKEN = 24  # of the others
+SEPARATOR = 3  # between two columns
 
 STYLES = {
     "SUCCESS": "green",
