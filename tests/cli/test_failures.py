@@ -9,8 +9,8 @@ import click
 import pytest
 
 from dbos import run_dbos_database_migrations
-from dbos.cli.commands import dbos
 from dbos.cli import output
+from dbos.cli.commands import dbos
 from dbos.cli.output import plain, printable, text
 from tests.cli.conftest import Run
 
@@ -166,7 +166,9 @@ def test_help_lists_commands_with_whole_sentences(run: Run, group: str) -> None:
     assert "..." not in commands
 
 
-def test_a_narrow_terminal_shows_whole_cells(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_narrow_terminal_shows_whole_cells(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     monkeypatch.setattr(output, "on_terminal", lambda: True)
     headings = ["workflow id", "status", "name", "created", "ended"]
     row = ["01a21a42-8fc4-77e3-bd2a-b4cef969b965-1", "SUCCESS", "greet_all", *["2026-11-26T23:48:19Z"] * 2]

@@ -80,7 +80,9 @@ def _unbroken(number: int) -> int:
     return LONGEST_UNBROKEN if number else LONGEST_NAME
 
 
-LONGEST_NAME = 40  # characters, of the first column: generated ids, and those of their children, can be copied as a whole
+LONGEST_NAME = (
+    40  # characters, of the first column: generated ids, and those of their children, can be copied as a whole
+)
 LONGEST_UNBROKEN = 24  # of the others
 SEPARATOR = 3  # between two columns
 
