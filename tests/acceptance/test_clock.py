@@ -104,6 +104,21 @@ def test_sleeps_and_waits_are_over_at_their_time(clock: Clock, launch: Launch, p
     asyncio.run(directly_and_by_handle())
 
 
+def test_a_reader_of_a_stream_gives_up_at_its_time(clock: Clock, launch: Launch, passed: Callable[[], float]) -> None:
+    @DBOS.workflow()
+    def silent() -> None:
+        DBOS.sleep(DAY)
+
+    launch()
+    silent_id = DBOS.start_workflow(silent).workflow_id
+    with pytest.raises(error.DBOSStreamTimeoutError):
+        next(DBOS.read_stream(silent_id, "key", timeout_seconds=600))
+    assert passed() == 600
+    with pytest.raises(error.DBOSStreamTimeoutError):
+        DBOS.read_stream_offset(silent_id, "key", 0, timeout_seconds=3600)
+    assert passed() == 3600
+
+
 def test_what_comes_in_time_is_not_missed(clock: Clock, launch: Launch, passed: Callable[[], float]) -> None:
     @DBOS.workflow()
     def receive() -> Any:

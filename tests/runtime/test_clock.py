@@ -37,9 +37,11 @@ def test_the_time_lies_between_the_bounds_whenever_the_database_looked(
         assert known.latest_ms() - known.now_ms() <= (there_seconds + back_seconds) * 1000 + 2
 
 
-def test_a_wait_counts_from_the_latest_that_it_may_be() -> None:
+def test_a_wait_counts_from_the_latest_that_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = SimpleNamespace(encode=lambda value, where: (str(value), "json"))
-    times = SimpleNamespace(now_ms=lambda: 6_990, latest_ms=lambda: 7_001)
+    times = DatabaseClock(lambda: 0)
+    monkeypatch.setattr(times, "now_ms", lambda: 6_990)
+    monkeypatch.setattr(times, "latest_ms", lambda: 7_001)
     attempt = SimpleNamespace(
         workflow_id="w",
         epoch=1,

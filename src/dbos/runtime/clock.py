@@ -61,6 +61,10 @@ class DatabaseClock:
         """The same, never behind it: what a wait counts from."""
         return int(steady() * 1000 + self._latest_offset_ms) + 1
 
+    def due_ms(self, seconds: float) -> float:
+        """When a wait that begins now is over: never short, and at once if it is for no time at all."""
+        return self.latest_ms() + seconds * 1000 if seconds > 0 else float(self.now_ms())
+
     def remaining_seconds(self, due_ms: float) -> float:
         """How long it is until the database's clock shows `due_ms`; zero or less afterwards."""
         return (due_ms - self.now_ms()) / 1000

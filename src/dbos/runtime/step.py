@@ -134,9 +134,7 @@ def _wants_retry(spec: StepSpec, error: Exception) -> Operation[bool]:
 
 def pause(attempt: Attempt, seconds: float) -> Operation[None]:
     """Wait inside a workflow; ends early, with the fitting exception, if the attempt is over."""
-    clock = attempt.engine.clock
-    due_ms = clock.now_ms() + seconds * 1000
-    yield from wait_until(attempt, due_ms)
+    yield from wait_until(attempt, attempt.engine.clock.due_ms(seconds))
 
 
 def wait_until(attempt: Attempt, due_ms: float) -> Operation[None]:

@@ -34,8 +34,7 @@ class TimeLimit:
         step_id = attempt.next_step_id()
         row = attempt.recorded(step_id, SLEEP)
         if row is None:
-            clock = attempt.engine.clock
-            wake_at = clock.latest_ms() / 1000 + seconds if seconds > 0 else clock.now_ms() / 1000
+            wake_at = attempt.engine.clock.due_ms(seconds) / 1000
             self.unrecorded = (encode(attempt, step_id, SLEEP, Outcome(wake_at), wall_ms()),)
         else:
             wake_at = float(replay(attempt, row).unwrap())

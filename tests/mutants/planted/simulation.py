@@ -89,9 +89,9 @@ MUTANTS = (
     ),
     Mutant(
         "simulation: a wait counts from the earliest that the clock can show",
-        "runtime/timeouts.py",
-        "clock.latest_ms() / 1000 + seconds",
-        "clock.now_ms() / 1000 + seconds",
+        "runtime/clock.py",
+        "self.latest_ms() + seconds * 1000 if",
+        "self.now_ms() + seconds * 1000 if",
         "tests/runtime/test_clock.py::test_a_wait_counts_from_the_latest_that_it_may_be",
     ),
 )

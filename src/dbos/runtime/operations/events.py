@@ -82,7 +82,7 @@ def get_event(engine: Engine, workflow_id: str, key: str, timeout_seconds: float
     timeout_seconds = require_seconds("DBOS.get_event", timeout_seconds)
     attempt = workflow_body()
     if attempt is None:
-        found = yield from _await_event(engine, workflow_id, key, engine.clock.now_ms() + timeout_seconds * 1000)
+        found = yield from _await_event(engine, workflow_id, key, engine.clock.due_ms(timeout_seconds))
     else:
         step_id, limit = attempt.next_step_id(), TimeLimit(attempt, timeout_seconds)
         row = attempt.recorded(step_id, GET_EVENT)

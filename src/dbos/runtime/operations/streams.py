@@ -277,7 +277,7 @@ class StreamReader:
         before the end is missed: had it been committed by then, it would be on the page.
         """
         engine, caller = self.engine, workflow_body()
-        give_up_at = None if self._timeout_seconds is None else time.monotonic() + self._timeout_seconds
+        due_ms = None if self._timeout_seconds is None else engine.clock.due_ms(self._timeout_seconds)
         with engine.waiters.register(*self._keys(caller)) as registration:
             while True:
                 ensure_going(engine, caller)
@@ -288,10 +288,10 @@ class StreamReader:
                     raise DBOSNonExistentWorkflowError("target", self.workflow_id)
                 if page.values or page.over:
                     return page
-                rest = None if give_up_at is None else give_up_at - time.monotonic()
+                rest = None if due_ms is None else engine.clock.remaining_seconds(due_ms)
                 if rest is not None and rest <= 0:
                     raise DBOSStreamTimeoutError(self.workflow_id, self.key, self._timeout_seconds)
-                yield Wait(registration, self._patience(rest))
+                yield Wait(registration, self._patience(rest), due_ms)
 
     def _keys(self, caller: Attempt | None) -> list[Key]:
         """Woken by a write of this process or a hint, by the floor beneath them, and by the end of the workflow."""
