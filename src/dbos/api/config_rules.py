@@ -72,7 +72,7 @@ def _text(value: Any) -> str:
 
 def _name(value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise ValueError("3 to 256 characters out of lowercase letters, digits, - and _; rename the application")
+        raise ValueError("3 to 256 characters out of lowercase letters, digits, - and _")
     return value
 
 

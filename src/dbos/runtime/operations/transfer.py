@@ -59,7 +59,7 @@ def _import(engine: Engine, workflows: list[Exported]) -> Operation[list[str]]:
 
 def _checked(engine: Engine, document: Any) -> list[Exported]:
     if not isinstance(document, dict) or document.get("format") != FORMAT:
-        raise DBOSException(f"import_workflow takes what export_workflow gave, not {type(document).__name__}")
+        raise DBOSException(f"import_workflow takes what export_workflow gave: a dict whose 'format' is {FORMAT!r}")
     if document.get("version") != VERSION:
         raise DBOSException(f"The document has version {document.get('version')!r}; this library knows {VERSION}")
     if not isinstance(document.get("workflows"), list):
