@@ -4,7 +4,7 @@ Leases, deadlines and durable sleeps follow the database's clock; local waits fo
 that jumps moves nothing. `DatabaseClock` carries the last reading of the database forward on the monotonic clock.
 
 Time reaches this process in two places: `steady`, and the word `now_ms` in the statements of the store. Who moves both
-moves everything that users can wait for (see testing/clock.py); leases and the pauses of polling stay in real time.
+moves everything that users can wait for (see testing/clock.py); leases and timers stay in real time.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Time that is moved forward, for the database and for this process alike.
 
 In a database whose store was opened meanwhile, the word `now_ms` of the statements adds what a table of one row says;
-in the process, `clock.steady` adds the same. What goes by neither stays in real time: leases, polling, user code.
+in the process, `clock.steady` adds the same. What goes by neither stays in real time: leases, timers, user code.
 """
 
 from __future__ import annotations
