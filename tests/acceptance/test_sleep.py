@@ -2,14 +2,19 @@
 
 import asyncio
 import time
+from types import SimpleNamespace
 
 import pytest
 
 from dbos import DBOS, SetWorkflowID, error
+from dbos.services import recovery
+from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch, Replay
+from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
 
 FOREVER = 1000.0
+HOUR = 3600
 
 
 @pytest.mark.parametrize("coroutine", [False, True])
@@ -51,6 +56,27 @@ def test_no_sleep_is_short(launch: Launch) -> None:
     launch()
     workflow()
     assert min(elapsed) >= 0.02
+
+
+def test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it(
+    launch: Launch, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clocks of the database and of the wall go on for an hour, and the monotonic one stands still."""
+
+    @DBOS.workflow()
+    def workflow() -> str:
+        DBOS.sleep(HOUR)
+        return "awake"
+
+    monkeypatch.setattr(recovery, "SWEEP_SECONDS", 0.05)
+    with Shift().installed():
+        launch(executor_lease_sec=HOUR)
+        handle = DBOS.start_workflow(workflow)
+        eventually(lambda: DBOS.list_workflow_steps(handle.workflow_id))
+        run_sql(database_url, "update dbos_test_clock set ahead_ms = ?", HOUR * 1000)
+        clocks = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + HOUR)
+        monkeypatch.setattr(recovery, "time", clocks)
+        eventually(lambda: handle.get_status().output == "awake", timeout_seconds=5)
 
 
 @pytest.mark.parametrize("seconds", [0, -5, -0.0])

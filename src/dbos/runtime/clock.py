@@ -3,6 +3,9 @@
 Leases, deadlines and durable sleeps follow the database's clock; local waits follow the monotonic one, so a wall clock
 that jumps moves nothing. `DatabaseClock` carries the last reading of the database forward on the monotonic clock.
 
+The monotonic clock stands still while a machine is suspended; who comes back reads the database's anew, and wakes all
+who wait (services/recovery.py).
+
 Time reaches this process in two places: `steady`, and the word `now_ms` in the statements of the store. Who moves both
 moves everything that users can wait for (see testing/clock.py); leases and timers stay in real time.
 """
@@ -14,6 +17,7 @@ from collections.abc import Callable
 
 PROMPT_SECONDS = 0.05  # a reading that took longer says little
 READINGS = 2  # so many at most
+JUMP_MS = 1_000.0  # a reading that is off by more finds another time than it was carried forward to
 
 
 def steady() -> float:
@@ -42,8 +46,12 @@ class DatabaseClock:
         self._latest_offset_ms = 0.0
         self.synchronise()
 
-    def synchronise(self) -> None:
-        """Read the database's clock anew, and once more if the answer was long in coming."""
+    def synchronise(self) -> bool:
+        """Read the database's clock anew, and once more if the answer was long in coming.
+
+        Has it jumped, or we, with a machine that was suspended? Then who waits has to look at it again.
+        """
+        before_ms = self._offset_ms
         for _ in range(READINGS):
             asked = steady()
             reading = self._read_ms()
@@ -52,6 +60,7 @@ class DatabaseClock:
                 break
         self._offset_ms = reading - answered * 1000
         self._latest_offset_ms = reading - asked * 1000
+        return abs(self._offset_ms - before_ms) > JUMP_MS
 
     def now_ms(self) -> int:
         """Epoch milliseconds in the database, carried forward since the last reading: never ahead of it."""

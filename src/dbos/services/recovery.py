@@ -25,6 +25,7 @@ RENEWALS_PER_LEASE = 3
 UNKNOWN_START = ""
 PRUNE_SECONDS = 3600.0  # between two looks for executors to forget
 SWEEP_SECONDS = 1.0  # at most this long between two looks at the others
+SUSPENSION_SECONDS = 1.0  # so much that went by unnoticed
 
 
 def host_identity() -> str:
@@ -69,6 +70,7 @@ class Recovery(Service):
         self._host = host_identity()
         self._renewed_at = float("-inf")
         self._pruned_at = float("-inf")
+        self._drift = time.time() - time.monotonic()
         self._heir = True  # adopts; not any more once this executor prepares to end
         self._unowned: dict[str, float] = {}  # rows of ours that nobody here runs -> since when
         self._reported: set[str] = set()
@@ -84,7 +86,7 @@ class Recovery(Service):
     def poll(self) -> float:
         """One round: look for the dead and adopt; now and then also renew our own lease and see to our own rows."""
         interval_seconds = self._lease_seconds / RENEWALS_PER_LEASE
-        renew = time.monotonic() - self._renewed_at >= interval_seconds
+        renew = self._was_suspended() or time.monotonic() - self._renewed_at >= interval_seconds
         if renew:
             self._renew()
         more = False
@@ -106,10 +108,16 @@ class Recovery(Service):
         else:
             self.register()
         self._renewed_at = time.monotonic()
-        self.engine.clock.synchronise()
+        if self.engine.clock.synchronise():
+            self.engine.waiters.wake_all()
         if self._renewed_at - self._pruned_at >= PRUNE_SECONDS:
             self.engine.store.executors.prune()
             self._pruned_at = self._renewed_at
+
+    def _was_suspended(self) -> bool:
+        """Has the monotonic clock stood still, with the machine? The wall clock tells. (If it was set: no harm.)"""
+        before, self._drift = self._drift, time.time() - time.monotonic()
+        return abs(self._drift - before) > SUSPENSION_SECONDS
 
     def _find_the_dead(self) -> bool:
         """Declare dead whose process is gone on this host. Did any dead executor, of wherever, leave something?"""

@@ -21,4 +21,18 @@ MUTANTS = (
         "except Exception:  # whatever",
         GOES_ON.format("SystemExit"),
     ),
+    Mutant(
+        "a machine that was suspended does not notice",
+        "services/recovery.py",
+        "renew = self._was_suspended() or ",
+        "renew = ",
+        "tests/acceptance/test_sleep.py::test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it[sqlite]",
+    ),
+    Mutant(
+        "the sleepers of a machine that was suspended sleep on",
+        "services/recovery.py",
+        "            self.engine.waiters.wake_all()\n",
+        "            pass\n",
+        "tests/acceptance/test_sleep.py::test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it[sqlite]",
+    ),
 )
