@@ -28,7 +28,14 @@ def _source(body: Callable[..., Any]) -> str:
     lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
     if len(lines) < code.co_firstlineno:  # typed at a prompt, or built: the code itself must do
         return repr((code.co_code, code.co_names, code.co_varnames))
+    if not _knows_where_it_ends(code):
+        return inspect.getsource(function)
     return "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
+
+
+def _knows_where_it_ends(code: CodeType) -> bool:
+    """Not if it was compiled with `-X no_debug_ranges`: of what takes several lines only the first is known."""
+    return any(end_column is not None for *_, end_column in code.co_positions())
 
 
 def _last_line(code: CodeType) -> int:

@@ -35,4 +35,11 @@ MUTANTS = (
         "            pass\n",
         "tests/acceptance/test_sleep.py::test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it[sqlite]",
     ),
+    Mutant(
+        "the end of code that does not know its end is no part of the version",
+        "runtime/fingerprint.py",
+        "    if not _knows_where_it_ends(code):\n        return inspect.getsource(function)\n",
+        "",
+        "tests/runtime/test_fingerprint.py",
+    ),
 )
