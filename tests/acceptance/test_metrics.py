@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 from urllib.request import urlopen
 
+import opentelemetry.sdk.metrics
 import pytest
 from opentelemetry import metrics as otel
 from opentelemetry.metrics import _internal as internals
@@ -471,6 +472,27 @@ def test_a_global_provider_has_them_from_whoever_is_launched(
     DBOS.destroy()
     assert "dbos.workflows.finished" not in collected(reader)
     assert "enable_otlp has no effect" not in caplog.text
+
+
+def test_what_a_watcher_raises_is_no_outcome(
+    launch: Launch, reader: InMemoryMetricReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def record(*arguments: object, **options: object) -> None:
+        raise RuntimeError("no more room for figures")
+
+    @DBOS.step(name="step")
+    def step() -> int:
+        return 1
+
+    @DBOS.workflow(name="job")
+    def job() -> int:
+        return step()
+
+    monkeypatch.setattr(opentelemetry.sdk.metrics.Histogram, "record", record)
+    launch(enable_otlp=True)
+    assert job() == 1
+    (point,) = collected(reader)["dbos.steps.finished"].data_points
+    assert point.value == 1
 
 
 def test_nothing_is_passed_on_unless_asked_for(launch: Launch, reader: InMemoryMetricReader) -> None:

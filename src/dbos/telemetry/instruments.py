@@ -104,7 +104,8 @@ class Histogram:
     def __init__(self, name: str, meaning: str, *labels: str, bounds: Sequence[float], unit: str = "") -> None:
         self.description = Description(name, "histogram", meaning, labels, unit)
         self.bounds = tuple(bounds)
-        self.forward: Callable[[float, Labels], None] | None = None  # for a watcher that keeps buckets of its own
+        # For a watcher that keeps buckets of its own. It raises nothing: what is measured may be committed already.
+        self.forward: Callable[[float, Labels], None] | None = None
         self._series: dict[Labels, _Buckets] = {} if labels else {(): _Buckets(self.bounds)}
 
     def record(self, value: float, *labels: str) -> None:
@@ -115,8 +116,9 @@ class Histogram:
             series = _admit(self._series, labels, lambda: _Buckets(self.bounds))
         series.counts[bisect_left(self.bounds, value)] += 1
         series.total += value
-        if self.forward is not None:
-            self.forward(value, labels)
+        forward = self.forward  # whoever watches may leave at any moment
+        if forward is not None:
+            forward(value, labels)
 
     def read(self) -> Family:
         """So far."""

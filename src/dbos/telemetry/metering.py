@@ -7,6 +7,7 @@ provider, which reads from whoever is launched. This module knows the API only.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
@@ -14,6 +15,8 @@ from opentelemetry.metrics import CallbackOptions, MeterProvider, Observation, g
 
 from dbos.telemetry.instruments import Counter, Description, Distribution, Family, Histogram, Labels
 from dbos.telemetry.metrics import LOOKED_UP, Metrics
+
+logger = logging.getLogger("dbos")
 
 ATTRIBUTES = {
     "workflow": "dbos.workflow.name",
@@ -88,7 +91,10 @@ class Metering:
         return stop
 
     def _record(self, description: Description, value: float, labels: Labels) -> None:
-        self._histograms[description.name].record(value, self._attributes(description, labels))
+        try:
+            self._histograms[description.name].record(value, self._attributes(description, labels))
+        except Exception:
+            logger.debug("A value of %s is lost: the meter provider failed", description.name, exc_info=True)
 
     def _count(self, description: Description, options: CallbackOptions) -> list[Observation]:
         counter = self._counters.get(description.name)

@@ -100,4 +100,11 @@ MUTANTS = (
         r"""r"\\", '"':""",
         PROMETHEUS.format("test_any_label_comes_back_as_it_was"),
     ),
+    Mutant(
+        "what a watcher raises becomes of what was committed",
+        "telemetry/metering.py",
+        "        except Exception:\n            logger.debug(",
+        "        except MemoryError:\n            logger.debug(",
+        "tests/acceptance/test_metrics.py::test_what_a_watcher_raises_is_no_outcome[sqlite]",
+    ),
 )
