@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from opentelemetry import trace
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.context import Context
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.util._once import Once
@@ -56,6 +57,52 @@ def tree(exporter: InMemorySpanExporter) -> set[tuple[str, str | None]]:
     named = {span.context.span_id: span.name.rpartition(".")[2] for span in exporter.get_finished_spans()}
     parents = [(span, span.parent) for span in exporter.get_finished_spans()]
     return {(named[span.context.span_id], parent and named.get(parent.span_id, "?")) for span, parent in parents}
+
+
+class Unspeakable(Exception):
+    """An error that cannot be put in words."""
+
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+class Failing(SpanProcessor):
+    """Of a provider that fails."""
+
+    def on_start(self, span: trace.Span, parent_context: Context | None = None) -> None:
+        raise RuntimeError("it does not begin")
+
+    def on_end(self, span: ReadableSpan) -> None:
+        raise RuntimeError("it does not end")
+
+
+@pytest.mark.parametrize("failing", ["on_start", "on_end", "nothing"])
+def test_what_tracing_cannot_do_is_no_outcome(
+    launch: Launch, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, failing: str
+) -> None:
+    @DBOS.step(retries_allowed=True, max_attempts=2, interval_seconds=0.001)
+    def step() -> None:
+        raise Unspeakable
+
+    @DBOS.workflow()
+    def workflow() -> str:
+        try:
+            step()
+        except error.DBOSMaxStepRetriesExceeded:
+            DBOS.set_event("caught", True)
+        raise Unspeakable
+
+    processor = Failing()
+    for method in {"on_start", "on_end"} - {failing}:
+        monkeypatch.setattr(processor, method, lambda *_, **__: None)
+    provider = trace.get_tracer_provider()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(processor)
+    launch(enable_otlp=True)
+    with SetWorkflowID("w"), pytest.raises(Unspeakable):
+        workflow()
+    assert DBOS.retrieve_workflow("w").get_status().status == "ERROR"
+    assert [step["function_name"] for step in DBOS.list_workflow_steps("w")][1:] == ["DBOS.setEvent"]
 
 
 def test_one_span_for_each_workflow_step_and_call(

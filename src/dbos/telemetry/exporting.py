@@ -119,17 +119,17 @@ class _Handler(logging.Handler):
         self._attributes = dict(attributes)
 
     def emit(self, record: logging.LogRecord) -> None:
-        attributes: dict[str, Any] = {
-            "code.file.path": record.pathname,
-            "code.function.name": record.funcName,
-            "code.line.number": record.lineno,
-        }
-        if record.exc_info and record.exc_info[1] is not None:
-            error = record.exc_info[1]
-            attributes["exception.type"] = type(error).__qualname__
-            attributes["exception.message"] = str(error)
-            attributes["exception.stacktrace"] = logging.Formatter().formatException(record.exc_info)
         try:
+            attributes: dict[str, Any] = {
+                "code.file.path": record.pathname,
+                "code.function.name": record.funcName,
+                "code.line.number": record.lineno,
+            }
+            if record.exc_info and record.exc_info[1] is not None:
+                error = record.exc_info[1]
+                attributes["exception.type"] = type(error).__qualname__
+                attributes["exception.message"] = str(error)
+                attributes["exception.stacktrace"] = logging.Formatter().formatException(record.exc_info)
             self._logger.emit(
                 LogRecord(
                     timestamp=int(record.created * 1e9),

@@ -1,12 +1,14 @@
 """Spans: one for each execution of a workflow and of a step, and for what a workflow does besides.
 
 What is replayed gets none: it happened before, and was told then. Spans go to the global tracer provider; this module
-knows the API of OpenTelemetry only, and is loaded only where tracing is on.
+knows the API of OpenTelemetry only, and is loaded only where tracing is on. Nothing that a provider does changes what
+comes of a workflow.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import Token
@@ -18,6 +20,8 @@ from opentelemetry.trace import Span, StatusCode
 
 from dbos.telemetry.carrier import Carrier, active, context_of
 from dbos.telemetry.naming import Names
+
+logger = logging.getLogger("dbos")
 
 SPANS_OF_CALLS = {
     "DBOS.setEvent": "set_event",
@@ -78,7 +82,7 @@ class Tracing:
         It is a child of what the carrier names, or else of the active span. The block says what came of it (`settle`).
         """
         parent = None if carrier is None else context_of(carrier)
-        span = self._tracer.start_span(run.name, parent, attributes=self._attributes(run, "workflow"))
+        span = self._start(run.name, parent, attributes=self._attributes(run, "workflow"))
         before = carrier or active()
         with _entered(span):
             yield span, before or active()
@@ -86,42 +90,53 @@ class Tracing:
     @contextmanager
     def step(self, run: Run, name: str, kind: str = "step") -> Generator[Span]:
         """The span of a step, active within the block, which says what came of it."""
-        span = self._tracer.start_span(name, attributes=self._attributes(run, kind))
+        span = self._start(name, attributes=self._attributes(run, kind))
         with _entered(span):
             yield span
 
     @contextmanager
     def call(self, run: Run, name: str) -> Generator[None]:
         """The span of a call that a workflow makes and that has no outcome."""
-        span = self._tracer.start_span(name, attributes=self._attributes(run, None))
+        span = self._start(name, attributes=self._attributes(run, None))
         with _entered(span):
             yield
-            span.set_status(StatusCode.OK)
+            with _harmless():
+                span.set_status(StatusCode.OK)
 
     def recorded(self, run: Run, step_name: str, started_at_ms: int | None, failed: bool) -> None:
         """A workflow has recorded a step: those of `SPANS_OF_CALLS` are told of now that they are over."""
         name = SPANS_OF_CALLS.get(step_name)
         if name is not None and started_at_ms is not None:
             begun_at_ns = started_at_ms * 1_000_000
-            span = self._tracer.start_span(name, attributes=self._attributes(run, None), start_time=begun_at_ns)
-            span.set_status(StatusCode.ERROR if failed else StatusCode.OK)
-            span.end()
+            span = self._start(name, attributes=self._attributes(run, None), start_time=begun_at_ns)
+            with _harmless():
+                span.set_status(StatusCode.ERROR if failed else StatusCode.OK)
+                span.end()
 
     def tried_in_vain(self, number: int, error: BaseException) -> None:
         """An attempt of the step whose span is active has failed; `number` counts from 0."""
-        trace.get_current_span().add_event(
-            f"Step attempt {number} failed",
-            {"exception.type": type(error).__qualname__, "exception.message": str(error), "attempt": number},
-        )
+        with _harmless():
+            trace.get_current_span().add_event(
+                f"Step attempt {number} failed",
+                {"exception.type": type(error).__qualname__, "exception.message": _words(error), "attempt": number},
+            )
 
     @staticmethod
     def settle(span: Span, error: BaseException | None) -> None:
         """Say what came of what a span stands for."""
-        if error is None:
-            span.set_status(StatusCode.OK)
-        else:
-            span.record_exception(error)
-            span.set_status(StatusCode.ERROR, str(error))
+        with _harmless():
+            if error is None:
+                span.set_status(StatusCode.OK)
+            else:
+                span.set_status(StatusCode.ERROR, _words(error))
+                span.record_exception(error)
+
+    def _start(self, name: str, parent: otel.Context | None = None, **options: Any) -> Span:
+        try:
+            return self._tracer.start_span(name, parent, **options)
+        except Exception:
+            logger.debug("There is no span of %s", name, exc_info=True)
+            return trace.INVALID_SPAN
 
     def _attributes(self, run: Run, kind: str | None) -> dict[str, str]:
         names, identity = self._names, run.identity
@@ -150,4 +165,21 @@ def _entered(span: Span) -> Generator[None]:
     finally:
         with suppress(ValueError):  # closed by the garbage collector, in another context
             token.var.reset(token)
-        span.end()
+        with _harmless():
+            span.end()
+
+
+@contextmanager
+def _harmless() -> Generator[None]:
+    """What a provider raises, or an error that has no words, is nobody's outcome."""
+    try:
+        yield
+    except Exception:
+        logger.debug("Something of a span is lost", exc_info=True)
+
+
+def _words(error: BaseException) -> str:
+    try:
+        return str(error)
+    except Exception:
+        return type(error).__qualname__

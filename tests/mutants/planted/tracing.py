@@ -28,4 +28,11 @@ MUTANTS = (
         "asked.attributes",
         TRACING.format("test_a_queued_workflow_belongs_to_the_trace_it_was_asked_for", ""),
     ),
+    Mutant(
+        "what a provider raises becomes of the workflow",
+        "telemetry/tracing.py",
+        '    except Exception:\n        logger.debug("Something of a span is lost"',
+        '    except MemoryError:\n        logger.debug("Something of a span is lost"',
+        "tests/acceptance/test_tracing.py::test_what_tracing_cannot_do_is_no_outcome[sqlite-on_end]",
+    ),
 )
