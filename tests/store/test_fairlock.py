@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from dbos.store.fairlock import FairLock
+from dbos.store.fairlock import FairLock, FairPlaces
 from tests.support.waiting import eventually
 
 
@@ -39,6 +39,21 @@ def test_waiters_are_served_in_the_order_of_arrival() -> None:
     for thread in threads:
         thread.join()
     assert served == list(range(10))
+
+
+def test_nobody_passes_those_who_wait_for_one_of_several_places() -> None:
+    places = FairPlaces(2)
+    assert [places.acquire(), places.acquire(), places.try_acquire()] == [True, True, False]
+    waiter = threading.Thread(target=places.acquire)
+    waiter.start()
+    eventually(lambda: places._waiting)
+    places.release()
+    assert not places.try_acquire()
+    waiter.join()
+    assert not places.acquire(0.0)
+    assert not places._waiting
+    places.release()
+    assert places.acquire(0.0)
 
 
 class Interruption(BaseException):

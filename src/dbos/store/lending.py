@@ -11,7 +11,7 @@ import time
 from typing import Protocol
 
 from dbos.store.database import Database, Role, Session, StoreClosed
-from dbos.store.fairlock import FairLock
+from dbos.store.fairlock import FairLock, FairPlaces
 
 HANGING_SECONDS = 1.0  # a session that is not open by then no longer keeps others from being opened
 CLOSING_GRACE_SECONDS = 2.0  # for what is in flight when the store closes; a healthy database needs milliseconds
@@ -112,7 +112,7 @@ class Readers:
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
         self._limit = limit
-        self._places = threading.Semaphore(limit)
+        self._places = FairPlaces(limit)
         self._changed = threading.Condition()  # guards everything below
         self._idle: list[Session] = []
         self._lent: set[Session] = set()
@@ -183,7 +183,7 @@ class Readers:
             session.close()
         # Wait for those that are out. One that is still connecting may take longer: it is closed when it comes back.
         deadline = time.monotonic() + 2 * CLOSING_GRACE_SECONDS
-        returned = [self._places.acquire(timeout=max(0.0, deadline - time.monotonic())) for _ in range(self._limit)]
+        returned = [self._places.acquire(max(0.0, deadline - time.monotonic())) for _ in range(self._limit)]
         for _ in filter(None, returned):
             self._places.release()
 
@@ -205,7 +205,7 @@ class Guests:
 
     def __init__(self, readers: Readers, limit: int) -> None:
         self._readers = readers
-        self._places = threading.Semaphore(limit)
+        self._places = FairPlaces(limit)
 
     def borrow(self) -> Session:
         self._places.acquire()
