@@ -13,6 +13,7 @@ from dbos.api.debouncer import Debouncer, DebouncerClient
 from dbos.api.decorators import DBOSConfiguredInstance
 from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
+from dbos.api.listing import GetWorkflowsInput
 from dbos.api.migration import run_dbos_database_migrations
 from dbos.api.queue import Queue
 from dbos.api.queue_settings import QueueRateLimit
@@ -54,6 +55,7 @@ __all__ = [
     "DebouncerClient",
     "DuplicationPolicy",
     "EnqueueOptions",
+    "GetWorkflowsInput",
     "KafkaMessage",
     "PortableWorkflowError",
     "PropagateOtelContext",

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from dbos import DBOS, DBOSContextSetAuth, SetWorkflowID, error
+from dbos import DBOS, DBOSContextSetAuth, GetWorkflowsInput, SetWorkflowID, error
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
@@ -102,6 +102,18 @@ def test_the_filters(population: Callable[[], None]) -> None:
     ):
         assert ids(**filters) == expected, filters
         assert [s.workflow_id for s in asyncio.run(DBOS.list_workflows_async(**filters))] == expected, filters
+
+
+def test_filters_as_an_object_are_those_of_the_listing(population: Callable[[], None]) -> None:
+    population()
+    with pytest.warns(DeprecationWarning, match="give list_workflows the filters themselves"):
+        filters = GetWorkflowsInput(name="a", sort_desc=True)
+    filters.limit = 1
+    (found,) = DBOS.list_workflows(**vars(filters))
+    assert found.workflow_id == "a2"
+    with pytest.warns(DeprecationWarning, match="GetWorkflowsInput is deprecated"):
+        everything = GetWorkflowsInput()
+    assert len(DBOS.list_workflows(**vars(everything))) == len(DBOS.list_workflows())
 
 
 def test_times_are_iso_8601_and_inclusive(population: Callable[[], None]) -> None:

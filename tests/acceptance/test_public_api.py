@@ -17,8 +17,8 @@ ROOT = Path(__file__).parents[2]
 
 NAMES = """
     DBOS DBOSConfig DBOSConfiguredInstance DBOSContextEnsure DBOSContextSetAuth DuplicationPolicy EnqueueOptions
-    KafkaMessage Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey SetWorkflowAttributes
-    PropagateOtelContext SetWorkflowID SetWorkflowTimeout StepInfo StepOptions StepReservation
+    GetWorkflowsInput KafkaMessage Queue QueueRateLimit SendMessage Serializer SetEnqueueOptions SetShardKey
+    SetWorkflowAttributes PropagateOtelContext SetWorkflowID SetWorkflowTimeout StepInfo StepOptions StepReservation
     WorkflowHandle WorkflowHandleAsync
     WorkflowIDReusePolicy WorkflowSerializationFormat WorkflowStatus WorkflowStatusString error
     DBOSClient AsyncSQLAlchemyDatasource DatasourceOptions SQLAlchemyDatasource

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import warnings
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,33 @@ from dbos.store.search import WorkflowFilter
 logger = logging.getLogger("dbos")
 
 OneOrMany = str | Sequence[str] | None
+
+
+@dataclass(kw_only=True)
+class GetWorkflowsInput:
+    """The filters of a listing as attributes, each as the parameter of `list_workflows` that has its name.
+
+    Deprecated, and kept for code that imports it: give the parameters themselves, or `list_workflows(**vars(filters))`.
+    """
+
+    workflow_ids: Sequence[str] | None = None
+    status: OneOrMany = None
+    start_time: str | None = None
+    end_time: str | None = None
+    name: OneOrMany = None
+    app_version: OneOrMany = None
+    user: OneOrMany = None
+    limit: int | None = None
+    offset: int | None = None
+    sort_desc: bool = False
+    workflow_id_prefix: OneOrMany = None
+
+    def __post_init__(self) -> None:
+        warnings.warn(
+            "GetWorkflowsInput is deprecated: give list_workflows the filters themselves",
+            DeprecationWarning,
+            stacklevel=3,
+        )
 
 
 def list_workflows(
