@@ -234,7 +234,7 @@ def test_a_server_that_falls_silent_does_not_hold_up_closing(store: Store, proxy
     ]
     for thread in threads:
         thread.start()
-    eventually(lambda: store.journal._pool.writer.lock._held)
+    eventually(lambda: not store.journal._pool.writer.lock._free)
     store.close()
     for thread in threads:
         thread.join()
