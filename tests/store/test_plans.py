@@ -20,6 +20,8 @@ from dbos.store.store import Store
 from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
 
+pytestmark = pytest.mark.own_session("plans are those of a session of ours")
+
 ROWS = 50_000
 
 JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]

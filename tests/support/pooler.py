@@ -20,7 +20,8 @@ PROGRAM = "pgbouncer"
 POLL_SECONDS = 0.005
 PORT_ATTEMPTS = 20
 
-# Round robin: sessions change as often as they can. The rest lets a test that breaks things go on soon.
+# Round robin: sessions change as often as they can. What is idle goes soon, for each test's database has a pool of its
+# own. The rest lets a test that breaks things go on soon.
 SETTINGS = """
 [databases]
 * = host=127.0.0.1 port={server_port}
@@ -37,6 +38,7 @@ max_client_conn = 1000
 server_round_robin = 1
 server_login_retry = 0.2
 server_lifetime = 600
+server_idle_timeout = 5
 query_wait_timeout = 20
 ignore_startup_parameters = {ignored}
 """
