@@ -37,6 +37,8 @@ def database_url(request: pytest.FixtureRequest) -> Iterator[str]:
     cluster: PostgresCluster = request.getfixturevalue("postgres")
     cluster.start()  # in case a test before this one left it stopped
     url: str = request.getfixturevalue("recycled_postgres")
+    if cluster.entrance is not None:
+        cluster.ensure_database(RECYCLED)  # a test may have dropped it, and not everybody may create one
     yield url
     DBOS.reset_system_database(system_database_url=cluster.url(RECYCLED), truncate=True)  # as its owner
 

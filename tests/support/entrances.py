@@ -8,6 +8,7 @@ from psycopg import sql
 from dbos import run_dbos_database_migrations
 from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster
+from tests.support.waiting import eventually
 
 WORKER = "worker"
 
@@ -17,7 +18,17 @@ def through_pooler(cluster: PostgresCluster, pooler: Pooler, database: str) -> s
     with psycopg.connect(cluster.url(database), autocommit=True) as connection:
         statement = sql.SQL("alter database {} set search_path = dbos, public").format(sql.Identifier(database))
         connection.execute(statement)
-    return pooler.url(database)
+    url = pooler.url(database)
+    eventually(lambda: _is_open(url), timeout_seconds=5)  # it remembers for a while that the database was not there
+    return url
+
+
+def _is_open(url: str) -> bool:
+    try:
+        psycopg.connect(url).close()
+    except psycopg.OperationalError:
+        return False
+    return True
 
 
 def as_worker(cluster: PostgresCluster, database: str) -> str:

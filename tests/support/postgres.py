@@ -6,6 +6,7 @@ benchmarks ask for `durable=True`, a server with its default settings. Whatever 
 included, a small shell process outlives it just long enough to stop the server and remove the directory.
 """
 
+import contextlib
 import os
 import random
 import secrets
@@ -185,6 +186,13 @@ class PostgresCluster:
         strategy = "strategy file_copy" if self.version >= 15 and not self.durable else ""
         self._administer(f"create database {{}} template template0 {strategy}", name)
         return (self.entrance or self.url)(name)
+
+    def ensure_database(self, name: str) -> None:
+        """Create it once more if a test has dropped it."""
+        import psycopg
+
+        with contextlib.suppress(psycopg.errors.DuplicateDatabase):
+            self.create_database(name)
 
     def drop_database(self, name: str) -> None:
         """Remove a database, disconnecting whoever still uses it. An absent one is fine."""
