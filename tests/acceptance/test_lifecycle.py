@@ -3,6 +3,8 @@
 import asyncio
 import inspect
 import logging
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 from unittest.mock import patch
@@ -10,9 +12,11 @@ from unittest.mock import patch
 import pytest
 
 from dbos import DBOS, SetWorkflowID, error, run_dbos_database_migrations
+from dbos.api.launched import launched_engine
+from dbos.model.workflow import WorkflowRow
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import count_rows, run_sql
-from tests.support.waiting import Gate
+from tests.support.waiting import Gate, eventually
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
 
@@ -227,6 +231,31 @@ def test_who_waits_when_it_is_destroyed_is_told(launch: Launch) -> None:
                 await waiting
 
         asyncio.run(wait_and_destroy())
+
+
+def test_who_waits_for_his_turn_to_ask_when_it_is_destroyed_is_told(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those who come while a question is under way are left to a reader, and by then there is none."""
+    launch()
+    question = launched_engine().load
+    ask = question._ask_about_all
+    with Gate() as gate, ThreadPoolExecutor(2) as pool:
+
+        def ask_late(ids: Sequence[str]) -> Mapping[str, WorkflowRow]:
+            gate.pass_through()
+            return ask(ids)
+
+        monkeypatch.setattr(question, "_ask_about_all", ask_late)
+        first = pool.submit(DBOS.get_workflow_status, "first")
+        gate.wait_for_arrival()
+        second = pool.submit(DBOS.get_workflow_status, "second")
+        eventually(lambda: question._asked)
+        DBOS.destroy()
+        gate.open()
+        for asked in (first, second):
+            with pytest.raises(error.DBOSException):
+                asked.result(20)
 
 
 def test_destroy_gives_running_workflows_the_time_it_is_told(launch: Launch, database_url: str) -> None:

@@ -17,6 +17,8 @@ from tests.simulation.plan import Act, plan_of
 from tests.simulation.reached import Reached
 
 SEEDS, PARTS = 300, 6
+FAILED_ONCE = (1283,)
+"""Beyond those, seeds that longer campaigns have found a fault with."""
 STUBBORN = "stubborn"  # a workflow that no other one starts
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -56,6 +58,12 @@ def test_whatever_goes_wrong_the_promises_hold_and_everything_ends(part: int, fi
         for counts in found:
             reached.counts.update(counts)
         assert reached.missing() == []
+
+
+@pytest.mark.parametrize("seed", FAILED_ONCE)
+def test_what_failed_once_holds(seed: int) -> None:
+    failed = campaign([seed], Reached())
+    assert not failed, told(failed)
 
 
 def test_the_same_seed_is_the_same_run() -> None:

@@ -49,9 +49,9 @@ class Engine:
         self.waiters = Waiters()
         self.closed = False
         self._readers = ThreadHost("dbos-reader", READERS)
-        self.standing = SharedQuestion(store.workflows.standings, self._readers.submit)
-        self.load = SharedQuestion(store.workflows.load_many, self._readers.submit)
-        self.event = SharedQuestion(store.events.values, self._readers.submit)
+        self.standing = SharedQuestion(store.workflows.standings, self._submit_to_reader)
+        self.load = SharedQuestion(store.workflows.load_many, self._submit_to_reader)
+        self.event = SharedQuestion(store.events.values, self._submit_to_reader)
         self.application_version: str | None = None  # what runs here; nothing does
         self.application_id = ""
         self.known_queues: dict[str, QueueSpec] = {}  # of the database, as this process saw them last
@@ -82,8 +82,15 @@ class Engine:
                 reply.error = error
             deliver((reply,))
 
-        self._readers.submit(work)
+        self._submit_to_reader(work)
         return reply.future
+
+    def _submit_to_reader(self, work: Callable[[], None]) -> None:
+        try:
+            self._readers.submit(work)
+        except RuntimeError:
+            self.ensure_open()  # of a thread that has ended with us nobody needs to hear
+            raise
 
     def announce_enqueued(self, queue_name: str | None) -> None:
         """Something new waits in a queue (None: in whichever): who dispatches looks, here at once, elsewhere soon."""

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
+from dbos.error import DBOSException
 from dbos.store.database import StoreClosed
 from dbos.store.reply import Reply, deliver
 
@@ -70,7 +71,7 @@ class SharedQuestion(Generic[K, V]):
     def _leave_to_reader(self) -> None:
         try:
             self._run_on_reader(self._ask)
-        except RuntimeError as error:  # there is no thread, or no more
+        except (RuntimeError, DBOSException) as error:  # there is no thread, or the end has come
             with self._lock:
                 stranded, self._asked = self._asked, []
                 self._under_way = False

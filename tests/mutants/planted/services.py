@@ -42,4 +42,11 @@ MUTANTS = (
         "",
         "tests/runtime/test_fingerprint.py",
     ),
+    Mutant(
+        "who asks after the end is told of our threads",
+        "runtime/engine.py",
+        "            self.ensure_open()  # of a thread",
+        "            pass  # of a thread",
+        "tests/acceptance/test_lifecycle.py::test_who_waits_for_his_turn_to_ask_when_it_is_destroyed_is_told[sqlite]",
+    ),
 )
