@@ -20,7 +20,14 @@ HERE = Path(__file__).parent
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out most scenarios on Postgres, unless `--all-points` asks for them; the main test keeps all of them."""
+    """Leave out most scenarios on Postgres, unless `--all-points` asks for them; the main test keeps all of them.
+
+    Then, and with `--pairs`, one test is hundreds of runs, or thousands, and may take its time.
+    """
+    if config.getoption("--all-points") or config.getoption("--pairs"):
+        for item in items:
+            if HERE in item.path.parents:
+                item.add_marker(pytest.mark.timeout(1800))
     if config.getoption("--all-points"):
         return
     counts: Counter[str] = Counter()

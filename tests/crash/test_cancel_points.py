@@ -17,7 +17,7 @@ ASYNC = [name for name in SCENARIOS if name.startswith("coroutines-") or "async_
 SIDES = (When.BEFORE, When.DURING, When.AFTER)
 POSTGRES_POINTS = 6
 
-pytestmark = [pytest.mark.parametrize("name", ASYNC), pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.parametrize("name", ASYNC), pytest.mark.timeout(240)]
 
 
 def test_a_cancelled_task_records_nothing_and_its_workflow_is_recovered(

@@ -27,7 +27,7 @@ Count = Callable[[str, object], None]
 
 pytestmark = [
     pytest.mark.parametrize("name", SCENARIOS),
-    pytest.mark.timeout(1800),  # thousands of runs with --all-points; by default a few seconds
+    pytest.mark.timeout(240),  # a few seconds on a machine of its own
     pytest.mark.filterwarnings("ignore:coroutine .* was never awaited"),  # a dead loop starts no task any more
 ]
 

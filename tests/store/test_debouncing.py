@@ -90,9 +90,19 @@ def test_a_slot_that_something_else_holds_is_refused(store: Store) -> None:
 def test_a_taken_id_is_refused(store: Store) -> None:
     store.journal.write([start("taken")])
     assert store.journal.write([debounce(workflow_id="taken")]) == [None]
-    first = debounce(workflow_id="mine")
+    store.journal.write([debounce("another", workflow_id="mine")])
+    assert store.journal.write([debounce(workflow_id="mine")]) == [None]
+
+
+def test_a_call_under_the_id_of_the_waiting_row_replaces_its_inputs(store: Store, database_url: str) -> None:
+    """In this one statement: a second look could find that the row has begun, and would start another cycle."""
+    first, second = debounce(workflow_id="mine", inputs='"a"'), debounce(workflow_id="mine", inputs='"b"')
     store.journal.write([first])
-    assert store.journal.write([debounce(workflow_id="mine")]) == [None]  # the caller asks, and calls again
+    assert store.journal.write([second]) == [("mine", first.token)]
+    assert row(database_url, "mine", "inputs, debounce_token") == ('"b"', second.token)
+    promote(database_url, "mine")
+    assert store.journal.write([debounce(workflow_id="mine")]) == [None]
+    assert run_sql(database_url, "select count(*) from workflow_status")[0][0] == 1
 
 
 @pytest.mark.parametrize("left_its_delay", [False, True])

@@ -87,4 +87,18 @@ MUTANTS = (
         "workflow_status.status = 'DELAYED' and",
         DEBOUNCE.format("test_a_slot_that_something_else_holds_is_refused[sqlite]"),
     ),
+    Mutant(
+        "a call under the id of the row that waits is refused, and looks again when that has begun",
+        "store/sql/journal.sql",
+        "                w.owner_xid = i.token\n                or coalesce(w.queue_name, '') <> i.queue_name\n",
+        "                true or coalesce(w.queue_name, '') <> i.queue_name\n",
+        DEBOUNCE.format("test_a_call_under_the_id_of_the_waiting_row_replaces_its_inputs[sqlite]"),
+    ),
+    Mutant(
+        "a call of a debouncer that was superseded since it was accepted puts its inputs back",
+        "store/sql/journal.sql",
+        "                w.owner_xid = i.token\n                or coalesce",
+        "                coalesce",
+        DEBOUNCE.format("test_a_repeated_write_counts_once[sqlite-False]"),
+    ),
 )

@@ -162,8 +162,8 @@ def _find(engine: Engine, call: Debounce, policy: str | None) -> Operation[str |
         if there.owner_xid == call.token:  # ours, and another call has replaced the inputs since
             return call.workflow_id
         require_same(there, call)
-        if holder == (call.workflow_id, True):  # the row of this very cycle; a new one, in case it starts, needs an id
-            return call._replace(workflow_id=engine.new_id())
+        if holder == (call.workflow_id, True):  # another call of this cycle was the first one, this very moment
+            return call
         if policy == "reject":
             raise DBOSWorkflowIDInUseError(there.workflow_uuid, there.status, there.name)
         return call.workflow_id

@@ -80,7 +80,8 @@ returning owner_xid, workflow_deadline_epoch_ms;
 -- name: Debounce
 -- A new delayed workflow, or other inputs for the one that is delayed under the key. The lock of that row decides between
 -- this call and whoever starts the workflow: once it has left its delay, its key is free, and a new row is written. A
--- call that was accepted before, in a commit whose reply was lost, changes nothing.
+-- call that was accepted before, in a commit whose reply was lost, changes nothing; nor does one whose id is taken,
+-- unless it is the row that waits under the key.
 insert into {schema}.workflow_status (
     workflow_uuid, owner_xid, debounce_token, status, name, class_name, config_name, inputs, serialization,
     application_name, application_version, application_id, authenticated_user, assumed_role, authenticated_roles,
@@ -100,7 +101,16 @@ from {input} as i
 where
     {attempt_goes_on}
     and not exists (select 1 from {schema}.workflow_status as w where w.debounce_token = i.token)
-    and not exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)
+    and not exists (
+        select 1 from {schema}.workflow_status as w
+        where
+            w.workflow_uuid = i.workflow_id
+            and (
+                w.owner_xid = i.token
+                or coalesce(w.queue_name, '') <> i.queue_name
+                or coalesce(w.deduplication_id, '') <> i.deduplication_id
+            )
+    )
 on conflict (queue_name, deduplication_id) where deduplication_id is not null do update set
     inputs = excluded.inputs, serialization = excluded.serialization, debounce_token = excluded.debounce_token,
     delay_until_epoch_ms = case
