@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
@@ -76,8 +77,8 @@ def postgres(request: pytest.FixtureRequest) -> Iterator[PostgresCluster]:
     """The server that all tests share."""
     with PostgresCluster() as cluster, contextlib.ExitStack() as stack:
         if request.config.getoption("--pooler"):
-            pooler = stack.enter_context(Pooler(cluster, ignored="options"))  # tests choose their search_path by them
-            cluster.entrance = partial(through_pooler, cluster, pooler)
+            pooler = stack.enter_context(Pooler(cluster, search_path="dbos, public"))
+            cluster.entrance = partial(through_pooler, pooler)
         elif request.config.getoption("--worker-role"):
             cluster.entrance = partial(as_worker, cluster)
         yield cluster
@@ -100,6 +101,12 @@ def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
     yield postgres.create_database(name)
     postgres.start()
     postgres.drop_database(name)
+
+
+@pytest.fixture
+def direct_url(postgres: PostgresCluster, postgres_url: str) -> str:
+    """The same database past whatever the options of this run put before it: for what tests do to it, or see there."""
+    return postgres.url(urlsplit(postgres_url).path[1:])
 
 
 @pytest.fixture

@@ -19,6 +19,8 @@ from tests.support.raw_sql import run_sql
 
 pytestmark = pytest.mark.owner("changes the database")
 
+OPTIONS = pytest.mark.own_session("a pooler takes no options")
+
 
 @pytest.fixture
 def database_url(postgres_url: str) -> str:
@@ -30,18 +32,32 @@ def shown(session: Session, name: str) -> object:
     return session.run(Statement("show", f"show {name}", ()), {})[0][0]
 
 
+def encoding_of(store: Store) -> object:
+    """What a new connection of the writer's speaks."""
+    session = store._pool.database.connect(Role.WRITER)
+    try:
+        return shown(session, "client_encoding")
+    finally:
+        session.close()
+
+
 def test_one_connection_is_enough(launch: Launch, database_url: str) -> None:
     take = tour.define(database_url)
     launch(sys_db_pool_size=1)
     assert take("one") == tour.EXPECTED
 
 
-def test_hostile_defaults_are_overruled(launch: Launch, database_url: str) -> None:
-    settings = {**HOSTILE, **FOREIGN}
-    change_defaults(database_url, settings)
+def test_hostile_defaults_do_no_harm(launch: Launch, database_url: str, direct_url: str) -> None:
+    change_defaults(direct_url, {**HOSTILE, **FOREIGN})
     take = tour.define(database_url)
     launch()
     assert take("hostile") == tour.EXPECTED
+
+
+@pytest.mark.own_session("settings of a session")
+def test_hostile_defaults_are_overruled(database_url: str, direct_url: str) -> None:
+    settings = {**HOSTILE, **FOREIGN}
+    change_defaults(direct_url, settings)
     with Store.open(StoreSettings(url=database_url)) as store:
         for role in Role:
             session = store._pool.database.connect(role)
@@ -52,10 +68,10 @@ def test_hostile_defaults_are_overruled(launch: Launch, database_url: str) -> No
                 session.close()
 
 
-def test_who_waits_for_a_lock_is_not_cut_off(database_url: str) -> None:
+def test_who_waits_for_a_lock_is_not_cut_off(database_url: str, direct_url: str) -> None:
     """With the defaults of the database a migration that waits for another one would have failed."""
-    change_defaults(database_url, HOSTILE)
-    with psycopg.connect(database_url, options="-c idle_in_transaction_session_timeout=0") as other:
+    change_defaults(direct_url, HOSTILE)
+    with psycopg.connect(direct_url, options="-c idle_in_transaction_session_timeout=0") as other:
         other.execute("select pg_advisory_xact_lock(hashtextextended('dbos-journal dbos', 0))")
         released = threading.Event()
 
@@ -70,6 +86,7 @@ def test_who_waits_for_a_lock_is_not_cut_off(database_url: str) -> None:
         timer.join()
 
 
+@pytest.mark.own_session("settings of a session")
 def test_what_the_url_sets_is_left_alone(database_url: str) -> None:
     options = quote("-c statement_timeout=5000 -c synchronous_commit=off")
     with Store.open(StoreSettings(url=f"{database_url}?options={options}")) as store:
@@ -80,39 +97,38 @@ def test_what_the_url_sets_is_left_alone(database_url: str) -> None:
             session.close()
 
 
-def test_nobody_chooses_the_encoding_of_batches(database_url: str) -> None:
-    options = quote("-c client_encoding=LATIN1")
+@pytest.mark.parametrize(
+    "chosen", ["client_encoding=LATIN1", pytest.param("options=-c%20client_encoding%3DLATIN1", marks=OPTIONS)]
+)
+def test_nobody_chooses_the_encoding_of_batches(database_url: str, chosen: str) -> None:
+    with Store.open(StoreSettings(url=f"{database_url}?{chosen}")) as store:
+        assert encoding_of(store) == "UTF8"
+
+
+@pytest.mark.own_session("settings of a session")
+def test_nor_does_the_engine_of_the_user(database_url: str) -> None:
     engine = create_engine(f"{database_url.replace('postgresql', 'postgresql+psycopg')}?client_encoding=LATIN1")
-    for url, supplied in (
-        (f"{database_url}?client_encoding=LATIN1", None),
-        (f"{database_url}?options={options}", None),
-        (database_url, engine),
-    ):
-        with Store.open(StoreSettings(url=url, engine=supplied)) as store:
-            session = store._pool.database.connect(Role.WRITER)
-            try:
-                assert shown(session, "client_encoding") == "UTF8"
-            finally:
-                session.close()
+    with Store.open(StoreSettings(url=database_url, engine=engine)) as store:
+        assert encoding_of(store) == "UTF8"
     engine.dispose()
 
 
-def test_a_role_that_may_only_read_is_told_how_to_change_that(database_url: str) -> None:
-    change_defaults(database_url, {"default_transaction_read_only": "on"})
+def test_a_role_that_may_only_read_is_told_how_to_change_that(database_url: str, direct_url: str) -> None:
+    change_defaults(direct_url, {"default_transaction_read_only": "on"})
     with pytest.raises(DBOSInitializationError, match=r"alter role .* set default_transaction_read_only = off;"):
         Store.open(StoreSettings(url=database_url))
 
 
-def test_each_session_is_ended_in_turn(launch: Launch, database_url: str) -> None:
+def test_each_session_is_ended_in_turn(launch: Launch, database_url: str, direct_url: str) -> None:
     take = tour.define(database_url)
     launch()
     sessions = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     assert take("before") == tour.EXPECTED
     ended: set[int] = set()
     for number in range(6):
-        left = [pid for (pid,) in run_sql(database_url, sessions) if pid not in ended]
+        left = [pid for (pid,) in run_sql(direct_url, sessions) if pid not in ended]
         assert left
         ended.add(left[0])
-        run_sql(database_url, "select pg_terminate_backend(?)", left[0])
+        run_sql(direct_url, "select pg_terminate_backend(?)", left[0])
         assert take(f"after {number}") == tour.EXPECTED
     assert DBOS.list_workflows(status=["PENDING", "ENQUEUED"]) == []

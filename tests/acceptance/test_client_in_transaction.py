@@ -75,6 +75,17 @@ def test_without_a_transaction_one_begins(client: DBOSClient, engine: sqlalchemy
     assert count_rows(database_url)["workflow_status"] == 0
 
 
+def test_a_connection_that_speaks_another_encoding_is_refused(client: DBOSClient, database_url: str) -> None:
+    """What is written in UTF-8 would be taken for other characters."""
+    if database_url.startswith("sqlite"):
+        return  # where everything is UTF-8
+    url = database_url.replace("postgresql://", "postgresql+psycopg://")
+    engine = sqlalchemy.create_engine(url, connect_args={"client_encoding": "LATIN1"})
+    with engine.connect() as connection, pytest.raises(error.DBOSException, match="client_encoding=UTF8"):
+        client.enqueue_in_transaction(connection, OPTIONS, "grüß dich")
+    engine.dispose()
+
+
 def test_messages_arrive_with_the_commit(client: DBOSClient, engine: sqlalchemy.Engine) -> None:
     with engine.begin() as connection:
         handle = client.enqueue_in_transaction(connection, OPTIONS, "all", count=3)

@@ -1,14 +1,15 @@
 """Through a connection pooler that gives every transaction another session: the same results, and no traces there."""
 
 import contextlib
+import dataclasses
 import logging
-from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import sqlalchemy
 
 from dbos import DBOS
-from dbos.error import DBOSInitializationError
+from dbos.error import DBOSException, DBOSInitializationError
 from dbos.store.database import StoreSettings
 from dbos.store.hints import Hint
 from dbos.store.postgres import hints
@@ -26,14 +27,8 @@ SESSIONS = 12  # more than the pooler holds open in these tests
 
 
 @pytest.fixture
-def direct_url(postgres: PostgresCluster, postgres_url: str) -> str:
-    """The database without a pooler, whatever the options of this run say."""
-    return postgres.url(urlsplit(postgres_url).path[1:])
-
-
-@pytest.fixture
 def database_url(pooler: Pooler, direct_url: str) -> str:
-    """The same database through one."""
+    """A database of the test's own, through a pooler."""
     return pooler.through(direct_url)
 
 
@@ -151,3 +146,29 @@ def test_settings_of_the_role_that_harm_are_named(
         "alter role \"postgres\" set statement_timeout = '0';",
         "alter role \"postgres\" set synchronous_commit = 'on';",
     ]
+
+
+def test_a_missing_database_is_made_through_one_that_has_known_it(pooler: Pooler, direct_url: str) -> None:
+    """Who asks for it is let in, and told late that it is gone; when it is there, it is told so for a while."""
+    settings = StoreSettings(url=pooler.through(f"{direct_url}_missing"))
+    try:
+        with Store.open(settings) as store:
+            store.journal.write([start("w")])
+        Store.drop(settings)
+        Store.truncate(settings)  # nothing there is fine
+        with pytest.raises(DBOSInitializationError):
+            Store.open(dataclasses.replace(settings, run_migrations=False))
+        with Store.open(settings) as store:
+            assert store.workflows.load("w") is None
+    finally:
+        Store.drop(settings)
+
+
+def test_an_engine_that_speaks_another_encoding_is_refused(database_url: str) -> None:
+    """In a session of its own it is told to speak ours."""
+    engine = sqlalchemy.create_engine(
+        database_url.replace("postgresql://", "postgresql+psycopg://"), connect_args={"client_encoding": "LATIN1"}
+    )
+    with pytest.raises(DBOSException, match="client_encoding=UTF8"):
+        Store.open(StoreSettings(url="", engine=engine))
+    engine.dispose()

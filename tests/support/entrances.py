@@ -13,11 +13,8 @@ from tests.support.waiting import eventually
 WORKER = "worker"
 
 
-def through_pooler(cluster: PostgresCluster, pooler: Pooler, database: str) -> str:
-    """The URL through a pooler, where connections cannot choose their own search_path: the database does."""
-    with psycopg.connect(cluster.url(database), autocommit=True) as connection:
-        statement = sql.SQL("alter database {} set search_path = dbos, public").format(sql.Identifier(database))
-        connection.execute(statement)
+def through_pooler(pooler: Pooler, database: str) -> str:
+    """The URL through a pooler."""
     url = pooler.url(database)
     eventually(lambda: _is_open(url), timeout_seconds=5)  # it remembers for a while that the database was not there
     return url

@@ -24,7 +24,7 @@ PORT_ATTEMPTS = 20
 # own. The rest lets a test that breaks things go on soon.
 SETTINGS = """
 [databases]
-* = host=127.0.0.1 port={server_port}
+* = host=127.0.0.1 port={server_port} {first_query}
 [pgbouncer]
 listen_addr = 127.0.0.1
 listen_port = {port}
@@ -39,7 +39,7 @@ server_round_robin = 1
 server_login_retry = 0.2
 server_lifetime = 600
 server_idle_timeout = 5
-query_wait_timeout = 20
+query_wait_timeout = 5
 ignore_startup_parameters = {ignored}
 """
 
@@ -55,11 +55,11 @@ kill -KILL "$!"
 class Pooler:
     """One pgbouncer. `url(database)` is a database of the server through it; leaving the `with` block ends it."""
 
-    def __init__(self, cluster: PostgresCluster, mode: PoolMode = "transaction", ignored: str = "") -> None:
-        """`ignored`: parameters of connections that it takes and forgets, where it refuses them otherwise."""
+    def __init__(self, cluster: PostgresCluster, mode: PoolMode = "transaction", search_path: str = "") -> None:
+        """`search_path`: of its sessions. Clients may ask for their own by `options`, which it refuses otherwise."""
         self._cluster = cluster
         self._mode = mode
-        self._ignored = ignored
+        self._search_path = search_path
         self.port = 0
         self._keeper: subprocess.Popen[bytes] | None = None
 
@@ -119,7 +119,8 @@ class Pooler:
                 directory=directory,
                 user=user,
                 mode=self._mode,
-                ignored=self._ignored,
+                first_query=f"connect_query='set search_path = {self._search_path}'" if self._search_path else "",
+                ignored="options" if self._search_path else "",
             )
         )
         for path in (directory, *directory.iterdir()):

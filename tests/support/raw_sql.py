@@ -17,8 +17,12 @@ class Sql:
             path = database_url.removeprefix("sqlite:///")
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         else:
-            options = "-c search_path=dbos,public"
-            self._connection = psycopg.connect(database_url, options=options, autocommit=True)
+            self._connection = psycopg.connect(
+                database_url,
+                options="-c search_path=dbos,public",
+                autocommit=True,
+                prepare_threshold=None,  # through a pooler, the next session would not know the statement
+            )
 
     def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement; `?` stands for a value."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -21,13 +21,14 @@ from dbos.store.postgres.database import (
     role_of,
 )
 from dbos.store.postgres.pooler import unsuitable
+from dbos.store.postgres.presence import create_database, drop_database, exists, may_be_missing, open_when_known
 from dbos.store.postgres.rights import (
     LACKS_RIGHT,
     grants,
+    needing,
     quote,
     script,
     to_change,
-    to_create_database,
     to_create_schema,
     to_use_schema,
 )
@@ -35,7 +36,6 @@ from dbos.store.postgres.scripts import body, create_mark, migration_script, rec
 from dbos.store.postgres.session import PostgresSession
 
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
-MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand while creating or dropping another one
 
 _logger = logging.getLogger("dbos")
 
@@ -106,11 +106,11 @@ class PostgresTarget:
 
     def apply(self, migration: Migration) -> None:
         run, info = self._connection.execute, self._connection.info
-        exists = run("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
-        if exists is None:  # `if not exists` would ask for the right to create one even if it is there
-            with _needing(lambda error: to_create_schema(error, self._schema, info.dbname, info.user)):
+        found = run("select 1 from pg_namespace where nspname = %s", (self._schema,)).fetchone()
+        if found is None:  # `if not exists` would ask for the right to create one even if it is there
+            with needing(lambda error: to_create_schema(error, self._schema, info.dbname, info.user)):
                 run(f"create schema {quote(self._schema)}")
-        with _needing(lambda error: to_change(error, info.user)):
+        with needing(lambda error: to_change(error, info.user)):
             run(create_mark(self._schema))
             run(body(self._schema, migration))
             run(record(self._schema, migration))
@@ -146,15 +146,6 @@ def _explained(settings: StoreSettings) -> Iterator[None]:
         ) from error
 
 
-@contextmanager
-def _needing(sentence: Callable[[LACKS_RIGHT], str]) -> Iterator[None]:
-    """Who lacks the right to do what the body does is told so."""
-    try:
-        yield
-    except LACKS_RIGHT as error:
-        raise DBOSInitializationError(sentence(error)) from error
-
-
 def _require_writable(connection: psycopg.Connection[Any], settings: StoreSettings) -> None:
     """A standby, or a role that may only read, is refused at once; what turns into that later is waited for."""
     row = connection.execute("select current_setting('transaction_read_only'), pg_is_in_recovery()").fetchone()
@@ -184,24 +175,13 @@ def _connected(database: PostgresDatabase, settings: StoreSettings) -> tuple[psy
     try:
         return database.open(Role.WRITER)
     except psycopg.OperationalError as error:
-        if settings.engine is not None or not settings.run_migrations or not _is_missing(settings, error):
+        if settings.engine is not None or not settings.run_migrations or not may_be_missing(settings, error):
             raise
-    create_database(settings)
-    return database.open(Role.WRITER)
-
-
-def create_database(settings: StoreSettings) -> None:
-    """Create the database that the URL names; another process may be doing the same."""
-    name = connection_parameters(settings)["dbname"]
-    with (
-        _maintenance(settings) as connection,
-        _needing(lambda error: to_create_database(error, name, connection.info.user)),
-    ):
-        try:
-            # Not from template1, which nobody else may be using meanwhile.
-            connection.execute(f"create database {quote(name)} template template0")
-        except (errors.DuplicateDatabase, errors.UniqueViolation):
-            pass  # the other process was faster
+        if (is_there := exists(settings)) is None:
+            raise
+    if not is_there:
+        create_database(settings)
+    return open_when_known(database)  # if it is there by now, another process was faster
 
 
 def grant(settings: StoreSettings, role: str) -> None:
@@ -226,55 +206,21 @@ def grants_as_sql(settings: StoreSettings, role: str) -> str:
 
 def drop(settings: StoreSettings) -> None:
     """Drop the database, whoever is connected."""
-    name = connection_parameters(settings)["dbname"]
-    with (
-        _explained(settings),
-        _maintenance(settings) as connection,
-        _needing(lambda error: to_change(error, connection.info.user)),
-    ):
-        connection.execute(f"drop database if exists {quote(name)} with (force)")
+    with _explained(settings):
+        drop_database(settings)
 
 
 def truncate(settings: StoreSettings) -> None:
     """Empty our tables, if they are there and ours."""
     with _explained(settings):
         try:
-            connection = psycopg.connect(autocommit=True, **connection_parameters(settings))
+            with (
+                psycopg.connect(autocommit=True, **connection_parameters(settings)) as connection,
+                needing(lambda error: to_change(error, connection.info.user)),
+            ):
+                if PostgresTarget(connection, settings.schema).version():
+                    tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
+                    connection.execute(f"truncate {tables} restart identity")
         except psycopg.OperationalError as error:
-            if _is_missing(settings, error):
-                return
-            raise
-        with connection, _needing(lambda error: to_change(error, connection.info.user)):
-            if PostgresTarget(connection, settings.schema).version():
-                tables = ", ".join(f"{quote(settings.schema)}.{table}" for table in TABLES)
-                connection.execute(f"truncate {tables} restart identity")
-
-
-def _is_missing(settings: StoreSettings, error: psycopg.OperationalError) -> bool:
-    """Is the database missing? A connection that is refused comes with the server's words only, in its own language."""
-    name = connection_parameters(settings).get("dbname", "")
-    if name not in str(error):
-        return False
-    try:
-        with _maintenance(settings) as connection:
-            return connection.execute("select 1 from pg_database where datname = %s", (name,)).fetchone() is None
-    except psycopg.Error:
-        return False
-
-
-@contextmanager
-def _maintenance(settings: StoreSettings) -> Iterator[psycopg.Connection[Any]]:
-    """A connection to a database of the same server that surely exists."""
-    parameters = connection_parameters(settings)
-    failure: psycopg.OperationalError | None = None
-    for name in MAINTENANCE_DATABASES:
-        try:
-            connection = psycopg.connect(autocommit=True, **{**parameters, "dbname": name})
-        except psycopg.OperationalError as error:
-            failure = failure or error
-            continue
-        with connection:
-            yield connection
-        return
-    assert failure is not None
-    raise failure
+            if not may_be_missing(settings, error) or exists(settings) is not False:
+                raise

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
 from psycopg import errors
+
+from dbos.error import DBOSInitializationError
 
 LACKS_RIGHT = errors.InsufficientPrivilege
 ROW_RIGHTS = "select, insert, update, delete"
@@ -29,6 +34,15 @@ def grants(schema: str, role: str) -> list[str]:
         f"alter default privileges in schema {where} grant usage on sequences to {who}",
         f"alter default privileges in schema {where} grant execute on functions to {who}",
     ]
+
+
+@contextmanager
+def needing(sentence: Callable[[LACKS_RIGHT], str]) -> Iterator[None]:
+    """Who lacks the right to do what the body does is told so."""
+    try:
+        yield
+    except LACKS_RIGHT as error:
+        raise DBOSInitializationError(sentence(error)) from error
 
 
 def to_use_schema(error: LACKS_RIGHT, schema: str, role: str) -> str:

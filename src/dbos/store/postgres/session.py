@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg import errors, pq
 
-from dbos.error import DBOSQueryTimeoutError
+from dbos.error import DBOSException, DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
 from dbos.store.postgres.arrays import number_array, scalar, text_array
@@ -78,7 +78,15 @@ class PostgresSession:
     """One connection."""
 
     def __init__(self, connection: psycopg.Connection[Any], statements: Statements, prepares: bool) -> None:
-        """`prepares` False: behind a pooler that does not keep prepared statements with their connection."""
+        """`prepares` False: behind a pooler that does not keep prepared statements with their connection.
+
+        Raises DBOSException if the connection speaks another encoding than that of our batches.
+        """
+        if connection.info.encoding != "utf-8":
+            raise DBOSException(
+                f"A connection to the system database speaks {connection.info.encoding}, and batches are written in "
+                "UTF-8. Let it connect with client_encoding=UTF8."
+            )
         self._connection = connection
         self._cursor = psycopg.RawCursor(connection)
         self._statements = statements
