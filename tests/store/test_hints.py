@@ -25,6 +25,8 @@ from tests.support.waiting import eventually
 
 POLL_SECONDS = 0.005
 
+HEARS = pytest.mark.own_session("there nobody is heard")
+
 
 def receive_until(store: Store, wanted: set[Hint], timeout_seconds: float = 10) -> list[Hint]:
     received: list[Hint] = []
@@ -40,6 +42,7 @@ def listening(store: Store) -> Store:
     return store
 
 
+@HEARS
 def test_another_process_is_told(open_store: OpenStore) -> None:
     listener, other = listening(open_store()), open_store()
     other.journal.write([start("w")])
@@ -66,12 +69,17 @@ def test_an_interrupt_returns_at_once(store: Store) -> None:
     assert time.monotonic() - began < 10
 
 
-def test_closing_returns_at_once_and_sends_what_is_due(open_store: OpenStore) -> None:
+@HEARS
+def test_closing_sends_what_is_due(open_store: OpenStore) -> None:
     listener, other = listening(open_store()), open_store()
     other.journal.write([start("w")])
     other.hints.publish("workflow", ["w"])
     other.close()
     assert receive_until(listener, {("workflow", "w"), ANYTHING})
+
+
+def test_closing_returns_at_once(open_store: OpenStore) -> None:
+    listener = listening(open_store())
     thread = threading.Thread(target=lambda: listener.hints.receive(30, 10))
     thread.start()
     listener.close()
@@ -91,6 +99,7 @@ def test_without_a_listener_one_waits_and_looks_for_oneself(postgres_url: str, s
         assert time.monotonic() - began < 10
 
 
+@HEARS
 def test_a_lost_and_restored_listener_says_that_it_missed_something(postgres_url: str) -> None:
     with PostgresProxy(postgres_url) as proxy, Store.open(StoreSettings(url=proxy.url)) as store:
         listening(store)
@@ -120,6 +129,7 @@ def test_notifications_that_do_not_arrive_are_told_of(
         assert ["(poll)" in line for line in caplog.messages] == [True]
 
 
+@HEARS
 def test_hints_are_gathered(open_store: OpenStore, database_url: str) -> None:
     """A burst costs one transaction, or a few, and never one in the journal."""
     listener, other = listening(open_store()), open_store()
@@ -136,6 +146,7 @@ def test_hints_are_gathered(open_store: OpenStore, database_url: str) -> None:
     assert other.journal.counters.commits == 0
 
 
+@HEARS
 def test_a_flood_becomes_one_hint(postgres_url: str) -> None:
     with Store.open(StoreSettings(url=postgres_url)) as store, Store.open(StoreSettings(url=postgres_url)) as listener:
         listening(listener)
@@ -161,6 +172,7 @@ def test_payloads_carry_every_hint_and_fit(hints: list[Hint]) -> None:
     assert sorted(carried) == sorted(hints)
 
 
+@HEARS
 def test_a_strangers_notification_is_ignored(postgres_url: str) -> None:
     with Store.open(StoreSettings(url=postgres_url)) as store, Store.open(StoreSettings(url=postgres_url)) as other:
         listening(store)

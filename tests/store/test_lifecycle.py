@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
@@ -39,9 +40,9 @@ def use_everything(store: Store) -> None:
     assert abs(store.now_ms() - time.time() * 1000) < 60_000
 
 
-def connections(url: str) -> int:
+def connections(direct_url: str) -> int:
     """Those of the library: one that looked before may not have left the server's list yet."""
-    with psycopg.connect(url, autocommit=True) as connection:
+    with psycopg.connect(direct_url, autocommit=True) as connection:
         row = connection.execute(
             "select count(*) from pg_stat_activity"
             " where datname = current_database() and application_name = 'dbos_transact'"
@@ -51,7 +52,7 @@ def connections(url: str) -> int:
 
 
 @pytest.mark.owner("truncates")
-def test_nothing_is_left_behind(database_url: str) -> None:
+def test_nothing_is_left_behind(database_url: str, direct_url: str) -> None:
     for _ in range(2):  # the first round imports and caches
         gc.collect()
         before = (set(threading.enumerate()), set(os.listdir("/proc/self/fd")))
@@ -64,7 +65,7 @@ def test_nothing_is_left_behind(database_url: str) -> None:
         gc.collect()
     assert (set(threading.enumerate()), set(os.listdir("/proc/self/fd"))) == before
     if database_url.startswith("postgres"):
-        eventually(lambda: connections(database_url) == 0)
+        eventually(lambda: connections(direct_url) == 0)  # a pooler keeps them for some seconds
     else:
         path = Path(database_url.removeprefix("sqlite:///"))
         assert [file.name for file in path.parent.iterdir()] == [path.name]  # the last to leave folded the log away
@@ -90,7 +91,7 @@ def test_what_was_written_is_there_when_opened_again(open_store: OpenStore) -> N
 
 @pytest.mark.owner("counts connections, and there somebody else has just migrated")
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
-def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, database_url: str, size: int) -> None:
+def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, direct_url: str, size: int) -> None:
     store = open_store(pool_size=size)
     use_everything(store)
     store.journal.write([start(f"w{n}") for n in range(30)])
@@ -106,7 +107,7 @@ def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, database_ur
     most = 0
     while any(thread.is_alive() for thread in threads):
         if store.dialect == "postgres":
-            most = max(most, connections(database_url))
+            most = max(most, connections(direct_url))
         else:
             threads[-1].join(0.01)
     for thread in threads:
@@ -222,16 +223,22 @@ def test_every_schema_and_several_side_by_side(postgres_url: str, schema: str) -
         assert store.workflows.load("w") is not None
 
 
-def test_our_connection_settings(postgres_url: str) -> None:
-    def shown(name: str, **settings: object) -> str:
-        with Store.open(StoreSettings(url=postgres_url, **settings)) as store:
-            return str(store._pool.read_within(10, f"select current_setting('{name}')")[0][0])
+def shown(postgres_url: str, name: str, **settings: object) -> str:
+    with Store.open(StoreSettings(url=postgres_url, **settings)) as store:
+        return str(store._pool.read_within(10, f"select current_setting('{name}')")[0][0])
 
-    assert shown("application_name") == "dbos_transact"
-    assert shown("application_name", connect_args={"application_name": "mine"}) == "mine"
-    assert shown("idle_in_transaction_session_timeout") == "1min"
-    assert shown("idle_in_transaction_session_timeout", idle_transaction_timeout_seconds=0) == "0"
-    assert shown("idle_in_transaction_session_timeout", idle_transaction_timeout_seconds=2.5) == "2500ms"
+
+def test_the_name_of_our_connections(postgres_url: str) -> None:
+    assert shown(postgres_url, "application_name") == "dbos_transact"
+    assert shown(postgres_url, "application_name", connect_args={"application_name": "mine"}) == "mine"
+
+
+@pytest.mark.own_session("settings of a session")
+def test_idle_transactions_are_ended(postgres_url: str) -> None:
+    shown_timeout = partial(shown, postgres_url, "idle_in_transaction_session_timeout")
+    assert shown_timeout() == "1min"
+    assert shown_timeout(idle_transaction_timeout_seconds=0) == "0"
+    assert shown_timeout(idle_transaction_timeout_seconds=2.5) == "2500ms"
 
 
 @pytest.mark.owner("creates roles")

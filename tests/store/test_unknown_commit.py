@@ -128,8 +128,8 @@ def test_every_caller_of_a_broken_batch_goes_on(store: Store, proxy: PostgresPro
     assert all([step.function_id for step in steps] == list(range(5)) for steps in history.values())
 
 
-def test_the_backend_dies_under_the_writer(store: Store, postgres_url: str) -> None:
-    with psycopg.connect(postgres_url, autocommit=True) as admin:
+def test_the_backend_dies_under_the_writer(store: Store, direct_url: str) -> None:
+    with psycopg.connect(direct_url, autocommit=True) as admin:
         admin.execute(
             "select pg_terminate_backend(pid) from pg_stat_activity"
             " where application_name = 'dbos_transact' and datname = current_database()"
@@ -241,6 +241,7 @@ def test_a_server_that_falls_silent_does_not_hold_up_closing(store: Store, proxy
     assert [isinstance(failure, StoreClosed) for failure in failures] == [True, True]
 
 
+@pytest.mark.own_session("there none are prepared")
 def test_a_pooler_that_loses_prepared_statements(store: Store) -> None:
     store.journal.write([checkpoint("w", 0)])
     with store._pool.writer.lock:
