@@ -6,6 +6,7 @@ again, and the rows themselves tell whose they are.
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from collections.abc import Callable, Iterator
 
@@ -13,7 +14,7 @@ import psycopg
 import pytest
 
 from dbos.model.queue import QueueSpec
-from dbos.store.database import JournalClosed, StoreClosed, StoreSettings
+from dbos.store.database import JournalClosed, Role, StoreClosed, StoreSettings
 from dbos.store.records import Record
 from dbos.store.store import Store
 from tests.store.records import (
@@ -31,7 +32,7 @@ from tests.store.records import (
 )
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import CutPhase, PostgresProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 
 @pytest.fixture
@@ -239,6 +240,36 @@ def test_a_server_that_falls_silent_does_not_hold_up_closing(store: Store, proxy
     for thread in threads:
         thread.join()
     assert [isinstance(failure, StoreClosed) for failure in failures] == [True, True]
+
+
+def test_connections_that_do_not_open_do_not_hold_up_closing(proxy: PostgresProxy) -> None:
+    """A pooler whose server is away lets its clients wait for minutes, if it is so set."""
+    with Store.open(StoreSettings(url=proxy.url, connect_args={"connect_timeout": 50})) as store:
+        store.journal.write([start("w")])
+        works: list[Callable[[], object]] = [
+            lambda: store.journal.write([checkpoint("w", 1)]),
+            lambda: store.workflows.load("w"),
+            lambda: store.hints.receive(50, 50),
+        ]
+        proxy.blackhole()
+        proxy.cut_now()
+
+        def attempt(work: Callable[[], object]) -> None:
+            with contextlib.suppress(StoreClosed):
+                work()
+
+        threads = [threading.Thread(target=attempt, args=(work,)) for work in works]
+        for thread in threads:
+            thread.start()
+        eventually(lambda: [each.name for each in threading.enumerate()].count("dbos-opening") == len(works))
+        store.close()
+        for thread in threads:
+            thread.join(PATIENCE_SECONDS)
+        assert not any(thread.is_alive() for thread in threads)
+        proxy.cut_now()  # what is still waiting
+        eventually(lambda: "dbos-opening" not in [each.name for each in threading.enumerate()])
+        with pytest.raises(StoreClosed):
+            store._pool.database.connect(Role.READER)
 
 
 @pytest.mark.own_session("there none are prepared")

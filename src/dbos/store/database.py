@@ -114,6 +114,9 @@ class Database(Protocol):
     def connect(self, role: Role) -> Session:
         """Open a session."""
 
+    def give_up_opening(self) -> None:
+        """From any thread: whoever waits for a session to open fails soon, and none opens any more."""
+
     def borrow(self, connection: Any) -> Session:
         """A session on a connection of the user's; raises `DBOSException` for one of another driver."""
 

@@ -212,6 +212,7 @@ class Pool:
             grace.join()
 
     def _abort(self) -> None:
+        self.database.give_up_opening()
         self.writer.abort()
         if self._readers is not None:
             self._readers.abort()

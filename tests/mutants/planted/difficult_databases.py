@@ -38,7 +38,22 @@ MUTANTS = (
         "store/postgres/pooler.py",
         "{**_FOR_ALL, **_ENCODING}",
         "{**_FOR_ALL}",
-        "tests/acceptance/test_adverse_database.py::test_nobody_chooses_the_encoding_of_batches",
+        "tests/acceptance/test_adverse_database.py::test_nor_does_the_engine_of_the_user",
+    ),
+    Mutant(
+        "the encoding of batches is chosen by a transaction of the user's",
+        "store/postgres/session.py",
+        '        if connection.info.encoding != "utf-8":\n',
+        "        if False:\n",
+        "tests/acceptance/test_client_in_transaction.py"
+        "::test_a_connection_that_speaks_another_encoding_is_refused[postgres]",
+    ),
+    Mutant(
+        "closing waits for connections that do not open",
+        "store/pool.py",
+        "        self.database.give_up_opening()\n",
+        "",
+        "tests/store/test_unknown_commit.py::test_connections_that_do_not_open_do_not_hold_up_closing",
     ),
     Mutant(
         "who hears says that he looks",

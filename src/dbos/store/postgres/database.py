@@ -22,6 +22,7 @@ from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
 from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, polls
 from dbos.store.postgres.notifier import channel_of
+from dbos.store.postgres.opening import Opened, Openings
 from dbos.store.postgres.pooler import session_settings, settle
 from dbos.store.postgres.rights import LACKS_RIGHT, quote, to_use_schema
 from dbos.store.postgres.session import PostgresSession
@@ -145,6 +146,7 @@ class PostgresDatabase:
     def __init__(self, settings: StoreSettings) -> None:
         self._settings = settings
         self._prepares = True
+        self._openings = Openings()
         self.statements = _statements(settings.schema)
 
     def connect(self, role: Role) -> PostgresSession:
@@ -159,8 +161,14 @@ class PostgresDatabase:
             raise DBOSException(f"The system database is on Postgres and served by psycopg 3, not by {connection!r}")
         return PostgresSession(connection, self.statements, prepares=False)
 
-    def open(self, role: Role) -> tuple[psycopg.Connection[Any], bool]:
+    def open(self, role: Role) -> Opened:
         """A connection, and whether the session behind it is its own: False through a pooler."""
+        return self._openings.open(partial(self._open, role))
+
+    def give_up_opening(self) -> None:
+        self._openings.give_up()
+
+    def _open(self, role: Role) -> Opened:
         if self._settings.engine is not None:
             connection = take_connection(self._settings.engine, psycopg.Connection, psycopg.OperationalError)
             connection.rollback()

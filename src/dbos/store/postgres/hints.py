@@ -27,6 +27,7 @@ from dbos.store.database import Session
 from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
 from dbos.store.postgres.notifier import Notifier, payloads
+from dbos.store.postgres.opening import Opened
 from dbos.store.statements import Statement
 
 RECONNECT_SECONDS = 1.0
@@ -56,7 +57,7 @@ class PostgresHints:
         self,
         pool: Pool,
         channel: str,
-        connect: Callable[[], tuple[psycopg.Connection[Any], bool]] | None,
+        connect: Callable[[], Opened] | None,
         coalesce_seconds: float,
     ) -> None:
         """`connect` tells as well whether the session is the connection's own, and no pooler's.
@@ -110,7 +111,7 @@ class PostgresHints:
 
     # ------------------------------------------------------------ does it hear?
 
-    def _begin_to_listen(self, connect: Callable[[], tuple[psycopg.Connection[Any], bool]]) -> None:
+    def _begin_to_listen(self, connect: Callable[[], Opened]) -> None:
         """Listen, and notify ourselves.
 
         In a session of a pooler's, which others use as well, on a channel that is used this once only.

@@ -20,6 +20,7 @@ from dbos.store.postgres.database import (
     redacted,
     role_of,
 )
+from dbos.store.postgres.opening import Opened
 from dbos.store.postgres.pooler import unsuitable
 from dbos.store.postgres.presence import create_database, drop_database, exists, may_be_missing, open_when_known
 from dbos.store.postgres.rights import (
@@ -171,7 +172,7 @@ def _warn_of_pooled(remedies: list[str]) -> None:
         )
 
 
-def _connected(database: PostgresDatabase, settings: StoreSettings) -> tuple[psycopg.Connection[Any], bool]:
+def _connected(database: PostgresDatabase, settings: StoreSettings) -> Opened:
     try:
         return database.open(Role.WRITER)
     except psycopg.OperationalError as error:

@@ -12,6 +12,7 @@ from psycopg import errors
 
 from dbos.store.database import Role, StoreSettings
 from dbos.store.postgres.database import PostgresDatabase, connection_parameters
+from dbos.store.postgres.opening import Opened
 from dbos.store.postgres.rights import needing, quote, to_change, to_create_database
 
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand
@@ -65,7 +66,7 @@ def drop_database(settings: StoreSettings) -> None:
         connection.execute(f"drop database if exists {quote(name)} with (force)")
 
 
-def open_when_known(database: PostgresDatabase) -> tuple[psycopg.Connection[Any], bool]:
+def open_when_known(database: PostgresDatabase) -> Opened:
     """A connection for the writer to a database just made: a pooler remembers for a while that it could not log in."""
     deadline = time.monotonic() + POOLER_MEMORY_SECONDS
     while True:

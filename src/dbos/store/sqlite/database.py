@@ -243,6 +243,9 @@ class SqliteDatabase:
             raise
         return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), role)
 
+    def give_up_opening(self) -> None:
+        pass  # a file keeps nobody waiting
+
     def borrow(self, connection: Any) -> SqliteSession:
         if not isinstance(connection, sqlite3.Connection):
             raise DBOSException(f"The system database is a SQLite file and served by sqlite3, not by {connection!r}")
