@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import hypothesis
 import pytest
@@ -20,7 +19,7 @@ import pytest
 from dbos import DBOS
 from tests.support.entrances import as_worker, through_pooler
 from tests.support.pooler import Pooler
-from tests.support.postgres import PostgresCluster
+from tests.support.postgres import PostgresCluster, past_entrance
 from tests.support.warm_python import WarmPython
 from tests.support.workers import Workers
 
@@ -104,9 +103,9 @@ def postgres_url(postgres: PostgresCluster) -> Iterator[str]:
 
 
 @pytest.fixture
-def direct_url(postgres: PostgresCluster, postgres_url: str) -> str:
+def direct_url(postgres_url: str) -> str:
     """The same database past whatever the options of this run put before it: for what tests do to it, or see there."""
-    return postgres.url(urlsplit(postgres_url).path[1:])
+    return past_entrance(postgres_url)
 
 
 @pytest.fixture

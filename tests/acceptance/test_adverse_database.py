@@ -119,16 +119,16 @@ def test_a_role_that_may_only_read_is_told_how_to_change_that(database_url: str,
         Store.open(StoreSettings(url=database_url))
 
 
-def test_each_session_is_ended_in_turn(launch: Launch, database_url: str, direct_url: str) -> None:
+def test_each_session_is_ended_in_turn(launch: Launch, database_url: str) -> None:
     take = tour.define(database_url)
     launch()
     sessions = "select pid from pg_stat_activity where datname = current_database() and pid <> pg_backend_pid()"
     assert take("before") == tour.EXPECTED
     ended: set[int] = set()
     for number in range(6):
-        left = [pid for (pid,) in run_sql(direct_url, sessions) if pid not in ended]
+        left = [pid for (pid,) in run_sql(database_url, sessions) if pid not in ended]
         assert left
         ended.add(left[0])
-        run_sql(direct_url, "select pg_terminate_backend(?)", left[0])
+        run_sql(database_url, "select pg_terminate_backend(?)", left[0])
         assert take(f"after {number}") == tour.EXPECTED
     assert DBOS.list_workflows(status=["PENDING", "ENQUEUED"]) == []

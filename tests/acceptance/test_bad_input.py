@@ -23,6 +23,7 @@ from dbos import (
     error,
 )
 from dbos.api.launched import launched_engine
+from tests.acceptance.hostile_settings import change_defaults
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import count_rows, run_sql
 
@@ -300,12 +301,10 @@ def test_a_read_only_file(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("migrated", [False, True])
 @pytest.mark.parametrize("fresh_database_url", ["postgres"], indirect=True)
-def test_a_read_only_server(fresh_database_url: str, migrated: bool) -> None:
+def test_a_read_only_server(fresh_database_url: str, direct_url: str, migrated: bool) -> None:
     if migrated:
         DBOS.migrate(fresh_database_url)
-    with psycopg.connect(fresh_database_url, autocommit=True) as connection:
-        (name,) = connection.execute("select current_database()").fetchone() or ("",)
-        connection.execute(f'alter database "{name}" set default_transaction_read_only = on'.encode())
+    change_defaults(direct_url, {"default_transaction_read_only": "on"})
     before = snapshot(fresh_database_url)
     assert "read-only" in refuse_launch(fresh_database_url)
     assert snapshot(fresh_database_url) == before

@@ -130,6 +130,7 @@ def test_it_works_in_a_transaction_of_a_workflow(launch: Launch, database_url: s
     assert {each.workflow_id for each in DBOS.list_workflows()} == {"parent", "of False"}
 
 
+@pytest.mark.own_session("there nobody is heard")
 def test_the_commit_itself_wakes_who_waits(launch: Launch, engine: sqlalchemy.Engine, database_url: str) -> None:
     """No polling of this test is as frequent as its deadlines; the transaction stays as durable as it was."""
     began, heard = threading.Event(), threading.Event()

@@ -528,6 +528,7 @@ def test_another_process_wakes_the_dispatcher(launch: Launch, database_url: str)
         assert behind.get_result() == "done"
 
 
+@pytest.mark.own_session("there nobody is heard")
 @pytest.mark.parametrize("verb", ["cancel_workflow", "delete_workflow", "resume_workflow"])
 def test_a_slot_that_a_client_frees_is_taken_at_once(
     launch: Launch, database_url: str, gated: Gated, monkeypatch: pytest.MonkeyPatch, verb: str

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any, Literal, Self
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from dbos.cli.postgres_installation import Account, Installation, find_account, find_installation
 
@@ -68,6 +68,10 @@ if [ -e "$pidfile" ] && pid=$(head -n 1 "$pidfile") && is_ours "$pid" "$1"; then
 fi
 rm -rf "$1"
 """
+
+
+_straight: dict[str, str] = {}
+"""By who enters where, as URLs say it: who owns the databases there, and where the server is."""
 
 
 class PostgresFailed(Exception):
@@ -185,7 +189,11 @@ class PostgresCluster:
         # Copying files takes half the time of logging every page, if the checkpoints it asks for need not reach a disk.
         strategy = "strategy file_copy" if self.version >= 15 and not self.durable else ""
         self._administer(f"create database {{}} template template0 {strategy}", name)
-        return (self.entrance or self.url)(name)
+        if self.entrance is None:
+            return self.url(name)
+        url = self.entrance(name)
+        _straight[urlsplit(url).netloc] = urlsplit(self.url()).netloc
+        return url
 
     def ensure_database(self, name: str) -> None:
         """Create it once more if a test has dropped it."""
@@ -318,6 +326,12 @@ class PostgresCluster:
             group=account.gid if account else None,
             extra_groups=[] if account else None,
         )
+
+
+def past_entrance(url: str) -> str:
+    """The same database, straight and as its owner: past whatever leads tests to it."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=_straight.get(parts.netloc, parts.netloc)).geturl()
 
 
 def _is_ready(pidfile: Path) -> bool:

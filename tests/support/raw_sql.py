@@ -1,4 +1,4 @@
-"""Plain SQL on a system database, past the library: what a test plants there, and what it finds there."""
+"""Plain SQL on a system database, past the library and what leads to it: what tests plant there, and what they find."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import sqlite3
 from typing import Any, Self
 
 import psycopg
+
+from tests.support.postgres import past_entrance
 
 
 class Sql:
@@ -17,12 +19,8 @@ class Sql:
             path = database_url.removeprefix("sqlite:///")
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         else:
-            self._connection = psycopg.connect(
-                database_url,
-                options="-c search_path=dbos,public",
-                autocommit=True,
-                prepare_threshold=None,  # through a pooler, the next session would not know the statement
-            )
+            options = "-c search_path=dbos,public"
+            self._connection = psycopg.connect(past_entrance(database_url), options=options, autocommit=True)
 
     def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
         """The rows of a statement; `?` stands for a value."""
