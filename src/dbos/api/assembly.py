@@ -8,8 +8,6 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING
 
-from dbos.admin.server import AdminServer
-from dbos.api.admin_controls import AdminControls
 from dbos.api.configuration import Settings
 from dbos.api.telemetry import Telemetry, open_telemetry, with_metrics
 from dbos.model.database_url import dialect_of
@@ -34,6 +32,7 @@ from dbos.store.executors import Owner
 from dbos.store.store import Store
 
 if TYPE_CHECKING:
+    from dbos.admin.server import AdminServer
     from dbos.userdata.database import UserDatabase
 
 logger = logging.getLogger("dbos")
@@ -218,6 +217,9 @@ def open_user_database(settings: Settings) -> UserDatabase:
 
 
 def _admin_server(settings: Settings, running: Running, gauges: Gauges) -> AdminServer:
+    from dbos.admin.server import AdminServer
+    from dbos.api.admin_controls import AdminControls
+
     controls = AdminControls(running.engine, gauges, running.deactivate)
     return AdminServer(controls, settings.admin_host, settings.admin_port, settings.admin_token)
 

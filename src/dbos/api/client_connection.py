@@ -5,7 +5,6 @@ Nothing is ever created or migrated. A client may be used inside a workflow of t
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -15,6 +14,7 @@ from dbos.api.config_rules import RULES, Rule
 from dbos.api.launched import new_instance_id
 from dbos.api.performers import Make, OneEngine
 from dbos.error import DBOSException, DBOSInitializationError
+from dbos.lazy import asyncio
 from dbos.model.database_url import redact_url
 from dbos.model.serialization import Serializer
 from dbos.runtime.engine import Engine

@@ -7,12 +7,12 @@ there, each time.
 from __future__ import annotations
 
 import logging
-from asyncio import _get_running_loop
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Generic, Self, TypedDict, TypeVar, overload
 
 from dbos.api.performers import Make, Performer
 from dbos.error import DBOSException
+from dbos.lazy import running_loop
 from dbos.model.queue import QueueSpec, RateLimit
 from dbos.runtime.operations.queues import change_queue, require_queue
 
@@ -86,7 +86,7 @@ class Setting(Generic[T]):
 
     def warn_on_loop(self, name: str, instead: str) -> None:
         """Both faces that block say so on a running event loop."""
-        if _get_running_loop() is not None:
+        if running_loop() is not None:
             logger.warning("%s blocks the running event loop for a moment; use await queue.%s() instead", name, instead)
 
 

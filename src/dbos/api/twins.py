@@ -7,7 +7,6 @@ to several, `gives` says what the caller gets for it: a handle of the face's own
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 from collections.abc import Callable, Coroutine
@@ -18,6 +17,7 @@ from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 from dbos.api.launched import current_engine
 from dbos.api.performers import APPLICATION, Performer
 from dbos.api.scopes import refuse_shard_key
+from dbos.lazy import running_loop
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
@@ -90,7 +90,7 @@ def refuse_on_loop(name: str, waits: bool, instead: str | None = None) -> None:
 
     `instead` is what to write there, where that is not to await the twin.
     """
-    if asyncio._get_running_loop() is None:
+    if running_loop() is None:
         return
     advice = instead or f"await {name}_async(...)"
     if waits:

@@ -6,7 +6,6 @@ Everything hangs on context variables, so it follows the user's code through `as
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import time
 from collections.abc import Generator
@@ -22,6 +21,7 @@ from dbos.error import (
     DBOSWorkflowCancelledError,
     DBOSWorkflowConflictIDError,
 )
+from dbos.lazy import asyncio
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.model.workflow import Status, StepRow
 from dbos.runtime.identity import Identity, acting_as

@@ -6,7 +6,6 @@ engine and no more. An engine lives from launch to destroy; it owns no loop and 
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import random
@@ -15,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dbos.error import DBOSException
+from dbos.lazy import asyncio
 from dbos.model.ids import Uuid7Sequence
 from dbos.model.queue import QueueSpec
 from dbos.model.serialization import Serialization

@@ -5,13 +5,13 @@ The api assembles it at launch, the services keep it going.
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+from dbos.lazy import asyncio
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.model.serialization import Serialization
 from dbos.model.workflow import Status

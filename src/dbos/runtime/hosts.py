@@ -8,7 +8,6 @@ a workflow that waits (for a child, say) stands aside: its place is free meanwhi
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import threading
 from collections import deque
@@ -16,6 +15,8 @@ from collections.abc import Callable, Coroutine, Generator, Iterable
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import Context
 from typing import Any
+
+from dbos.lazy import asyncio
 
 IDLE_SECONDS = 10.0  # how long a thread without work stays
 STOP_SECONDS = 5.0  # how long a stopping loop gives its tasks to unwind

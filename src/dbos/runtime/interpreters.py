@@ -6,7 +6,6 @@ The only place that knows threads from coroutines. All throw failures and cancel
 
 from __future__ import annotations
 
-import asyncio
 import sys
 import threading
 from collections.abc import Callable
@@ -16,6 +15,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from dbos.lazy import asyncio
 from dbos.runtime.context import refuse_in_transaction
 from dbos.runtime.hosts import standing_aside
 from dbos.runtime.operation import Ask, Commit, Effect, Invoke, Operation, Outcome

@@ -6,12 +6,12 @@ alone waits for nobody, and a thousand who ask at once cost a few queries.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Generic, TypeVar
 
 from dbos.error import DBOSException
+from dbos.lazy import asyncio
 from dbos.store.database import StoreClosed
 from dbos.store.reply import Reply, deliver
 

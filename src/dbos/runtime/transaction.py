@@ -11,7 +11,6 @@ nothing of the failed try stays. So is the loss of the connection: the witness t
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import random
 import time
@@ -21,6 +20,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos.error import DBOSException, DBOSUnexpectedStepError
+from dbos.lazy import asyncio
 from dbos.model.serialization import Serialization
 from dbos.runtime import spans
 from dbos.runtime.context import Attempt, StepStatus, current_transaction, inside_step, inside_transaction

@@ -7,10 +7,11 @@ beneath lost notifications, asks the store about everybody who waits, in one que
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from types import TracebackType
+
+from dbos.lazy import asyncio
 
 Key = tuple[str, str]
 

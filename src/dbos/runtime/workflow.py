@@ -6,7 +6,6 @@ waits for it then gets what the winner writes.
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import Callable
 from functools import partial
@@ -17,6 +16,7 @@ from dbos.error import (
     DBOSWorkflowCancelledError,
     DBOSWorkflowConflictIDError,
 )
+from dbos.lazy import running_loop
 from dbos.model.serialization import PORTABLE_JSON, WorkflowSerializationFormat
 from dbos.model.workflow import Status
 from dbos.runtime import spans
@@ -35,7 +35,7 @@ SIGNALS = (DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError)
 def execute(attempt: Attempt, call: Callable[[], Any], awaited: bool) -> Operation[Outcome[Any] | None]:
     """Run the body and make its outcome durable. None: the attempt lost its workflow, whose outcome is the winner's."""
     engine = attempt.engine
-    attempt.loop = asyncio._get_running_loop() if awaited else None
+    attempt.loop = running_loop() if awaited else None
     engine.begin(attempt)
     engine.metrics.workflows_started.add(attempt.name)
     begun = time.monotonic()

@@ -10,11 +10,11 @@ those who handed in the offending values get the error.
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
 
+from dbos.lazy import asyncio
 from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
 from dbos.store.records import FACTS, KINDS, Record

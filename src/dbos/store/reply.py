@@ -5,31 +5,22 @@ A thread waits at a gate, a coroutine for a future; what waits on no thread at a
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
+
+from dbos.lazy import LazyModule, asyncio
+
+if TYPE_CHECKING:
+    from dbos.store import patience
+else:
+    patience = LazyModule("dbos.store.patience")  # it extends a class of asyncio
 
 T = TypeVar("T")
 
 Submit = Callable[[Callable[[], Any]], None]
 """Has a call made on a thread made for that, soon. Raises RuntimeError when it takes no more."""
-
-
-class PatientFuture(asyncio.Future[T]):
-    """Lets a first cancellation of the task that awaits it come after its result; a second one is obeyed at once.
-
-    Says no to the first: so the task keeps it in mind and raises it when it wakes up.
-    """
-
-    _spared = False
-
-    def cancel(self, msg: Any = None) -> bool:
-        if not self._spared:
-            self._spared = True
-            return False
-        return super().cancel(msg)
 
 
 class Reply(Generic[T]):
@@ -57,7 +48,7 @@ class Reply(Generic[T]):
             self.gate = threading.Lock()
             self.gate.acquire()
         else:
-            self.future: asyncio.Future[T] = PatientFuture(loop=loop) if patient else loop.create_future()
+            self.future: asyncio.Future[T] = patience.PatientFuture(loop=loop) if patient else loop.create_future()
 
     def wait(self) -> T:
         """Block this thread until the reply is there."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import reprlib
 from datetime import UTC, date, datetime
-from decimal import Decimal
 from json import JSONEncoder
 from typing import Any
 
@@ -96,8 +95,6 @@ class _Walk:
             return _text(value, path)
         if isinstance(value, int | float):
             return _number(value, path)
-        if isinstance(value, Decimal):
-            return str(value)
         if isinstance(value, date):
             return _moment(value, path) if isinstance(value, datetime) else value.isoformat()
         if isinstance(value, dict):
@@ -109,6 +106,10 @@ class _Walk:
             self._enter(value, path, depth)
             items = _ordered(value) if isinstance(value, set | frozenset) else value
             return [self.plain(item, (path, "[{}]", index), depth + 1) for index, item in enumerate(items)]
+        from decimal import Decimal  # few programs need it, and it takes its time
+
+        if isinstance(value, Decimal):
+            return str(value)
         raise _refusal(path, f"cannot serialize {type_name(type(value))} as portable JSON, which has {_FORMS}")
 
     def _enter(self, container: Any, path: Path, depth: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 from collections.abc import Awaitable, Iterable, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from dbos.error import DBOSException
+from dbos.lazy import asyncio
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import workflow_body
 from dbos.runtime.interpreters import run_async
@@ -19,11 +19,11 @@ NAME = "DBOS.asyncio_wait"
 
 _numbers = itertools.count()  # of futures, in the order in which they are first listed
 
-Waited = tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]
+Waited: TypeAlias = "tuple[set[asyncio.Future[Any]], set[asyncio.Future[Any]]]"
 
 
 async def asyncio_wait(
-    fs: Iterable[Awaitable[Any]], *, timeout: float | None = None, return_when: str = asyncio.ALL_COMPLETED
+    fs: Iterable[Awaitable[Any]], *, timeout: float | None = None, return_when: str = "ALL_COMPLETED"
 ) -> Waited:
     """Like `asyncio.wait`, but durable: inside a workflow the step `DBOS.asyncio_wait` records which were done.
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from typing import Any
 
 from dbos.error import DBOSException
+from dbos.lazy import asyncio
 from dbos.runtime.admission import Started, Ticket, admit, new_row
 from dbos.runtime.background import run_in_background, run_logged_async
 from dbos.runtime.context import Attempt, workflow_body
