@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from typing import Any
+from typing import Any, cast
 
 from dbos.api import forking, listing
 from dbos.api.performers import OneEngine
@@ -18,6 +18,17 @@ from dbos.services.recovery import take_over
 from dbos.telemetry.instruments import Family
 
 
+class _Looking:
+    """An engine for people: what is pickled is shown, and runs nothing."""
+
+    def __init__(self, engine: Executor) -> None:
+        self._engine = engine
+        self.codec = engine.codec.for_people()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._engine, name)
+
+
 class AdminControls:
     """Performs on the engine of this launch, outside of any workflow."""
 
@@ -25,6 +36,7 @@ class AdminControls:
         self._engine = engine
         self._gauges = gauges
         self._performer = OneEngine(engine)
+        self._looker = OneEngine(cast(Executor, _Looking(engine)))
         self.deactivate = deactivate
 
     def recover(self, executor_ids: Sequence[str]) -> list[str]:
@@ -47,16 +59,16 @@ class AdminControls:
         return [*self._engine.metrics.read(), *self._gauges.read()]
 
     def get(self, workflow_id: str) -> WorkflowStatus | None:
-        return self._performer.perform(lambda engine: inspection.get_workflow_status(engine, workflow_id))
+        return self._looker.perform(lambda engine: inspection.get_workflow_status(engine, workflow_id))
 
     def steps(self, workflow_id: str) -> list[StepInfo]:
-        return self._performer.perform(lambda engine: inspection.list_workflow_steps(engine, workflow_id))
+        return self._looker.perform(lambda engine: inspection.list_workflow_steps(engine, workflow_id))
 
     def list_workflows(self, **filters: Any) -> list[WorkflowStatus]:
-        return self._performer.perform(lambda engine: listing.list_workflows(engine, **filters))
+        return self._looker.perform(lambda engine: listing.list_workflows(engine, **filters))
 
     def list_queued_workflows(self, **filters: Any) -> list[WorkflowStatus]:
-        return self._performer.perform(lambda engine: listing.list_queued_workflows(engine, **filters))
+        return self._looker.perform(lambda engine: listing.list_queued_workflows(engine, **filters))
 
     def cancel(self, workflow_id: str) -> None:
         self._performer.perform(lambda engine: management.cancel_workflow(engine, workflow_id))

@@ -182,11 +182,14 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
     return replace(running, admin_server=_admin_server(settings, running, gauges))
 
 
-def connect(settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None) -> Connected:
-    """Open the store for a program that runs nothing itself."""
+def connect(
+    settings: StoreSettings, serializer: Serializer | None, instance: str, name: str | None, for_people: bool
+) -> Connected:
+    """Open the store for a program that runs nothing itself. `for_people`: what is pickled is only shown."""
+    codec = Serialization(serializer, on_large=_warn_of_large_value)
     store = Store.open(settings)
     try:
-        engine = Engine(store, Serialization(serializer, on_large=_warn_of_large_value), instance, name)
+        engine = Engine(store, codec.for_people() if for_people else codec, instance, name)
         listener = Listener(engine, CLIENT_POLLING_SECONDS)
         listener.start()
     except BaseException:

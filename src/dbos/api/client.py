@@ -61,6 +61,8 @@ class DBOSClient(ClientScheduleCalls):
     Raises DBOSInitializationError if the system database cannot be reached or has no tables of ours.
     """
 
+    _for_people = False  # what is pickled is read, which runs what it names; for people it is only shown
+
     def __init__(
         self,
         database_url: str | None = None,
@@ -82,7 +84,7 @@ class DBOSClient(ClientScheduleCalls):
     ) -> None:
         arguments = {name: value for name, value in locals().items() if name != "self"}
         settings = read_arguments(arguments)
-        self._connection = ClientConnection(settings)
+        self._connection = ClientConnection(settings, self._for_people)
         if not settings.lazy:
             self._connection.open()
 

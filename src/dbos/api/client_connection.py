@@ -96,8 +96,9 @@ def _checked(name: str, value: Any) -> Any:
 class ClientConnection:
     """Performs what a client asks for."""
 
-    def __init__(self, settings: ClientSettings) -> None:
+    def __init__(self, settings: ClientSettings, for_people: bool) -> None:
         self._settings = settings
+        self._for_people = for_people
         self._lock = threading.Lock()  # guards the two below
         self._connected: Connected | None = None
         self._closed = False
@@ -113,7 +114,11 @@ class ClientConnection:
             if self._connected is None:
                 settings = self._settings
                 self._connected = connect(
-                    settings.store, settings.serializer, new_instance_id(), settings.application_name
+                    settings.store,
+                    settings.serializer,
+                    new_instance_id(),
+                    settings.application_name,
+                    self._for_people,
                 )
             return self._connected.engine
 

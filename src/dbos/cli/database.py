@@ -24,6 +24,12 @@ MISSING = (
 )
 
 
+class Onlooker(DBOSClient):
+    """A client for people: whoever wrote a value into the database runs nothing where somebody looks at it."""
+
+    _for_people = True
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Where the system database is."""
@@ -37,7 +43,7 @@ class Place:
     @contextmanager
     def client(self) -> Iterator[DBOSClient]:
         """A client, which gives up at once if the database is away."""
-        with DBOSClient(
+        with Onlooker(
             system_database_url=self.url,
             dbos_system_schema=self.schema,
             system_database_pool_size=2,

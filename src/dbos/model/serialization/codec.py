@@ -9,10 +9,11 @@ from __future__ import annotations
 import binascii
 import pickle
 from collections.abc import Callable
+from copy import copy
 from typing import Any
 
 from dbos.error import DBOSDeserializationError, DBOSSerializationError
-from dbos.model.serialization import failures
+from dbos.model.serialization import failures, viewing
 from dbos.model.serialization.culprit import Parts, changed, not_plain, unpicklable, unreadable
 from dbos.model.serialization.custom import CustomCodec
 from dbos.model.serialization.failures import PICKLE_PROTOCOL
@@ -49,6 +50,8 @@ class Serialization:
         "_automatic",
         "_custom",
         "_default",
+        "_load",
+        "_load_error",
         "_max_bytes",
         "_on_large",
         "_quiet_chars",
@@ -71,10 +74,19 @@ class Serialization:
         self._custom = None if serializer is None else CustomCodec(serializer, frozenset((JSON, PICKLE, PORTABLE_JSON)))
         self._automatic = self._custom is None and self._default is _DEFAULT
         self._allow_pickle = allow_pickle
+        self._load: Callable[[bytes], Any] = pickle.loads
+        self._load_error = failures.load
         self._max_bytes = max_bytes
         self._warn_bytes = warn_bytes
         self._on_large = on_large
         self._quiet_chars = min(max_bytes, warn_bytes) // _UTF8_CHAR_BYTES
+
+    def for_people(self) -> Serialization:
+        """The same for whoever only looks: pickles are shown, and nothing that one names is imported or called."""
+        looking = copy(self)
+        looking._allow_pickle = True
+        looking._load, looking._load_error = viewing.view, viewing.view_error
+        return looking
 
     # ------------------------------------------------------------ values
 
@@ -165,7 +177,7 @@ class Serialization:
         """The exception of a text. Raises `DBOSDeserializationError` if nothing can be made of it."""
         try:
             if codec == PICKLE or (codec is None and self._automatic):
-                return failures.load(self._unbase64(text, codec))
+                return self._load_error(self._unbase64(text, codec))
             return failures.from_value(self._reader(codec)(text))
         except DBOSDeserializationError:
             raise
@@ -220,7 +232,7 @@ class Serialization:
         if codec in (JSON, PORTABLE_JSON) or (codec is None and self._default is _PORTABLE):
             return from_json
         if codec in (None, PICKLE):
-            return lambda text: pickle.loads(self._unbase64(text, codec))
+            return lambda text: self._load(self._unbase64(text, codec))
         raise DBOSDeserializationError(
             codec, "no serializer of this name is configured; set the config key `serializer` to the one that wrote it"
         )
