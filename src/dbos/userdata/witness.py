@@ -21,6 +21,7 @@ from sqlalchemy.orm import Session
 
 from dbos.error import DBOSInitializationError
 from dbos.store.migrations.migrate import migrations
+from dbos.store.quoting import quote
 from dbos.store.statements import parse
 from dbos.userdata.testimony import Key, Testimony
 
@@ -49,7 +50,7 @@ class Witness:
         self._name = f"{kind}_outputs"
         self._dialect = dialect
         self._schema = schema if dialect == "postgresql" else None
-        self._quoted_schema = '"' + schema.replace('"', '""') + '"'
+        self._quoted_schema = quote(schema)
         self._table = self._name if self._schema is None else f"{self._quoted_schema}.{self._name}"
         words = {**_WORDS[dialect], "table": self._table}
         self._statements: dict[str, TextClause] = {
@@ -112,9 +113,8 @@ class Witness:
     def grant(self, connection: Connection, role: str) -> None:
         """Let a role read and write the rows, and no more (Postgres)."""
         if self._schema is not None:
-            grantee = '"' + role.replace('"', '""') + '"'
-            connection.exec_driver_sql(f"grant usage on schema {self._quoted_schema} to {grantee}")
-            connection.exec_driver_sql(f"grant select, insert, update, delete on {self._table} to {grantee}")
+            connection.exec_driver_sql(f"grant usage on schema {self._quoted_schema} to {quote(role)}")
+            connection.exec_driver_sql(f"grant select, insert, update, delete on {self._table} to {quote(role)}")
 
     def _exists(self, connection: Connection) -> bool:
         try:

@@ -24,8 +24,9 @@ from dbos.store.postgres.hints import HintsOfTransaction, PostgresHints, polls
 from dbos.store.postgres.notifier import channel_of
 from dbos.store.postgres.opening import Opened, Openings
 from dbos.store.postgres.pooler import session_settings, settle
-from dbos.store.postgres.rights import LACKS_RIGHT, quote, to_use_schema
+from dbos.store.postgres.rights import LACKS_RIGHT, to_use_schema
 from dbos.store.postgres.session import PostgresSession
+from dbos.store.quoting import quote
 from dbos.store.statements import Statements
 
 APPLICATION_NAME = "dbos_transact"  # what pg_stat_activity shows

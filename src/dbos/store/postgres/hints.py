@@ -28,6 +28,7 @@ from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
 from dbos.store.postgres.notifier import Notifier, payloads
 from dbos.store.postgres.opening import Opened
+from dbos.store.quoting import quote
 from dbos.store.statements import Statement
 
 RECONNECT_SECONDS = 1.0
@@ -119,7 +120,7 @@ class PostgresHints:
         connection, own = connect()
         self._ear = _Ear(connection, own, time.monotonic() + HEARING_SECONDS)
         channel = self._channel if own else self._test_channel
-        self._tell_server(f'listen "{channel}"')
+        self._tell_server(f"listen {quote(channel)}")
         self._pool.try_once("notify", channel=channel, payload=self._test)
 
     def _tell_server(self, statement: str) -> None:
@@ -138,7 +139,7 @@ class PostgresHints:
         ear.hears = True
         self._say(True, "notifications of the database arrive")
         if not ear.own:
-            self._tell_server(f'listen "{self._channel}"')
+            self._tell_server(f"listen {quote(self._channel)}")
             yield ANYTHING  # there was nobody to hear before
 
     def _not_heard(self) -> None:

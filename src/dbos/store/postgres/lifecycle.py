@@ -27,7 +27,6 @@ from dbos.store.postgres.rights import (
     LACKS_RIGHT,
     grants,
     needing,
-    quote,
     script,
     to_change,
     to_create_schema,
@@ -35,6 +34,7 @@ from dbos.store.postgres.rights import (
 )
 from dbos.store.postgres.scripts import body, create_mark, migration_script, record
 from dbos.store.postgres.session import PostgresSession
+from dbos.store.quoting import quote
 
 LOCK_TIMEOUT_SECONDS = 60  # for a migration of another process to finish
 

@@ -16,7 +16,7 @@ import psycopg
 
 from dbos.error import DBOSInitializationError
 from dbos.store.database import Role
-from dbos.store.postgres.rights import quote
+from dbos.store.quoting import quote
 
 PLANNER_SWITCHES = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 

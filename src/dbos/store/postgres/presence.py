@@ -13,7 +13,8 @@ from psycopg import errors
 from dbos.store.database import Role, StoreSettings
 from dbos.store.postgres.database import PostgresDatabase, connection_parameters
 from dbos.store.postgres.opening import Opened
-from dbos.store.postgres.rights import needing, quote, to_change, to_create_database
+from dbos.store.postgres.rights import needing, to_change, to_create_database
+from dbos.store.quoting import quote
 
 MAINTENANCE_DATABASES = ("postgres", "template1")  # where to stand
 POOLER_MEMORY_SECONDS = 20.0  # beyond the 15 for which pgbouncer by default remembers that it could not log in

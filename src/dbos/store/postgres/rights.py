@@ -8,14 +8,10 @@ from contextlib import contextmanager
 from psycopg import errors
 
 from dbos.error import DBOSInitializationError
+from dbos.store.quoting import quote
 
 LACKS_RIGHT = errors.InsufficientPrivilege
 ROW_RIGHTS = "select, insert, update, delete"
-
-
-def quote(identifier: str) -> str:
-    """An identifier in SQL: the only place where one is quoted."""
-    return '"' + identifier.replace('"', '""') + '"'
 
 
 def grants(schema: str, role: str) -> list[str]:

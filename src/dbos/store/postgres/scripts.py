@@ -5,7 +5,8 @@ from __future__ import annotations
 from dbos.error import DBOSInitializationError
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrations
 from dbos.store.postgres.notifier import channel_of
-from dbos.store.postgres.rights import quote, script
+from dbos.store.postgres.rights import script
+from dbos.store.quoting import quote
 
 
 def create_schema(schema: str) -> str:
