@@ -69,6 +69,11 @@ def test_other_urls_are_refused_with_a_hint(url: str, said: str) -> None:
         ("host=h password=secret dbname=app", "host=h password=*** dbname=app"),
         ("host=h password = 'se cr\\' et' dbname=app", "host=h password = *** dbname=app"),
         ("postgresql://u@host/app", "postgresql://u@host/app"),
+        ("postgresql:/u:secret@host/app", "postgresql:/u:***@host/app"),
+        ("postgresql:u:se@c/ret@host/app", "postgresql:u:***@host/app"),
+        ("u:se:c ret@host/app", "u:***@host/app"),
+        ("'u:secret@host/app'", "'u:***@host/app'"),
+        ("u@host/app", "u@host/app"),
         ("sqlite:///file.sqlite", "sqlite:///file.sqlite"),
     ],
 )

@@ -15,6 +15,9 @@ _POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 
 # Greedy up to the last "@": a password with an unescaped "@" or "/" in it must not show half of itself.
 _USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
+# The same where a slash was forgotten, or the scheme.
+_SCHEME = r"(?:[a-z][a-z0-9+.-]*:/|postgres(?:ql)?(?:\+[a-z0-9]+)?:)"
+_MISTYPED_USERINFO = re.compile(rf"""^(['"]?{_SCHEME}?[^:@/]*):.*@""", re.DOTALL | re.IGNORECASE)
 _PASSWORD_FIELD = re.compile(r"((?:ssl)?passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", re.IGNORECASE)
 
 
@@ -35,8 +38,9 @@ def dialect_of(url: str) -> Dialect:
 
 
 def redact_url(url: str) -> str:
-    """The URL, or a `key=value` connection string, with `***` in place of passwords."""
-    return _PASSWORD_FIELD.sub(r"\1***", _USERINFO.sub(r"\1:***@", url))
+    """The URL, well formed or not, or a `key=value` connection string, with `***` in place of passwords."""
+    userinfo = _USERINFO if "://" in url else _MISTYPED_USERINFO
+    return _PASSWORD_FIELD.sub(r"\1***", userinfo.sub(r"\1:***@", url))
 
 
 def _check_sqlite(rest: str) -> None:

@@ -49,4 +49,11 @@ MUTANTS = (
         "        if not self._allow_pickle and not text:\n            raise DBOSDeserializationError(",
         PICKLES.format("test_where_pickle_is_off_none_is_read"),
     ),
+    Mutant(
+        "the password of a mistyped URL shows",
+        "model/database_url.py",
+        '_USERINFO if "://" in url else _MISTYPED_USERINFO',
+        "_USERINFO",
+        "tests/security/test_passwords.py::test_a_project_file_shows_no_password",
+    ),
 )
