@@ -2,6 +2,7 @@
 
     python -m tests.mutants            all of them
     python -m tests.mutants sleep      those whose name contains a word
+    python -m tests.mutants --family queues
 
 The copy comes first on the path of the tests; the tree itself is never touched. A test counts as a killer only if it
 passes on the untouched copy, which is tried first. Exit status 1 if a bug survives or a patch no longer fits.
@@ -19,7 +20,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from tests.mutants.mutant import Mutant
-from tests.mutants.planted import MUTANTS
+from tests.mutants.planted import MUTANTS, mutants_of
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCE = ROOT / "src"
@@ -29,7 +30,9 @@ RUN_TIMEOUT_SECONDS = 120.0  # for each test of a run
 
 def main(words: Sequence[str]) -> int:
     """Run the chosen mutants and print one line for each."""
-    chosen = [mutant for mutant in MUTANTS if all(word in mutant.name for word in words)]
+    of_family = words[:1] == ["--family"]
+    bugs, words = (mutants_of(words[1]), words[2:]) if of_family else (MUTANTS, words)
+    chosen = [mutant for mutant in bugs if all(word in mutant.name for word in words)]
     misfits = [mutant for mutant in chosen if not fits(mutant)]
     for mutant in misfits:
         print(f"{mutant.name}: the text to replace does not occur exactly once in src/dbos/{mutant.file}")

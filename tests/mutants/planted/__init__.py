@@ -7,6 +7,13 @@ from pkgutil import iter_modules
 
 from tests.mutants.mutant import Mutant
 
-MUTANTS: tuple[Mutant, ...] = tuple(
-    mutant for family in iter_modules(__path__) for mutant in import_module(f"{__name__}.{family.name}").MUTANTS
-)
+FAMILIES: tuple[str, ...] = tuple(module.name for module in iter_modules(__path__))
+
+
+def mutants_of(family: str) -> tuple[Mutant, ...]:
+    """The bugs of one family."""
+    found: tuple[Mutant, ...] = import_module(f"{__name__}.{family}").MUTANTS
+    return found
+
+
+MUTANTS: tuple[Mutant, ...] = tuple(mutant for family in FAMILIES for mutant in mutants_of(family))
