@@ -86,8 +86,12 @@ class PostgresCluster:
     the process each remove it.
     """
 
-    def __init__(self, *, durable: bool = False, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, *, durable: bool = False, settings: Mapping[str, str] | None = None, place: Path | None = None
+    ) -> None:
+        """`place`: where its directory is made, if not where temporary files belong."""
         self.durable = durable
+        self._place = place
         self.settings = {**({} if durable else FAST_SETTINGS), **(settings or {})}
         self.port = 0
         self.entrance: Callable[[str], str] | None = None  # leads tests to a database of that name; None: `url`
@@ -250,7 +254,7 @@ class PostgresCluster:
 
     def _make_directory(self) -> Path:
         """A private directory that the server's account can reach: `TMPDIR` may lie in somebody's closed home."""
-        for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp"):
+        for parent in (tempfile.gettempdir(), "/tmp", "/var/tmp") if self._place is None else (self._place,):
             directory = Path(tempfile.mkdtemp(prefix="dbos-postgres-", dir=parent))
             self.give_away(directory)
             try:

@@ -179,6 +179,13 @@ def doze(seconds: float) -> int:
 
 
 @DBOS.workflow()
+async def doze_async(seconds: float) -> int:
+    """The same as a coroutine, of which there can be very many."""
+    await DBOS.sleep_async(seconds)
+    return os.getpid()
+
+
+@DBOS.workflow()
 def collect(count: int, topic: str | None = None) -> list[Any]:
     """Receive so many messages, and publish each."""
     found = []
@@ -278,6 +285,7 @@ WORKFLOWS: dict[str, Callable[..., Any]] = {
         walk,
         walk_async,
         doze,
+        doze_async,
         collect,
         collect_async,
         relay,

@@ -3,11 +3,14 @@
     python -m tests.torture --minutes 60 --seed 7          an hour of harm, and then every enumeration
     python -m tests.torture --only fleet --minutes 10      what has that word in its name
     python -m tests.torture --only zombies --reduced       as `make test` plays it
+    python -m tests.torture --only simulation --keep --resume    go on with what was kept, part by part
     python -m tests.torture --list
     python -m tests.torture report                         write docs/reliability.md from what was kept
 
-Each line ends with the command that repeats it. The seed decides what is done and when; how real processes interleave
-it cannot decide. Exit status 1 if anything broke. With `--keep`, the results go to docs/reliability.json.
+`--minutes` is for harm; the enumerations go on to their end, unless `--limit` says after how many minutes each of them
+begins no further part. Each line ends with the command that repeats it. The seed decides what is done and when; how
+real processes interleave it cannot decide. Exit status 1 if anything broke. With `--keep`, the results go to
+docs/reliability.json.
 """
 
 from __future__ import annotations
@@ -19,12 +22,11 @@ import sys
 from collections.abc import Sequence
 
 from tests.torture import campaign, report, results
-from tests.torture.enumerations import ENUMERATIONS, enumerate_points
+from tests.torture.enumeration import enumerate_points
+from tests.torture.enumerations import ENUMERATIONS
 from tests.torture.laboratory import OwnLaboratory
 from tests.torture.results import Result
 from tests.torture.scenario import SCENARIOS
-
-ENUMERATION_SECONDS = 900.0  # at most, whatever the minutes are
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -64,7 +66,8 @@ def main(arguments: Sequence[str]) -> int:
                 note(campaign.play(each, laboratory, seed=options.seed, seconds=share, long=not options.reduced))
     if not options.reduced:
         for enumeration in enumerations:
-            note(enumerate_points(enumeration, options.seed, ENUMERATION_SECONDS))
+            begun = results.to_resume(enumeration.name, options.seed) if options.resume else None
+            note(enumerate_points(enumeration, options.seed, options.limit * 60, begun))
     return 0 if all(each.is_well for each in found) else 1
 
 
@@ -77,6 +80,8 @@ def read(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("--only", action="append", default=[], help="a part of names; may be given again")
     parser.add_argument("--reduced", action="store_true", help="one small round of each")
     parser.add_argument("--keep", action="store_true", help="keep the results for the report")
+    parser.add_argument("--limit", type=float, default=float("inf"), help="minutes of each enumeration (default: all)")
+    parser.add_argument("--resume", action="store_true", help="go on with what was kept of the same seed and commit")
     parser.add_argument("--list", action="store_true", help="only list what there is")
     return parser.parse_args(arguments)
 

@@ -40,4 +40,5 @@ def play(scenario: Scenario, laboratory: Laboratory, *, seed: int, seconds: floa
         words=words,
         seconds=round(time.monotonic() - began, 1),
         command=f"python -m tests.torture --only {scenario.name} --minutes {seconds / 60:.2g} --seed {seed}",
+        seed=seed,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import platform
+import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -33,6 +34,8 @@ class Result:
     command: str  # what reproduces it
     commit: str = ""
     machine: str = ""
+    seed: int = 0
+    parts: int = 1  # of those that it has, so many were played
 
     @property
     def is_well(self) -> bool:
@@ -59,6 +62,20 @@ def load() -> dict[str, Result]:
         return {}
     kept: list[dict[str, Any]] = json.loads(KEPT.read_text(encoding="utf-8"))
     return {each["name"]: Result(**each) for each in kept}
+
+
+def to_resume(name: str, seed: int) -> Result | None:
+    """What was kept of an enumeration, if the same source was played with the same seed and nothing was wrong."""
+    kept = load().get(name)
+    if kept is None or (kept.seed, kept.verdict) != (seed, "held") or not _is_source_of(kept.commit):
+        return None
+    return kept
+
+
+def _is_source_of(revision: str) -> bool:
+    """Is the library as it was then?"""
+    command = ["git", "diff", "--quiet", revision, "--", "src"]
+    return " " not in revision and subprocess.run(command, cwd=ROOT, capture_output=True, check=False).returncode == 0
 
 
 def keep(results: Iterable[Result]) -> None:

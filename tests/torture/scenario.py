@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,6 +37,7 @@ class Scenario:
     faults: tuple[str, ...]  # of the fault model
     invariants: tuple[str, ...]
     share: int  # of the time of a campaign, beside the others
+    goals: Mapping[str, int]  # of what is counted, so many are wanted
 
 
 class Run:
@@ -93,7 +94,12 @@ class Run:
 
 
 def scenario(
-    *, faults: str, invariants: str, databases: tuple[Dialect, ...] = BOTH, share: int = 1
+    *,
+    faults: str,
+    invariants: str,
+    databases: tuple[Dialect, ...] = BOTH,
+    share: int = 1,
+    goals: Mapping[str, int] | None = None,
 ) -> Callable[[Callable[[Run], None]], Callable[[Run], None]]:
     """Add a scenario for each of the databases; its docstring's first line says what it is."""
 
@@ -102,7 +108,7 @@ def scenario(
             name = f"{play.__name__.replace('_', '-')}-{database}"
             what = (play.__doc__ or "").partition("\n")[0]
             SCENARIOS[name] = Scenario(
-                name, what, play, database, tuple(faults.split()), tuple(invariants.split()), share
+                name, what, play, database, tuple(faults.split()), tuple(invariants.split()), share, goals or {}
             )
         return play
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 import subprocess
 from collections.abc import Generator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
+import psycopg
+
 from dbos.error import DBOSException
+from tests.support.postgres import PostgresCluster, PostgresFailed
+from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
 from tests.torture.scenario import Run, Skipped, scenario
 from tests.torture.scenarios.fleets import CORE
-from tests.torture.world import QUIET_SECONDS
+from tests.torture.world import QUIET_SECONDS, World
 
 STEPS = 5
 
@@ -41,15 +46,16 @@ def writers(run: Run) -> None:
         assert sql("pragma integrity_check") == [("ok",)]
 
 
-DISK_MEGABYTES = 32
+DISK_MEGABYTES = {"sqlite": 32, "postgres": 192}
 PAGE = 4_096
+SMALL_SERVER = {"min_wal_size": "32MB", "max_wal_size": "48MB", "wal_keep_size": "0"}
 
 
 @contextmanager
-def small_disk(place: Path) -> Generator[Path]:
+def small_disk(place: Path, megabytes: int) -> Generator[Path]:
     """A file system of its own in memory. Raises Skipped where we may not mount one."""
     place.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", f"size={DISK_MEGABYTES}m", "tmpfs", str(place)]
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={megabytes}m", "tmpfs", str(place)]
     try:
         mounted = subprocess.run(mount, capture_output=True, text=True, check=False)
     except FileNotFoundError:
@@ -71,14 +77,51 @@ def fill(place: Path, headroom: int) -> Path:
     return ballast
 
 
-@scenario(faults="F18", invariants=CORE, databases=("sqlite",))
+class SmallDatabase:
+    """A database on a disk of its own. That of a server takes the server along when it is full."""
+
+    def __init__(self, run: Run, place: Path, things: ExitStack) -> None:
+        self._server: PostgresCluster | None = None
+        self.url = f"sqlite:///{place / 'system.sqlite'}"
+        if run.scenario.database == "postgres":
+            run.directory.chmod(0o755)  # the account of the server goes through it
+            self._server = things.enter_context(PostgresCluster(settings=SMALL_SERVER, place=place))
+            self.url = self._server.create_database("app")
+
+    def revive(self) -> None:
+        """Start a server again that has died of it, as whoever supervises it would."""
+        if self._server is not None:
+            eventually(self._answers, QUIET_SECONDS)
+
+    def _answers(self) -> bool:
+        assert self._server is not None
+        try:
+            self._server.start()
+            run_sql(self.url, "create table if not exists room (made integer)")
+        except (psycopg.OperationalError, PostgresFailed):
+            return False  # it still recovers, or is about to die
+        return True
+
+    def check(self, world: World) -> None:
+        """Is it sound?"""
+        with world.sql() as sql:
+            if self._server is None:
+                assert sql("pragma integrity_check") == [("ok",)]
+            else:
+                for table in ("workflow_status", "operation_outputs"):
+                    sql(f"reindex table {table}")
+
+
+@scenario(faults="F18", invariants=CORE, goals={"fill levels": 200})
 def full_disk(run: Run) -> None:
-    """The disk fills up at any moment and is emptied again: nothing accepted is lost, and the file is sound."""
+    """The disk fills up at any moment and is emptied again: nothing accepted is lost, and the database is sound."""
     for number in run.rounds():
         with (
-            small_disk(run.directory / f"disk-{number}") as place,
-            run.world(f"sqlite:///{place / 'system.sqlite'}").prepare() as world,
+            small_disk(run.directory / f"disk-{number}", DISK_MEGABYTES[run.scenario.database]) as place,
+            ExitStack() as things,
         ):
+            database = SmallDatabase(run, place, things)
+            world = things.enter_context(run.world(database.url).prepare())
             executors = [world.start() for _ in range(2)]
             ids: list[str] = []
             for level in range(run.size(3, 8)):
@@ -94,17 +137,18 @@ def full_disk(run: Run) -> None:
                     executors[0].kill()
                     executors[0].wait()
                     ballast.unlink()
+                    database.revive()
                     executors[0] = world.start()
                     run.counts["kills"] += 1
                 ballast.unlink(missing_ok=True)
+                database.revive()
                 if accepted.exception(QUIET_SECONDS) is None:
                     world.promise(late)
                     ids += late
                 run.counts["fill levels"] += 1
             world.settle()
             world.verify()
-            with world.sql() as sql:
-                assert sql("pragma integrity_check") == [("ok",)]
+            database.check(world)
             assert executors[0].call("run", "parcel", f"parcel-{number}", "Ada") == "pack and label for Ada"
             run.counts["workflows"] += len(ids)
 

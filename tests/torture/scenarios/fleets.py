@@ -33,17 +33,18 @@ PARTITIONS = "abcdefgh"
 BACKLOG = 1_500  # workflows that wait at most, so that enqueueing and running go on side by side
 BATCH = 100
 KILL_SECONDS = 0.1, 0.5
+WORKFLOWS = 100_000
 LEAST_KILLS = 3
 
 
-@scenario(faults="F13", invariants=f"{CORE} I19 I20 I21 I22 I25 I27", share=4)
+@scenario(faults="F13", invariants=f"{CORE} I19 I20 I21 I22 I25 I27", share=4, goals={"workflows": WORKFLOWS})
 def fleet(run: Run) -> None:
     """Executors are killed and replaced, with pauses of 100 to 500 ms, while workflows pass through limited queues."""
     world = run.world().prepare()
     client = world.client()
     for name, options in QUEUES.items():
         client.register_queue(name, **options)
-    total = run.size(60, 100_000 if run.scenario.database == "postgres" else 20_000)
+    total = run.size(60, WORKFLOWS)
     fleet = [world.start() for _ in range(run.size(4, 20))]
     dice = random.Random(run.dice.random())
     kills = 0
@@ -98,7 +99,7 @@ SLEEPERS = ("walk", "walk_async", "order", "order_async")
 LATE_STEPS = {"walk": 1, "walk_async": 1, "order": 1, "order_async": 3}  # it has three side by side
 
 
-@scenario(faults="F14", invariants=f"{CORE} I16", share=2)
+@scenario(faults="F14", invariants=f"{CORE} I16", share=2, goals={"zombies": 400})
 def zombies(run: Run) -> None:
     """An executor is stopped at any operation until its lease is over and all it had is adopted; then it wakes."""
     world = run.world().prepare()
@@ -141,7 +142,7 @@ def _owned(world: World) -> set[str]:
     return {workflow_id for (workflow_id,) in rows}
 
 
-@scenario(faults="F15", invariants=CORE)
+@scenario(faults="F15", invariants=CORE, goals={"takeovers": 2_000})
 def twins(run: Run) -> None:
     """Two live executors have one id; one is replaced, and recovery of both is asked for many times at once."""
     world = run.world().prepare()

@@ -50,7 +50,9 @@ def assert_outcomes(executors: list[Worker], ids: list[str]) -> None:
         assert name not in EXPECTED or outcome == EXPECTED[name], f"{workflow_id}: {outcome}"
 
 
-@scenario(faults="F7 F9", invariants=CORE, databases=("postgres",), share=2)
+@scenario(
+    faults="F7 F9", invariants=CORE, databases=("postgres",), share=2, goals={"restarts": 500, "sessions ended": 500}
+)
 def outages(run: Run) -> None:
     """The server crashes, or ends one session or all of them, at random moments under load."""
     world = run.world().prepare()
@@ -73,7 +75,7 @@ def outages(run: Run) -> None:
         assert sql("select max(recovery_attempts) from workflow_status") == [(1,)], "an outage cost somebody its lease"
 
 
-@scenario(faults="F8", invariants=CORE, databases=("postgres",), share=2)
+@scenario(faults="F8", invariants=CORE, databases=("postgres",), share=2, goals={"failovers": 100})
 def failover(run: Run) -> None:
     """The primary is killed under load and its synchronous standby takes over, again and again: nothing is lost."""
     _fail_over(run, synchronously=True)
@@ -147,7 +149,7 @@ def slow_store(run: Run) -> None:
             worker.wait()
 
 
-@scenario(faults="F6 F29", invariants=f"{CORE} I29 I30 I31 I36", databases=("postgres",))
+@scenario(faults="F6 F29", invariants=f"{CORE} I29 I30 I31 I36", databases=("postgres",), goals={"stalls": 500})
 def silence(run: Run) -> None:
     """Notifications are lost, connections cut or stalled, while messages are sent: each arrives once, in order."""
     world = run.world().prepare()
@@ -188,7 +190,7 @@ def silence(run: Run) -> None:
 MIGRATION_RACERS = 10
 
 
-@scenario(faults="F17", invariants="I47")
+@scenario(faults="F17", invariants="I47", goals={"races": 200})
 def migrations(run: Run) -> None:
     """Ten processes launch on an empty database at once and some are killed: each migration is applied once."""
     for _ in run.rounds():
