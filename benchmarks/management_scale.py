@@ -97,8 +97,7 @@ def narrowed(what: str, wanted: WorkflowFilter, count: int) -> WorkflowFilter:
         return WorkflowFilter(start_time_ms=newest, end_time_ms=count, limit=PAGE)
     if what.startswith("ended"):
         return WorkflowFilter(completed_after_ms=newest, completed_before_ms=count, limit=PAGE)
-    values = {name: getattr(wanted, name) for name in wanted.__dataclass_fields__}
-    return WorkflowFilter(**{**values, "limit": PAGE, "application_name": ("benchmark", None)})
+    return wanted._replace(limit=PAGE, application_name=("benchmark", None))
 
 
 def first_page(store: Store, wanted: WorkflowFilter) -> float:

@@ -1,7 +1,6 @@
 """Through a connection pooler that gives every transaction another session: the same results, and no traces there."""
 
 import contextlib
-import dataclasses
 import logging
 
 import psycopg
@@ -157,7 +156,7 @@ def test_a_missing_database_is_made_through_one_that_has_known_it(pooler: Pooler
         Store.drop(settings)
         Store.truncate(settings)  # nothing there is fine
         with pytest.raises(DBOSInitializationError):
-            Store.open(dataclasses.replace(settings, run_migrations=False))
+            Store.open(settings._replace(run_migrations=False))
         with Store.open(settings) as store:
             assert store.workflows.load("w") is None
     finally:

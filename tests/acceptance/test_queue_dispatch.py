@@ -241,7 +241,7 @@ class Looks:
         if spec.name == "q" and self._disturbs:
             self._disturbs = False
             self.disturbed.set()
-            return Claim(contended=True)
+            return Claim([], contended=True)
         answer = self._claim(spec, *arguments, **options)
         if spec.name == "q" and not answer.rows:
             self.fruitless.set()

@@ -7,7 +7,6 @@ shows that the others would notice.
 
 from __future__ import annotations
 
-import dataclasses
 import threading
 from collections.abc import Callable
 
@@ -164,7 +163,7 @@ def test_without_the_lock_a_stale_attempt_would_write(
         statements = store._pool.database.statements
         unlocked = statements[name].sql.replace("for no key update", "")
         assert unlocked != statements[name].sql
-        monkeypatch.setitem(statements._by_name, name, dataclasses.replace(statements[name], sql=unlocked))
+        monkeypatch.setitem(statements._by_name, name, statements[name]._replace(sql=unlocked))
         store.journal.write([start("w")])
         records: list[Record] = [checkpoint("w", 1), checkpoint("w", 2)][: 2 if name.endswith("many") else 1]
         assert write_during(store, postgres_url, records) == [()] * len(records)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-from dataclasses import dataclass, replace
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbos.api.configuration import Settings
 from dbos.api.telemetry import Telemetry, open_telemetry, with_metrics
@@ -41,8 +40,7 @@ CLIENT_POLLING_SECONDS = 1.0  # as applications do by default
 FAREWELL_SECONDS = 2.0  # for the last round of every service and the end of our lease; usually a few milliseconds
 
 
-@dataclass(frozen=True, slots=True)
-class Running:
+class Running(NamedTuple):
     """What `launch` made and `destroy` takes down."""
 
     engine: Executor
@@ -97,8 +95,7 @@ class Running:
             self.telemetry.stop()
 
 
-@dataclass(frozen=True, slots=True)
-class Connected:
+class Connected(NamedTuple):
     """What a client holds: an engine that runs nothing, and what wakes those who wait on it."""
 
     engine: Engine
@@ -179,7 +176,7 @@ def launch(settings: Settings, registry: Registry, version: str, instance: str) 
     running = Running(engine, telemetry, (*services, *consumers), recovery, dispatcher, scheduler, consumers)
     if not settings.run_admin_server:
         return running
-    return replace(running, admin_server=_admin_server(settings, running, gauges))
+    return running._replace(admin_server=_admin_server(settings, running, gauges))
 
 
 def connect(

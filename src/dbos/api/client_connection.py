@@ -6,8 +6,7 @@ Nothing is ever created or migrated. A client may be used inside a workflow of t
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 from dbos.api.assembly import Connected, connect
 from dbos.api.config_rules import RULES, Rule
@@ -43,8 +42,7 @@ _RULES: dict[str, Rule] = {
 }
 
 
-@dataclass(frozen=True, slots=True)
-class ClientSettings:
+class ClientSettings(NamedTuple):
     """The checked arguments of a client."""
 
     store: StoreSettings

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from dataclasses import replace
 from typing import Any, Generic, ParamSpec, TypeVar, cast, overload
 
 from dbos.api.client import DBOSClient
@@ -100,8 +99,8 @@ class Debouncer(Generic[P, R]):
             queue=queue,
             application_name=application_name,
         )
-        callee = target if application_name is None else replace(target.names, application=application_name)
-        debouncer._debounced = replace(debouncer._debounced, callee=callee)
+        callee = target if application_name is None else target.names._replace(application=application_name)
+        debouncer._debounced = debouncer._debounced._replace(callee=callee)
         return debouncer
 
     @classmethod

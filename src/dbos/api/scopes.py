@@ -33,7 +33,7 @@ class _RequestScope(AbstractContextManager["_RequestScope"]):
 
     def __enter__(self) -> Self:
         self._before = current_requests()
-        enter_requests(replace(self._before, **self._changes))
+        enter_requests(self._before._replace(**self._changes))
         return self
 
     def __exit__(self, *error: object) -> None:
@@ -165,7 +165,7 @@ class SetEnqueueOptions(AbstractContextManager["SetEnqueueOptions"]):
 
     def __enter__(self) -> Self:
         self._before = before = current_requests()
-        enter_requests(replace(before, placement=replace(before.placement, **self._changes)))
+        enter_requests(before._replace(placement=replace(before.placement, **self._changes)))
         return self
 
     def __exit__(self, *error: object) -> None:

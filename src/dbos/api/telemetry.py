@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from dbos.api.configuration import Settings
 from dbos.api.logger import level_number
@@ -26,8 +25,7 @@ API = ("opentelemetry.metrics",)
 SDK = "opentelemetry.sdk", "opentelemetry.exporter.otlp.proto.http"
 
 
-@dataclass(frozen=True, slots=True)
-class Telemetry:
+class Telemetry(NamedTuple):
     """What watches this process. `stop` lets go of it, after sending off what is left."""
 
     tracing: Tracing | None = None
@@ -96,7 +94,7 @@ def with_metrics(
         if not has_provider():
             return telemetry
         stop = measure_globally(metrics, look_up, settings.otlp_attributes)
-    return replace(telemetry, exports=(*telemetry.exports, stop))
+    return telemetry._replace(exports=(*telemetry.exports, stop))
 
 
 def _endpoints(settings: Settings) -> tuple[list[str], list[str], list[str]]:

@@ -17,9 +17,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from typing import NamedTuple
 
 MAX_CHARACTERS = 1_000
 REMEMBERED = 1_000  # expressions that were looked at: it takes a millisecond, and thousands of schedules share a few
@@ -32,8 +32,7 @@ _DAY = timedelta(days=1)
 _ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001  # local times have no zone here
 
 
-@dataclass(frozen=True, slots=True)
-class Cron:
+class Cron(NamedTuple):
     """A valid expression in a zone."""
 
     expression: str

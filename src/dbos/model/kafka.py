@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from dbos.model.queue import QueueSpec
 
@@ -42,8 +42,7 @@ class KafkaMessage:
 KafkaMessage.__module__ = "dbos"  # pickles name it so: it can move in here
 
 
-@dataclass(frozen=True, eq=False)
-class Subscription:
+class Subscription(NamedTuple):
     """What a consumer reads, and how the workflows of its messages follow each other."""
 
     config: Mapping[str, Any]  # of confluent_kafka

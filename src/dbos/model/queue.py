@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import ceil
+from typing import NamedTuple
 
 from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 from dbos.model.workflow import INTERNAL_QUEUE
@@ -20,8 +21,7 @@ DEFAULT_POLLING_SECONDS = 1.0
 MIN_POLLING_SECONDS = 0.001
 
 
-@dataclass(frozen=True, slots=True)
-class RateLimit:
+class RateLimit(NamedTuple):
     """At most `limit` starts in any window of `period_seconds`, over all executors."""
 
     limit: int
@@ -33,8 +33,7 @@ class RateLimit:
         return ceil(self.period_seconds * 1000)
 
 
-@dataclass(frozen=True, slots=True)
-class Usage:
+class Usage(NamedTuple):
     """How much of its limits a queue uses."""
 
     running: int = 0  # over all executors
@@ -42,8 +41,7 @@ class Usage:
     starts: int = 0  # within the last period
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """Bounds of one thing, a queue or a partition; None does not bound."""
 
     concurrency: int | None = None  # running at once, over all executors

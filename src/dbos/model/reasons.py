@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from dbos.model.queue import Limits, QueueSpec
 from dbos.model.workflow import FINISHED, Status, WorkflowRow
@@ -19,8 +20,7 @@ class Reason:
     remedy: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class ExecutorSeen:
+class ExecutorSeen(NamedTuple):
     """A process that runs workflows."""
 
     instance: str
@@ -32,8 +32,7 @@ class ExecutorSeen:
     queues: frozenset[str]  # that it serves
 
 
-@dataclass(frozen=True, slots=True)
-class Circumstances:
+class Circumstances(NamedTuple):
     """What there is to know besides the row. Counts are bounded."""
 
     now_ms: int

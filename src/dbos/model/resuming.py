@@ -7,13 +7,12 @@ it would take another way and find them in its place. A failure that nothing was
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 TOGETHER_MS = 50  # steps of one `gather` begin within this time, also on a busy machine
 
 
-@dataclass(frozen=True, slots=True)
-class EndedStep:
+class EndedStep(NamedTuple):
     """How and when a step ended: `error` is the stored error, None if it completed.
 
     Times are Unix epoch milliseconds, None where they were not recorded.

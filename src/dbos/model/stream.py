@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 CLOSED = "__DBOS_STREAM_CLOSED__"
 """The value that closes a stream. In the table it stands as portable JSON, so that readers of any kind know it."""
@@ -14,8 +14,7 @@ CLOSED_SERIALIZATION = "portable_json"
 MAX_OFFSET = 2**62  # beyond what any stream reaches, and room to count on in 64 bits
 
 
-@dataclass(frozen=True, slots=True)
-class StreamValue:
+class StreamValue(NamedTuple):
     """One row of `streams` as readers need it, its payload still encoded."""
 
     offset: int
@@ -28,8 +27,7 @@ class StreamValue:
         return closes(self.value, self.serialization)
 
 
-@dataclass(frozen=True, slots=True)
-class StreamPage:
+class StreamPage(NamedTuple):
     """Values in order, and whether it was all over when they were read: then there is nothing behind them.
 
     Over: the workflow has ended, or the stream was closed somewhere before this page.

@@ -10,8 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos.error import (
     DBOSConflictingWorkflowError,
@@ -40,8 +39,7 @@ REFUSALS = (DBOSConflictingWorkflowError, DBOSWorkflowIDInUseError, DBOSQueueDed
 """What a workflow that asks for another one may be answered; recorded, so that a replay is answered the same."""
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """A workflow that exists now. `attempt` and `run` are set if this call created it and may run it."""
 
     workflow_id: str
@@ -49,8 +47,7 @@ class Started:
     run: Callable[[], Any] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Ticket:
+class Ticket(NamedTuple):
     """By which a new row is known: its id, the token of this call, and the workflow that asks for it."""
 
     workflow_id: str
@@ -58,8 +55,7 @@ class Ticket:
     parent: Attempt | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Admitted:
+class Admitted(NamedTuple):
     """A workflow that exists now. `row` is set if this call wrote it and nobody has taken it up since."""
 
     workflow_id: str

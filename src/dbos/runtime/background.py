@@ -8,8 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos.runtime.context import Attempt
 from dbos.runtime.interpreters import Hosted, run_async
@@ -19,8 +18,7 @@ from dbos.runtime.workflow import execute
 logger = logging.getLogger("dbos")
 
 
-@dataclass(slots=True)
-class Run:
+class Run(NamedTuple):
     """An attempt that is about to run in the background: its body, in its colour, and the context it runs in."""
 
     attempt: Attempt

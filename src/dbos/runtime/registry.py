@@ -12,7 +12,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
 from dbos.model.cron import Cron
@@ -41,8 +41,7 @@ Arguments = tuple[tuple[Any, ...], dict[str, Any]]
 ValidateArgs = Callable[[tuple[Any, ...], dict[str, Any]], Arguments]
 
 
-@dataclass(frozen=True, slots=True)
-class StepSpec:
+class StepSpec(NamedTuple):
     """How a step runs."""
 
     name: str
@@ -52,16 +51,14 @@ class StepSpec:
     timeout_seconds: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class TransactionSpec:
+class TransactionSpec(NamedTuple):
     """How a transaction runs."""
 
     name: str
     isolation_level: str = "SERIALIZABLE"
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowSpec:
+class WorkflowSpec(NamedTuple):
     """How a workflow runs."""
 
     max_recovery_attempts: int | None = 100
@@ -93,8 +90,7 @@ class Function:
         return self.name if self.workflow is not None else TEMPORARY + self.name
 
 
-@dataclass(frozen=True, slots=True)
-class Names:
+class Names(NamedTuple):
     """A workflow function by what it is called, whether or not it is known here."""
 
     workflow: str
@@ -104,8 +100,7 @@ class Names:
     serialization_type: WorkflowSerializationFormat = WorkflowSerializationFormat.DEFAULT
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
+class Target(NamedTuple):
     """A function together with the class or instance it is called on."""
 
     function: Function

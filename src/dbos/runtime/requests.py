@@ -8,7 +8,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from dbos.model.placement import NO_PLACEMENT, Placement
 from dbos.runtime.identity import Identity
@@ -41,8 +41,7 @@ class RequestedId:
         return first
 
 
-@dataclass(frozen=True, slots=True)
-class Requests:
+class Requests(NamedTuple):
     """All that is asked in the current block."""
 
     identity: RequestedId | None = None

@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import replace
 from typing import Protocol
 
 from dbos.error import DBOSNotAuthorizedError
@@ -50,7 +49,7 @@ def authorize(function: Function, identity: Identity) -> Identity:
         )
     for role in function.required_roles:
         if role in identity.roles:
-            return identity if role == identity.assumed_role else replace(identity, assumed_role=role)
+            return identity if role == identity.assumed_role else identity._replace(assumed_role=role)
     raise DBOSNotAuthorizedError(
         f"Function {function.name} has required roles, but user is not authenticated for any of them: "
         f"{identity.user!r} needs {' or '.join(map(repr, function.required_roles))}"
@@ -66,7 +65,7 @@ def on_behalf(asked: Requests, target: Target) -> Requests:
     """What is asked, by somebody who may run the target. Raises DBOSNotAuthorizedError."""
     if not target.function.required_roles:
         return asked
-    return replace(asked, on_behalf_of=authorize(target.function, asked.on_behalf_of or current_identity()))
+    return asked._replace(on_behalf_of=authorize(target.function, asked.on_behalf_of or current_identity()))
 
 
 @contextmanager

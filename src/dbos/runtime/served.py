@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
 from dbos.store.queues import Impossible
 
 
-@dataclass(frozen=True, slots=True)
-class ServedQueue:
+class ServedQueue(NamedTuple):
     """A queue that this process serves, as it is just now."""
 
     spec: QueueSpec
@@ -18,8 +17,7 @@ class ServedQueue:
     waiting: bool  # is anything on it that could be claimed?
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
+class Look(NamedTuple):
     """What one query tells about all queues."""
 
     queues: list[ServedQueue]

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from dbos.model.queue import MAX_LIMIT, Limits, QueueSpec, RateLimit, Usage
 from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
@@ -27,8 +28,7 @@ MOST_COUNTED = 100_000  # rows of a queue, waiting or running: nobody who watche
 MOST_PRIORITIES = 100  # of a queue, among which the oldest is looked for
 
 
-@dataclass(frozen=True, slots=True)
-class Queued:
+class Queued(NamedTuple):
     """A queue as a survey found it."""
 
     name: str
@@ -36,16 +36,14 @@ class Queued:
     waiting: bool  # is anything ENQUEUED on it?
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
+class Survey(NamedTuple):
     """What there is to do."""
 
     queues: list[Queued]
     next_due_ms: int | None  # in how long the next delay is over; negative: since when
 
 
-@dataclass(frozen=True, slots=True)
-class Load:
+class Load(NamedTuple):
     """How busy a queue is. What is more than `MOST_COUNTED` is not counted."""
 
     waiting: int
@@ -61,18 +59,16 @@ class Turn:
     share: int = 1  # how many of each partition are worth asking for at once
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """What came of an attempt to claim."""
 
-    rows: list[WorkflowRow] = field(default_factory=list)  # ours now, in order
+    rows: list[WorkflowRow]  # ours now, in order
     contended: bool = False  # somebody else was claiming by the same limits
     full: bool = False  # a limit of the queue leaves no more room
     opens_in_ms: int | None = None  # when a rate limit may let more start
 
 
-@dataclass(frozen=True, slots=True)
-class Stuck:
+class Stuck(NamedTuple):
     """A row that waits in a queue and is passed by."""
 
     workflow_id: str
@@ -141,15 +137,15 @@ class Claims:
             return Claim(in_order(rows), full=len(rows) == room < limit)
 
         def undefined(run: Run) -> Claim:
-            return unshared(run, run) if run("try_share_claims", queue_name=queue.name) else Claim(contended=True)
+            return unshared(run, run) if run("try_share_claims", queue_name=queue.name) else Claim([], contended=True)
 
         def shared(run: Run) -> Claim:
             if not run("try_lock_claims", queue_name=queue.name):
-                return Claim(contended=True)
+                return Claim([], contended=True)
             rows = run("load_served_queue", queue_name=queue.name, application_name=owner.application_name)
             definition = understood(rows[0]) if rows else queue
             if isinstance(definition, Impossible) or (stored and not rows):
-                return Claim()
+                return Claim([])
             return _claim(run, definition, values, limit, turn or Turn(), partitions)
 
         if queue.partitioned or whole.shared:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
-from typing import TYPE_CHECKING, Any, Protocol
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from dbos.error import DBOSException
 from dbos.store.hints import Hints
@@ -54,15 +55,14 @@ class KeyTaken(DBOSException):
     """Somebody else has just inserted a row of this key: what was asked before is out of date."""
 
 
-@dataclass(frozen=True, slots=True)
-class StoreSettings:
+class StoreSettings(NamedTuple):
     """Where the system database is and how to treat it."""
 
     url: str  # sqlite:///..., postgresql://..., postgres://..., postgresql+psycopg://...
     schema: str = "dbos"  # Postgres only
     pool_size: int = 20  # bound of all our connections together
     engine: Any = None  # a SQLAlchemy Engine to take raw driver connections from; never disposed by us
-    connect_args: Mapping[str, Any] = field(default_factory=dict)  # for the driver; win over our defaults
+    connect_args: Mapping[str, Any] = MappingProxyType({})  # for the driver; win over our defaults
     idle_transaction_timeout_seconds: float = 60.0  # of the server for our connections; <= 0 leaves its own
     query_timeout_seconds: float = 30.0  # for the queries of people
     run_migrations: bool = True  # False: verify only

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.store.forking import Guard, still_owned
 from dbos.store.pool import Run
@@ -28,8 +28,7 @@ Life = tuple[str, str]
 """A workflow that was deleted: its id, and the token that tells it from others of this id."""
 
 
-@dataclass(frozen=True, slots=True)
-class Deleted:
+class Deleted(NamedTuple):
     """What came of it."""
 
     ids: list[str]  # of all that are gone now, whoever deleted them

@@ -9,15 +9,14 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.store.pool import Pool
 
 KEEP_ENDED_SECONDS = 24 * 3600.0  # for those who want to see who ran what
 
 
-@dataclass(frozen=True, slots=True)
-class Owner:
+class Owner(NamedTuple):
     """Who executes: a launch of an application. `executor_id` is configured and may be shared, `instance` is not."""
 
     instance: str
@@ -26,8 +25,7 @@ class Owner:
     application_version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Lease:
+class Lease(NamedTuple):
     """The lease of this process as it knows it."""
 
     seconds: float  # that it lasts

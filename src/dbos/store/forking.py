@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import NamedTuple
 
 from dbos.error import DBOSConflictingWorkflowError, DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.resuming import EndedStep, step_of_failure
@@ -22,8 +23,7 @@ Guard = tuple[str, int]
 FAILED = {Status.ERROR, Status.CANCELLED, Status.MAX_RECOVERY_ATTEMPTS_EXCEEDED}
 
 
-@dataclass(frozen=True, slots=True)
-class Fork:
+class Fork(NamedTuple):
     """What is asked of a fork. `workflow_id` and `token`, by which it is known, are given when it is made."""
 
     origin: str
@@ -32,7 +32,7 @@ class Fork:
     queue_partition_key: str | None = None
     application_version: str | None = None
     timeout_ms: int | None = None
-    replacement_children: Mapping[str, str] = field(default_factory=dict)
+    replacement_children: Mapping[str, str] = MappingProxyType({})
     workflow_id: str = ""
     token: str = ""
     follows: bool = False  # the id follows from the step that asks: made by that step in a life before, it is the same

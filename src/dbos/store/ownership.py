@@ -6,13 +6,12 @@ What is on its way, and what decides about it, changes its name in one transacti
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.store.pool import Pool, Run
 
 
-@dataclass(frozen=True, slots=True)
-class Renaming:
+class Renaming(NamedTuple):
     """From which name to which; `old` is None if only rows of nobody are adopted."""
 
     old: str | None

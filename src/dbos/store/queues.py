@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from dataclasses import replace
+from typing import Any, Literal, NamedTuple, get_args
 
 from dbos.error import DBOSException
 from dbos.model.queue import QueueSpec, RateLimit
@@ -116,8 +116,7 @@ def _columns(spec: QueueSpec) -> Mapping[str, object]:
     }
 
 
-@dataclass(frozen=True, slots=True)
-class Impossible:
+class Impossible(NamedTuple):
     """A definition that somebody wrote by hand and no queue can have."""
 
     name: str

@@ -10,14 +10,12 @@ What else the store has to know of a kind stands above it (`kind`), and all kind
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, NamedTuple, TypeVar, get_args
 
 R = TypeVar("R", bound=type)
 
 
-@dataclass(frozen=True, slots=True)
-class Facts:
+class Facts(NamedTuple):
     """What is known of the records of one kind; fields are given by their places."""
 
     key: tuple[int, ...]  # what tells a record by the row that it became

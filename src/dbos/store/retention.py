@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from dbos.store.deleting import Life, delete
@@ -24,8 +23,7 @@ Place = tuple[int, int]
 BEGINNING: Place = (-1, -1)
 
 
-@dataclass(frozen=True, slots=True)
-class Bounds:
+class Bounds(NamedTuple):
     """Which workflows are old: created before one moment, and ended before another; milliseconds since 1970."""
 
     created_before_ms: int
@@ -33,8 +31,7 @@ class Bounds:
     application_name: str | None = None  # of this application, or of none; None: of any
 
 
-@dataclass(frozen=True, slots=True)
-class Batch:
+class Batch(NamedTuple):
     """What one batch came to."""
 
     deleted: list[Life]

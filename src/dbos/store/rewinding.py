@@ -10,7 +10,7 @@ transactions do, counts as done anew. By the token a second try of the same call
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE
@@ -31,8 +31,7 @@ FORGET = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Rewind:
+class Rewind(NamedTuple):
     """What is asked of a rewind."""
 
     workflow_id: str

@@ -9,7 +9,7 @@ import json
 import sys
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.model.workflow import FINISHED, Status
 
@@ -22,8 +22,7 @@ Condition = tuple[str, dict[str, object]]
 _ACTIVE = [status for status in Status if status not in FINISHED]
 
 
-@dataclass(frozen=True, slots=True)
-class WorkflowFilter:
+class WorkflowFilter(NamedTuple):
     """Which workflows, and how much of each. None, and an empty tuple, do not filter."""
 
     workflow_ids: tuple[str, ...] | None = None

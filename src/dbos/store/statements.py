@@ -11,11 +11,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import Protocol, get_args, get_type_hints
+from typing import NamedTuple, Protocol, get_args, get_type_hints
 
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.records import KINDS, Record
@@ -30,8 +29,7 @@ _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """SQL as the driver wants it, and which values it takes in which order."""
 
     name: str

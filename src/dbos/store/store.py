@@ -9,7 +9,6 @@ import importlib
 import os
 import threading
 import weakref
-from dataclasses import replace
 from types import ModuleType
 from typing import Any, Self
 
@@ -182,7 +181,7 @@ class Store:
 def _with_url_of_engine(settings: StoreSettings) -> StoreSettings:
     if settings.engine is None:
         return settings
-    return replace(settings, url=settings.engine.url.render_as_string(hide_password=False))
+    return settings._replace(url=settings.engine.url.render_as_string(hide_password=False))
 
 
 def _lifecycle(settings: StoreSettings) -> ModuleType:

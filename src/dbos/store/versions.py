@@ -6,14 +6,13 @@ What was enqueued without a version runs on the latest one; what has a version w
 from __future__ import annotations
 
 import uuid
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from dbos.store.pool import Pool, Run
 from dbos.store.search import NO_LIMIT
 
 
-@dataclass(frozen=True, slots=True)
-class VersionRow:
+class VersionRow(NamedTuple):
     """One row of `application_versions`; field names are the column names."""
 
     version_id: str

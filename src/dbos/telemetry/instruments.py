@@ -12,7 +12,6 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeVar
 
 Kind = Literal["counter", "gauge", "histogram"]
@@ -22,8 +21,7 @@ MAX_SERIES = 500  # per instrument
 OTHER = "(other)"
 
 
-@dataclass(frozen=True, slots=True)
-class Description:
+class Description(NamedTuple):
     """What is measured."""
 
     name: str  # in words of OpenTelemetry: "dbos.step.duration"
@@ -41,8 +39,7 @@ class Distribution(NamedTuple):
     total: float  # of the values
 
 
-@dataclass(frozen=True, slots=True)
-class Family:
+class Family(NamedTuple):
     """What was measured, by the values of the labels."""
 
     description: Description

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 
-@dataclass(frozen=True, slots=True)
-class Key:
+class Key(NamedTuple):
     """One step of one life of a workflow, and what else its row says about it."""
 
     workflow_id: str
@@ -17,8 +16,7 @@ class Key:
     executor_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Testimony:
+class Testimony(NamedTuple):
     """What the step came to, encoded."""
 
     name: str  # of the function

@@ -7,8 +7,8 @@ will run, and the lock of that row decides between a call and the start.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import replace
+from typing import Any, NamedTuple
 
 from dbos.error import DBOSException, DBOSQueueDeduplicatedError, DBOSStepNondeterminismError, DBOSWorkflowIDInUseError
 from dbos.model.ids import child_id
@@ -27,8 +27,7 @@ from dbos.store.database import KeyTaken
 from dbos.store.records import Checkpoint, CheckpointDebounce, Debounce, StartWorkflow
 
 
-@dataclass(frozen=True, slots=True)
-class Debounced:
+class Debounced(NamedTuple):
     """What is debounced, where it waits, and for how long from the first call at most."""
 
     callee: Target | Names
@@ -55,7 +54,7 @@ def debounce(
     """
     asked = asked or current_requests()
     names = names_of(debounced.callee)
-    asked = replace(asked, placement=_placement(asked.placement, names, key))
+    asked = asked._replace(placement=_placement(asked.placement, names, key))
     parent = asking_parent(engine, "debounce", names)
     step_id = 0 if parent is None else parent.next_step_id()
     workflow_id, policy = take_id(asked)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos.runtime.admission import Started, admit, admit_many
 from dbos.runtime.engine import Engine
@@ -47,8 +46,7 @@ def enqueue(
     return Started(admitted.workflow_id)
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One workflow of many to enqueue at once."""
 
     queue_name: str

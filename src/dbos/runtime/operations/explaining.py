@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
 from dbos.model.reasons import Circumstances, Reason, reasons
 from dbos.model.workflow import StepRow, WorkflowRow
@@ -25,7 +23,7 @@ def explain_workflow(engine: Engine, workflow_id: str) -> Operation[list[Reason]
         raise DBOSNonExistentWorkflowError("target", workflow_id)
     step: StepRow | None = yield Ask(engine.store.surroundings.last_step, workflow_id)
     if step is not None:
-        seen = replace(seen, last_step=step.function_name, wakes_at_ms=_wakes_at_ms(engine, step))
+        seen = seen._replace(last_step=step.function_name, wakes_at_ms=_wakes_at_ms(engine, step))
     return reasons(row, seen)
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from dbos.model.ids import child_id
 from dbos.runtime.admission import take_id
@@ -27,8 +26,7 @@ def fork_workflows(engine: Engine, asked: Sequence[Fork]) -> Operation[list[str]
     caller = workflow_body()
     step_id = None if caller is None else caller.next_step_id()
     forks = [
-        replace(
-            each,
+        each._replace(
             workflow_id=(place == 0 and wanted) or workflow_id,
             token=token,
             follows=caller is not None and not (place == 0 and wanted),

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from dbos.error import DBOSException
 from dbos.model.cron import parse
@@ -24,8 +23,7 @@ CREATE_NAME = "DBOS.createSchedule"
 _STEPS = uuid.UUID("7f0f8a1e-6a0c-4d0b-9d6e-6f2f4f0d9c51")  # namespace of the ids of schedules that workflows create
 
 
-@dataclass(frozen=True, slots=True)
-class Definition:
+class Definition(NamedTuple):
     """A schedule as somebody wants it. The workflow is given by the names it is stored under."""
 
     schedule_name: str
