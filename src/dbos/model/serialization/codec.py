@@ -13,7 +13,7 @@ from copy import copy
 from typing import Any
 
 from dbos.error import DBOSDeserializationError, DBOSSerializationError
-from dbos.model.serialization import failures, viewing
+from dbos.model.serialization import failures
 from dbos.model.serialization.culprit import Parts, changed, not_plain, unpicklable, unreadable
 from dbos.model.serialization.custom import CustomCodec
 from dbos.model.serialization.failures import PICKLE_PROTOCOL
@@ -83,6 +83,8 @@ class Serialization:
 
     def for_people(self) -> Serialization:
         """The same for whoever only looks: pickles are shown, and nothing that one names is imported or called."""
+        from dbos.model.serialization import viewing  # loads pickletools and decimal: only whoever looks waits for that
+
         looking = copy(self)
         looking._allow_pickle = True
         looking._load, looking._load_error = viewing.view, viewing.view_error
