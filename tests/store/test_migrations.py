@@ -93,14 +93,15 @@ def test_a_current_database_is_not_written_to_nor_locked(open_store: OpenStore, 
     assert content(database_url) == before
 
 
-RACER = """
+RACER = r"""
 import sys
 from dbos.store.store import Store
 from dbos.store.database import StoreSettings
-print("ready", flush=True)
+sys.stdout.write("ready\n")  # a line at once, not its end by itself: the others write to the same file
+sys.stdout.flush()
 sys.stdin.readline()
 with Store.open(StoreSettings(url=sys.argv[1])) as store:
-    print(store.workflows.load("w"), flush=True)
+    sys.stdout.write(f"{store.workflows.load('w')}\n")
 """
 
 
@@ -143,6 +144,7 @@ def test_a_failing_step_leaves_nothing_of_itself(database_url: str, monkeypatch:
     whole = f"create table {prefix}half (id integer);\n"
     versions = "select version from dbos_migrations order by version"
 
+    Store.migrate(StoreSettings(url=database_url))
     monkeypatch.setattr(
         "dbos.store.migrations.migrate.migrations", lambda _: [*done, Migration(NEWEST + 1, "bad", half)]
     )
@@ -156,6 +158,21 @@ def test_a_failing_step_leaves_nothing_of_itself(database_url: str, monkeypatch:
     Store.open(StoreSettings(url=database_url)).close()
     assert run_sql(database_url, versions)[-1] == (NEWEST + 1,)
     assert run_sql(database_url, "select * from half") == []
+
+
+def test_an_empty_database_gets_all_steps_or_none(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    dialect = "sqlite" if database_url.startswith("sqlite") else "postgres"
+    done = migrations(dialect)
+    bad = Migration(NEWEST + 1, "bad", "create nonsense;\n")
+    with monkeypatch.context() as patch, pytest.raises(DBOSInitializationError):
+        patch.setattr("dbos.store.migrations.migrate.migrations", lambda _: [*done, bad])
+        Store.open(StoreSettings(url=database_url))
+    tables = {
+        "sqlite": "select name from sqlite_schema",
+        "postgres": "select 1 from pg_namespace where nspname = 'dbos'",
+    }
+    assert run_sql(database_url, tables[dialect]) == []
+    Store.open(StoreSettings(url=database_url)).close()
 
 
 # ------------------------------------------------------------ the schema for reading

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from dbos.error import DBOSConflictingWorkflowError, DBOSException
@@ -34,10 +35,12 @@ class Transfers:
 
     def __init__(self, pool: Pool) -> None:
         self._pool = pool
-        statements = pool.database.statements
-        self.columns: dict[str, tuple[str, ...]] = {
-            table: statements[f"import_{table}"].parameters for table in (WORKFLOW, *HISTORY)
-        }
+
+    @cached_property
+    def columns(self) -> dict[str, tuple[str, ...]]:
+        """Of each table, what is exported."""
+        statements = self._pool.database.statements
+        return {table: statements[f"import_{table}"].parameters for table in (WORKFLOW, *HISTORY)}
 
     def take_out(self, ids: Sequence[str]) -> list[Exported]:
         """Those of the workflows that exist, in order of arrival, each as it is at one moment."""

@@ -22,7 +22,7 @@ MUTANTS = (
     Mutant(
         "a message that was received stays to be received",
         "store/sqlite/database.py",
-        "            self._connection.execute(self._consume, values)\n",
+        '            self._connection.execute(self._statements["consume_message"].sql, values)\n',
         "            pass\n",
         RECEIVED.format("test_the_oldest_message_is_taken_once_whatever_the_clock_said", "sqlite"),
     ),

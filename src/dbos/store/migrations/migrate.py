@@ -1,4 +1,4 @@
-"""Bring a database to our schema: forward only, each step in a transaction of its own, once.
+"""Bring a database to our schema: forward only, each step once, in a transaction of its own; an empty database in one.
 
 A database that holds tables of our names but not our mark belongs to another library, perhaps to an older generation of
 this API, and is refused untouched; so is one that a newer version of this library has migrated, unless we are told not
@@ -71,10 +71,13 @@ def migrate(target: Target, dialect: str, run_migrations: bool) -> None:
             "does an application with `run_migrations` off. Launch one with it on, or run `dbos migrate`, "
             "in a role that may create tables."
         )
-    for migration in migrations(dialect):
+    steps = migrations(dialect)
+    for together in [steps] if version == 0 else [[step] for step in steps]:
         with target.exclusively():
-            if recognised(target) < migration.version:  # nobody else was faster
-                target.apply(migration)
+            version = recognised(target)  # somebody else may have been faster
+            for step in together:
+                if version < step.version:
+                    target.apply(step)
 
 
 def recognised(target: Target) -> int:

@@ -23,7 +23,7 @@ from dbos.store.database import Results, Role, Row, Session, StoreDamaged, Store
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
-from dbos.store.records import KINDS, Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
+from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import Statement, Statements
 
@@ -104,9 +104,8 @@ class SqliteSession:
 
     def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path, role: Role) -> None:
         self._connection = connection
-        self._journal = {kind: statements[kind.__name__].sql for kind in KINDS}
-        self._consume, self._received = statements["consume_message"].sql, statements["received_message"].sql
-        self._stream_step = statements["WriteStream_step"].sql
+        self._statements = statements
+        self._journal: dict[type[Record], str] = {}  # how each kind is written that has been
         self._wal = wal
         self._wal_identity = self._identify_wal()
         self._writes = role is Role.WRITER
@@ -156,7 +155,9 @@ class SqliteSession:
         return results, len(records)
 
     def _write(self, kind: type[Record], records: Sequence[Record]) -> Results:
-        execute, sql = self._connection.execute, self._journal[kind]
+        execute, sql = self._connection.execute, self._journal.get(kind)
+        if sql is None:
+            sql = self._journal[kind] = self._statements[kind.__name__].sql
         if kind is StartWorkflow or kind is Debounce:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
         if kind is ReceiveMessage:
@@ -169,15 +170,15 @@ class SqliteSession:
         values = record._asdict()
         rows: list[Row] = self._connection.execute(sql, record).fetchall()
         if rows:
-            self._connection.execute(self._consume, values)
+            self._connection.execute(self._statements["consume_message"].sql, values)
         else:
-            rows = self._connection.execute(self._received, values).fetchall()
+            rows = self._connection.execute(self._statements["received_message"].sql, values).fetchall()
         return rows[0] if rows else None
 
     def _write_stream(self, sql: str, record: Record) -> Row | None:
         if not self._connection.execute(sql, record).rowcount:
             return None
-        self._connection.execute(self._stream_step, record)
+        self._connection.execute(self._statements["WriteStream_step"].sql, record)
         return ()
 
     def _verify_wal(self) -> None:

@@ -111,9 +111,9 @@ def prepare(settings: StoreSettings) -> tuple[SqliteDatabase, Session]:
             connection = database.open()
             try:
                 _check_and_migrate(connection, path, settings.run_migrations)
+                return database, database.connect(Role.WRITER)
             finally:
-                connection.close()
-            return database, database.connect(Role.WRITER)
+                connection.close()  # not before: the last one to leave a file has to clean up behind all others
         except sqlite3.Error as error:
             # Many processes may be launching at once, and turning on the WAL does not wait for a busy file by itself.
             busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
