@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.killers import LOST_REPLIES, POINTS, PROMISES
+from tests.mutants.killers import ERRORS, LOST_REPLIES, POINTS, PROMISES
 from tests.mutants.mutant import Mutant
 
 MUTANTS = (
@@ -33,5 +33,12 @@ MUTANTS = (
         "        if there.owner_xid == row.token:",
         "        if there.owner_xid is None:",
         LOST_REPLIES.format("blocking-sequence"),
+    ),
+    Mutant(
+        "a full disk is for ever",
+        "store/sqlite/database.py",
+        "sqlite3.SQLITE_LOCKED, sqlite3.SQLITE_FULL, ",
+        "sqlite3.SQLITE_LOCKED, ",
+        ERRORS.format("blocking-sequence"),
     ),
 )

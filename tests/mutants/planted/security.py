@@ -39,7 +39,7 @@ MUTANTS = (
         "a value that is only shown is written as if it had been read",
         "model/serialization/viewing.py",
         '        raise TypeError("it was not read',
-        '        return str, ("it was not read',
+        '        return str, ("",)\n        raise TypeError("it was not read',
         PICKLES.format("test_a_schedule_whose_context_was_only_shown_is_not_run_with_it"),
     ),
     Mutant(
