@@ -188,7 +188,7 @@ SURROUNDINGS = (
     ),
     Enumeration(
         "security",
-        "Pickles that act when they are read, passwords that must show nowhere, names that are to be quoted.",
+        "Pickles that act when read, passwords that must not show, hostile texts. (Counts of both databases.)",
         (),
         (),
         suite(
