@@ -18,6 +18,8 @@ from dbos.runtime.executor import Executor
 from dbos.testing.clock import Clock
 from tests.support.fixture_types import Launch
 
+pytestmark = pytest.mark.owner("makes the table that moves the time of a database")
+
 DAY = 86_400
 SLACK = timedelta(seconds=30)  # that a slow machine may take in real time
 

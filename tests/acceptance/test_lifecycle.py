@@ -133,6 +133,7 @@ def test_functions_may_be_decorated_after_launch(launch: Launch) -> None:
     assert DBOS.start_workflow(workflow).get_result() == "late"
 
 
+@pytest.mark.owner("drops the database")
 def test_launch_creates_what_is_missing_only_if_it_may(launch: Launch, database_url: str) -> None:
     DBOS.reset_system_database(system_database_url=database_url)
     with pytest.raises(error.DBOSInitializationError):
@@ -303,6 +304,7 @@ def test_the_registry_survives_a_restart(launch: Launch) -> None:
 # ---------------------------------------------------------------- resetting
 
 
+@pytest.mark.owner("drops the database")
 def test_a_reset_forgets_everything(launch: Launch, database_url: str) -> None:
     @DBOS.workflow()
     def workflow() -> None: ...
@@ -320,6 +322,7 @@ def test_a_reset_forgets_everything(launch: Launch, database_url: str) -> None:
         assert DBOS.list_workflows() == []
 
 
+@pytest.mark.owner("drops the database")
 def test_a_reset_takes_a_url(launch: Launch, database_url: str) -> None:
     @DBOS.workflow()
     def workflow() -> None: ...

@@ -667,6 +667,7 @@ def test_the_engine_of_the_system_database_is_used_as_it_is(launch: Launch, data
     engine.dispose()
 
 
+@pytest.mark.owner("there the schema exists")
 def test_a_table_of_another_library_is_refused(launch: Launch, other_url: str) -> None:
     @DBOS.transaction()
     def note() -> None: ...

@@ -108,8 +108,7 @@ def open_takeover(url: str) -> psycopg.Connection[tuple[object, ...]]:
 
 
 def waits_for_a_row(url: str) -> bool:
-    with psycopg.connect(url, autocommit=True) as connection:
-        return bool(connection.execute("select 1 from pg_stat_activity where wait_event_type = 'Lock'").fetchone())
+    return bool(run_sql(url, "select 1 from pg_stat_activity where wait_event_type = 'Lock'"))
 
 
 def write_during(store: Store, url: str, records: list[Record]) -> list[object]:

@@ -67,10 +67,7 @@ def grown(request: pytest.FixtureRequest, postgres: PostgresCluster) -> str:
     if request.param == "analysed with one row":
         insert_workflows(postgres_url, 0, 0)
     if request.param != "never analysed":
-        with psycopg.connect(postgres_url, autocommit=True) as connection:
-            connection.execute(
-                "vacuum analyze dbos.workflow_status, dbos.operation_outputs, dbos.notifications, dbos.streams"
-            )
+        run_sql(postgres_url, "vacuum analyze workflow_status, operation_outputs, notifications, streams")
     insert_workflows(postgres_url, 1, ROWS)
     run_sql(
         postgres_url,
@@ -197,8 +194,8 @@ def test_what_is_rare_in_a_history_is_listed_by_an_index(postgres_url: str) -> N
         " select 'w' || n, 'SUCCESS', 1, 'f', 'app', '1', 'bob', 'here', 'q', 's', n, n, n"
         " from generate_series(1, 20000) as n",
     )
+    run_sql(postgres_url, "vacuum analyze workflow_status")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("vacuum analyze dbos.workflow_status")
         for wanted, indexes in RARE:
             plan = plan_of_listing(connection, postgres_url, WorkflowFilter(**wanted, limit=100))
             assert not relations_scanned(plan), f"{wanted}:\n{plan}"
@@ -214,8 +211,8 @@ def test_what_is_on_its_way_is_not_looked_for_in_the_history(postgres_url: str) 
         "insert into workflow_status (workflow_uuid, status, epoch, name, created_at, updated_at)"
         " select 'w' || n, 'SUCCESS', 1, 'f', -1, 0 from generate_series(1, 18000) as n",
     )
+    run_sql(postgres_url, "vacuum analyze workflow_status")
     with psycopg.connect(postgres_url, autocommit=True) as connection:
-        connection.execute("vacuum analyze dbos.workflow_status")
         plan = plan_of_listing(connection, postgres_url, WorkflowFilter(status=("PENDING",), limit=100))
         assert indexes_used(plan) <= {"workflow_pending", "workflow_running"}, plan
         plan = plan_of_listing(connection, postgres_url, WorkflowFilter(status=("SUCCESS",), limit=100))

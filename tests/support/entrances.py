@@ -37,5 +37,8 @@ def as_worker(cluster: PostgresCluster, database: str) -> str:
             connection.execute(sql.SQL("create role worker login password {}").format(password))
         for owned in (sql.SQL("schema public"), sql.SQL("database {}").format(sql.Identifier(database))):
             connection.execute(sql.SQL("grant create on {} to worker").format(owned))
+        # What a test makes for an application, it makes as the owner.
+        connection.execute("alter default privileges in schema public grant all on tables to worker")
+        connection.execute("alter default privileges in schema public grant all on sequences to worker")
     run_dbos_database_migrations(owner_url, application_role=WORKER)
     return owner_url.replace(f"//{user}:", f"//{WORKER}:", 1)
