@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -16,13 +15,16 @@ if TYPE_CHECKING:
 __all__ = ["LazyModule", "asyncio", "running_loop"]
 
 
-class LazyModule(ModuleType):
-    """Stands for a module, and remembers what it was asked for: only the first look at a name costs anything."""
+class LazyModule:
+    """Stands for a module, whose names it shares from the first look on: who replaces one replaces it here as well."""
+
+    def __init__(self, name: str) -> None:
+        self.__name__ = name
 
     def __getattr__(self, name: str) -> Any:
-        value = getattr(importlib.import_module(self.__name__), name)
-        setattr(self, name, value)
-        return value
+        module = importlib.import_module(self.__name__)  # waits for a thread that is importing it
+        self.__dict__ = vars(module)
+        return getattr(module, name)
 
 
 if not TYPE_CHECKING:
