@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 import psycopg
 import pytest
 
+from dbos.error import DBOSException
 from dbos.model.queue import QueueSpec
 from dbos.store.database import JournalClosed, Role, StoreClosed, StoreSettings
 from dbos.store.records import Record
@@ -270,6 +271,34 @@ def test_connections_that_do_not_open_do_not_hold_up_closing(proxy: PostgresProx
         eventually(lambda: "dbos-opening" not in [each.name for each in threading.enumerate()])
         with pytest.raises(StoreClosed):
             store._pool.database.connect(Role.READER)
+
+
+def test_a_lost_connection_is_replaced_where_there_are_no_more_threads(
+    proxy: PostgresProxy, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start_thread, refused = threading.Thread.start, []
+
+    def start_if_possible(thread: threading.Thread) -> None:
+        if thread.name == "dbos-opening":
+            refused.append(thread)
+            raise RuntimeError("can't start new thread")
+        start_thread(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_if_possible)
+    proxy.cut_now()
+    assert store.journal.write([checkpoint("w", 1)]) == [()]
+    assert refused
+
+
+def test_a_connection_that_is_refused_is_closed(
+    store: Store, postgres_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connection = psycopg.connect(postgres_url, client_encoding="LATIN1")
+    database = store._pool.database
+    monkeypatch.setattr(database, "open", lambda role: (connection, True))
+    with pytest.raises(DBOSException, match="UTF-8"):
+        database.connect(Role.READER)
+    assert connection.closed
 
 
 @pytest.mark.own_session("there none are prepared")

@@ -56,6 +56,13 @@ MUTANTS = (
         "tests/store/test_unknown_commit.py::test_connections_that_do_not_open_do_not_hold_up_closing",
     ),
     Mutant(
+        "a connection does not open where there are no more threads",
+        "store/postgres/opening.py",
+        "            except RuntimeError:  # the system",
+        "            except ZeroDivisionError:  # the system",
+        "tests/store/test_unknown_commit.py::test_a_lost_connection_is_replaced_where_there_are_no_more_threads",
+    ),
+    Mutant(
         "who hears says that he looks",
         "store/postgres/hints.py",
         "            (pushes if pushed else polls)(because)\n",

@@ -151,7 +151,12 @@ class PostgresDatabase:
         self.statements = _statements(settings.schema)
 
     def connect(self, role: Role) -> PostgresSession:
-        return self.session(*self.open(role))
+        connection, own = self.open(role)
+        try:
+            return self.session(connection, own)
+        except BaseException:
+            connection.close()
+            raise
 
     def session(self, connection: psycopg.Connection[Any], own: bool) -> PostgresSession:
         """A session over a connection as `open` gives it."""

@@ -34,10 +34,14 @@ class Openings:
                 raise StoreClosed("The system database is closed")
             self._pending.add(future)
         thread = threading.Thread(target=_open, args=(connect, future), name="dbos-opening", daemon=True)
-        thread.start()
         try:
-            future.exception()  # waits
-            thread.join()
+            try:
+                thread.start()
+            except RuntimeError:  # the system has no more of them: then whoever closes has to wait for this one
+                _open(connect, future)
+            else:
+                future.exception()  # waits
+                thread.join()
             return future.result()
         except CancelledError:
             raise StoreClosed("The system database is closed") from None
