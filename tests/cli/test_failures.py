@@ -137,6 +137,14 @@ class Hostile:
 
 def test_whatever_is_stored_can_be_shown() -> None:
     assert plain({"a": (1, float("nan")), 2: {3}, "h": Hostile()}) == {"a": [1, "nan"], "2": [3], "h": "<Hostile>"}
+    circle: list[object] = [1]
+    circle.append(circle)
+    assert plain(circle) == [1, "..."]
+    assert plain([circle, circle, 10**5000]) == [[1, "..."], [1, "..."], hex(10**5000)]
+    deep: list[object] = []
+    for _ in range(400):
+        deep = [deep]
+    assert text(deep).count("[") == 401
     assert text(["ü", None]) == '["ü", null]'
     assert text(Hostile()) == '"<Hostile>"'
     assert text(ValueError()) == "ValueError"

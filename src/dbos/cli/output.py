@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, is_dataclass
+from dataclasses import fields, is_dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -159,22 +159,34 @@ def described(error: BaseException) -> str:
     return f"{name}: {says}" if says else name
 
 
-def plain(value: Any) -> Any:
-    """A value as JSON can hold it; what it cannot hold becomes a text."""
+def plain(value: Any, around: tuple[int, ...] = ()) -> Any:
+    """A value as JSON can hold it; what it cannot hold becomes a text. `around`: the ids of what contains it."""
     match value:
+        case int() if value.bit_length() > MOST_BITS:
+            return hex(value)
         case None | bool() | int() | str():
             return value
         case float():
             return value if value - value == 0 else str(value)  # JSON knows neither infinity nor NaN
-        case dict():
-            return {key if isinstance(key, str) else _shown(key, str): plain(item) for key, item in value.items()}
-        case list() | tuple() | set() | frozenset():
-            return [plain(item) for item in value]
         case BaseException():
             return described(value)
+    if id(value) in around:
+        return "..."
+    if len(around) == MOST_LEVELS:
+        return _shown(value, str)
+    around = (*around, id(value))
+    match value:
+        case dict():
+            return {k if isinstance(k, str) else _shown(k, str): plain(item, around) for k, item in value.items()}
+        case list() | tuple() | set() | frozenset():
+            return [plain(item, around) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return plain(asdict(value))
+        return {field.name: plain(getattr(value, field.name), around) for field in fields(value)}
     return _shown(value, str)
+
+
+MOST_LEVELS = 100  # of containers in containers
+MOST_BITS = 2_000  # of a whole number: Python writes long ones in no other base than those of a power of two
 
 
 def _shown(value: Any, show: Callable[[Any], str]) -> str:
