@@ -132,6 +132,11 @@ def test_a_small_text_that_would_be_endless_is_shown_as_it_is() -> None:
         value = (value, value)
     text = pickled(value)
     assert VIEWER.describe(text, PICKLE) == (text, True)
+    circle: list[Any] = [[] for _ in range(14)]  # on every way through them, each is shown once
+    for each in circle:
+        each.extend(circle)
+    text = pickled(circle)
+    assert VIEWER.describe(text, PICKLE) == (text, True)
     for _ in range(100_000):
         value = [value]
     deep = base64.b64encode(b"(" * 100_000 + b"l" * 100_000 + b".").decode()

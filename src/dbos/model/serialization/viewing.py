@@ -17,6 +17,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from datetime import date, datetime, time, timedelta, timezone
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Self
 from uuid import UUID
 
@@ -33,8 +34,7 @@ def view(data: bytes) -> Any:
     if _extensions() and any(operation.name.startswith("EXT") for operation, _, _ in pickletools.genops(data)):
         raise pickle.UnpicklingError("the value names something by a code, which may be looked up already")
     value = _Viewer(io.BytesIO(data)).load()
-    if _parts(value, {}) > MAX_PARTS:
-        raise pickle.UnpicklingError("the value is too large to be shown")
+    _spend(MAX_PARTS, value, set())
     return value
 
 
@@ -169,22 +169,28 @@ _KNOWN: Mapping[tuple[str, str], Callable[..., Any]] = {
 }
 
 
-def _parts(value: Any, counted: dict[int, int]) -> int:
-    """How much there is to show."""
+def _spend(left: int, value: Any, around: set[int]) -> int:
+    """How many parts may still be shown after this value. `around`: the ids of what contains it."""
+    if left <= 0:
+        raise pickle.UnpicklingError("the value is too large to be shown")
     match value:
         case list() | tuple() | set() | frozenset():
             inside: Any = value
         case dict():
-            inside = [*value.keys(), *value.values()]
+            inside = chain(value.keys(), value.values())
         case _StandIn():
-            inside = [*value._arguments, value._state, *value._items]
+            inside = (*value._arguments, value._state, *value._items)
         case BaseException():
-            inside = [*value.args, vars(value)]
+            inside = (*value.args, vars(value))
         case str() | bytes() | bytearray():
-            return 1 + len(value) // CHARACTERS_OF_A_PART
+            inside = ()
+            left -= len(value) // CHARACTERS_OF_A_PART
         case _:
-            return 1
-    if id(value) not in counted:
-        counted[id(value)] = 1  # of a cycle nothing is shown twice
-        counted[id(value)] += sum(_parts(each, counted) for each in inside)
-    return counted[id(value)]
+            inside = ()
+    left -= 1
+    if id(value) not in around:  # else it is shown as dots
+        around.add(id(value))
+        for each in inside:
+            left = _spend(left, each, around)
+        around.discard(id(value))
+    return left
