@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Callable, Iterator
+from contextvars import copy_context
 
 import pytest
 
-from dbos.runtime.hosts import ThreadHost
+from dbos.runtime.hosts import LoopHost, ThreadHost
 
 PIECES = 30
 
@@ -56,3 +58,26 @@ def test_without_any_thread_to_be_had_work_is_refused(host: ThreadHost, monkeypa
     ran = threading.Event()
     host.submit(ran.set)
     assert ran.wait(10)
+
+
+@pytest.mark.parametrize(("place", "name"), [(threading.Thread, "start"), (asyncio, "new_event_loop")])
+def test_where_no_event_loop_is_to_be_had_the_next_one_asks_again(
+    monkeypatch: pytest.MonkeyPatch, place: object, name: str
+) -> None:
+    ran, tasks = threading.Event(), set[asyncio.Task[object]]()
+
+    async def work() -> None:
+        ran.set()
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("can't start new thread") if name == "start" else OSError("too many open files")
+
+    host, refused = LoopHost(), work()
+    with monkeypatch.context() as patch:
+        patch.setattr(place, name, refuse)
+        with pytest.raises(RuntimeError):
+            host.submit([(refused, copy_context())], tasks.add)
+    refused.close()
+    host.submit([(work(), copy_context())], tasks.add)
+    assert ran.wait(10)
+    host.close()

@@ -67,10 +67,12 @@ def _hosted(run: Run) -> Hosted[Outcome[Any] | None]:
 
 def _run_on_loop(runs: Sequence[Run]) -> None:
     engine = runs[0].attempt.engine
+    coroutines = [(_run_hosted(run.attempt, run.call), run.context) for run in runs]
     try:
-        engine.loop.submit([(_run_hosted(run.attempt, run.call), run.context) for run in runs], engine.keep)
+        engine.loop.submit(coroutines, engine.keep)
     except RuntimeError as error:
-        for run in runs:
+        for run, (coroutine, _) in zip(runs, coroutines, strict=True):
+            coroutine.close()
             _log_refusal(run.attempt, error)
 
 

@@ -167,7 +167,10 @@ class LoopHost:
         coroutines: Iterable[tuple[Coroutine[Any, Any, Any], Context]],
         keep: Callable[[asyncio.Task[Any]], None],
     ) -> None:
-        """Run coroutines as tasks on our loop, all by one call; `keep` is given each task and must hold it."""
+        """Run coroutines as tasks on our loop, all by one call; `keep` is given each task and must hold it.
+
+        Raises RuntimeError if that is never, because we have stopped or the system can spare no loop.
+        """
         loop = self._running_loop()
 
         def begin() -> None:
@@ -181,10 +184,21 @@ class LoopHost:
             if self._closed:
                 raise RuntimeError("the event loop of DBOS is stopped")
             if self._loop is None:
-                self._loop = asyncio.new_event_loop()
-                self._thread = threading.Thread(target=self._run, args=(self._loop,), name="dbos-loop", daemon=True)
-                self._thread.start()
+                self._loop, self._thread = self._start()
             return self._loop
+
+    def _start(self) -> tuple[asyncio.AbstractEventLoop, threading.Thread]:
+        try:
+            loop = asyncio.new_event_loop()
+        except OSError as error:
+            raise RuntimeError(f"the system has no event loop left: {error}") from error
+        thread = threading.Thread(target=self._run, args=(loop,), name="dbos-loop", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            loop.close()
+            raise
+        return loop, thread
 
     def _run(self, loop: asyncio.AbstractEventLoop) -> None:
         asyncio.set_event_loop(loop)

@@ -65,6 +65,14 @@ MUTANTS = (
         "tests/acceptance/test_costs.py::test_an_outcome_is_told_when_the_system_has_no_thread_left[sqlite]",
     ),
     Mutant(
+        "coroutines wait for an event loop that got no thread",
+        "runtime/hosts.py",
+        "                self._loop, self._thread = self._start()\n",
+        "                self._loop = asyncio.new_event_loop()\n"
+        "                self._loop, self._thread = self._start()\n",
+        "tests/runtime/test_hosts.py::test_where_no_event_loop_is_to_be_had_the_next_one_asks_again",
+    ),
+    Mutant(
         "run_step lets everybody in",
         "runtime/roles.py",
         "return authorized(function) if function is not None and function.required_roles else nullcontext()",
