@@ -506,6 +506,7 @@ def test_what_waits_without_a_version_runs_on_the_latest(
     assert DBOS.retrieve_workflow("any").get_status().app_version == "new"
 
 
+@pytest.mark.own_session("there nobody is heard")
 def test_another_process_wakes_the_dispatcher(launch: Launch, database_url: str) -> None:
     """By a notification, or because it committed; all but the last lap of this test would take minutes otherwise."""
     queue = Queue("q", concurrency=1, polling_interval_sec=NEVER_POLLED)

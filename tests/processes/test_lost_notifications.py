@@ -22,7 +22,10 @@ def proxy(postgres_url: str) -> Iterator[PostgresProxy]:
         yield proxy
 
 
-@pytest.fixture(params=["dropped on the way", "not asked for"])
+DROPPED = pytest.param("dropped on the way", marks=pytest.mark.own_session("there is nothing to drop"))
+
+
+@pytest.fixture(params=[DROPPED, "not asked for"])
 def pair(
     request: pytest.FixtureRequest, start_on: Start, proxy: PostgresProxy, postgres_url: str
 ) -> Iterator[tuple[Worker, Worker]]:

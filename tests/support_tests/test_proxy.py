@@ -14,10 +14,10 @@ DEADLINE_SECONDS = 10.0
 
 
 @pytest.fixture
-def proxy(postgres_url: str) -> Iterator[PostgresProxy]:
-    with psycopg.connect(postgres_url) as connection:
+def proxy(direct_url: str) -> Iterator[PostgresProxy]:
+    with psycopg.connect(direct_url) as connection:
         connection.execute("create table entry (id int primary key)")
-    with PostgresProxy(postgres_url) as proxy:
+    with PostgresProxy(direct_url) as proxy:
         yield proxy
 
 
@@ -35,7 +35,7 @@ def insert(connection: psycopg.Connection, number: int) -> None:
 
 @pytest.mark.parametrize(("phase", "survivors"), [("before", [1, 2]), ("after", [1, 2, 3])])
 def test_cutting_at_a_write_that_commits_itself(
-    proxy: PostgresProxy, postgres_url: str, phase: CutPhase, survivors: list[int]
+    proxy: PostgresProxy, direct_url: str, phase: CutPhase, survivors: list[int]
 ) -> None:
     with psycopg.connect(proxy.url, autocommit=True) as connection:
         insert(connection, 1)
@@ -47,11 +47,11 @@ def test_cutting_at_a_write_that_commits_itself(
         assert cut.done.wait(DEADLINE_SECONDS)
         assert cut.flight is not None
         assert cut.flight.statements == ("insert into entry (id) values ($1)",)
-    assert entries(postgres_url) == survivors
+    assert entries(direct_url) == survivors
 
 
 @pytest.mark.parametrize(("phase", "survivors"), [("before", []), ("after", [1, 2])])
-def test_cutting_at_a_commit(proxy: PostgresProxy, postgres_url: str, phase: CutPhase, survivors: list[int]) -> None:
+def test_cutting_at_a_commit(proxy: PostgresProxy, direct_url: str, phase: CutPhase, survivors: list[int]) -> None:
     cut = proxy.cut_at(3, phase)
     with psycopg.connect(proxy.url) as connection:
         insert(connection, 1)
@@ -61,18 +61,18 @@ def test_cutting_at_a_commit(proxy: PostgresProxy, postgres_url: str, phase: Cut
     assert cut.done.wait(DEADLINE_SECONDS)
     assert cut.flight is not None
     assert cut.flight.mentions("COMMIT")
-    assert entries(postgres_url) == survivors
+    assert entries(direct_url) == survivors
 
 
 @pytest.mark.parametrize(("phase", "survivors"), [("before", []), ("after", [1, 2])])
-def test_cutting_at_a_pipeline(proxy: PostgresProxy, postgres_url: str, phase: CutPhase, survivors: list[int]) -> None:
+def test_cutting_at_a_pipeline(proxy: PostgresProxy, direct_url: str, phase: CutPhase, survivors: list[int]) -> None:
     cut = proxy.cut_at(1, phase)
     with psycopg.connect(proxy.url, autocommit=True) as connection:
         with pytest.raises(psycopg.OperationalError), connection.pipeline():
             insert(connection, 1)
             insert(connection, 2)
     assert cut.done.wait(DEADLINE_SECONDS)
-    assert entries(postgres_url) == survivors
+    assert entries(direct_url) == survivors
 
 
 def test_cutting_at_the_statement_that_contains_a_text(proxy: PostgresProxy) -> None:
@@ -84,13 +84,13 @@ def test_cutting_at_the_statement_that_contains_a_text(proxy: PostgresProxy) -> 
     assert cut.done.wait(DEADLINE_SECONDS)
 
 
-def test_other_connections_survive_a_cut(proxy: PostgresProxy, postgres_url: str) -> None:
+def test_other_connections_survive_a_cut(proxy: PostgresProxy, direct_url: str) -> None:
     with psycopg.connect(proxy.url, autocommit=True) as victim, psycopg.connect(proxy.url, autocommit=True) as other:
         proxy.cut_at()
         with pytest.raises(psycopg.OperationalError):
             insert(victim, 1)
         insert(other, 2)
-    assert entries(postgres_url) == [2]
+    assert entries(direct_url) == [2]
 
 
 def test_cutting_everything_now(proxy: PostgresProxy) -> None:
@@ -115,7 +115,7 @@ def test_a_delay_is_felt_once_per_round_trip(proxy: PostgresProxy) -> None:
         assert time.monotonic() - started >= 0.1
 
 
-def test_a_blackhole_lets_nothing_through_until_it_heals(proxy: PostgresProxy, postgres_url: str) -> None:
+def test_a_blackhole_lets_nothing_through_until_it_heals(proxy: PostgresProxy, direct_url: str) -> None:
     with psycopg.connect(proxy.url, autocommit=True) as connection:
         insert(connection, 1)
         proxy.blackhole()
@@ -123,11 +123,11 @@ def test_a_blackhole_lets_nothing_through_until_it_heals(proxy: PostgresProxy, p
         writer.start()
         writer.join(0.1)
         assert writer.is_alive()
-        assert entries(postgres_url) == [1]
+        assert entries(direct_url) == [1]
         proxy.heal()
         writer.join(DEADLINE_SECONDS)
         assert not writer.is_alive()
-    assert entries(postgres_url) == [1, 2]
+    assert entries(direct_url) == [1, 2]
 
 
 def test_refusing_new_connections_leaves_the_open_ones(proxy: PostgresProxy) -> None:
@@ -140,8 +140,8 @@ def test_refusing_new_connections_leaves_the_open_ones(proxy: PostgresProxy) -> 
         psycopg.connect(proxy.url).close()
 
 
-def test_dropped_notifications_never_arrive(proxy: PostgresProxy, postgres_url: str) -> None:
-    with psycopg.connect(proxy.url, autocommit=True) as listener, psycopg.connect(postgres_url, autocommit=True) as s:
+def test_dropped_notifications_never_arrive(proxy: PostgresProxy, direct_url: str) -> None:
+    with psycopg.connect(proxy.url, autocommit=True) as listener, psycopg.connect(direct_url, autocommit=True) as s:
         listener.execute("listen news")
         s.execute("notify news, 'heard'")
         assert [n.payload for n in listener.notifies(timeout=DEADLINE_SECONDS, stop_after=1)] == ["heard"]
@@ -171,7 +171,7 @@ def test_round_trips_and_writes_are_counted(proxy: PostgresProxy) -> None:
         assert (proxy.round_trips, proxy.writes) == (4, 3)
 
 
-def test_copying_keeps_the_count_right(proxy: PostgresProxy, postgres_url: str) -> None:
+def test_copying_keeps_the_count_right(proxy: PostgresProxy, direct_url: str) -> None:
     with psycopg.connect(proxy.url, autocommit=True) as connection:
         with connection.cursor() as cursor, cursor.copy("copy entry (id) from stdin") as copy:
             for number in range(5_000):
@@ -183,12 +183,12 @@ def test_copying_keeps_the_count_right(proxy: PostgresProxy, postgres_url: str) 
         with pytest.raises(psycopg.OperationalError):
             insert(connection, 5_000)
         assert cut.done.wait(DEADLINE_SECONDS)
-    assert len(entries(postgres_url)) == 5_001
+    assert len(entries(direct_url)) == 5_001
 
 
-def test_closing_ends_every_thread(postgres_url: str) -> None:
+def test_closing_ends_every_thread(direct_url: str) -> None:
     before = set(threading.enumerate())
-    proxy = PostgresProxy(postgres_url)
+    proxy = PostgresProxy(direct_url)
     connection = psycopg.connect(proxy.url)
     proxy.blackhole()
     proxy.close()
