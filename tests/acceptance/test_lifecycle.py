@@ -3,6 +3,7 @@
 import asyncio
 import inspect
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -175,6 +176,18 @@ def test_destroying_is_harmless_without_an_application(launch: Launch) -> None:
     launch()
     DBOS.destroy()
     DBOS.destroy()
+
+
+def test_destroying_takes_no_further_thread(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    launch()
+
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start)
+        DBOS.destroy()
+    assert [each.name for each in threading.enumerate() if each.name.startswith("dbos")] == []
 
 
 def test_what_destroy_interrupts_goes_on_after_the_next_launch(launch: Launch) -> None:

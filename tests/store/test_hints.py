@@ -70,6 +70,24 @@ def test_an_interrupt_returns_at_once(store: Store) -> None:
 
 
 @HEARS
+def test_hints_for_which_there_is_no_thread_go_with_the_next(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listener, other = listening(open_store()), open_store()
+    other.journal.write([start("w")])
+
+    def start_thread(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(threading.Thread, "start", start_thread)
+        other.hints.publish("workflow", ["w"])
+    other.hints.publish("workflow", ["x"])
+    received = receive_until(listener, {("workflow", "w"), ANYTHING})
+    assert received == ([ANYTHING] if listener.dialect == "sqlite" else [("workflow", "w"), ("workflow", "x")])
+
+
+@HEARS
 def test_closing_sends_what_is_due(open_store: OpenStore) -> None:
     listener, other = listening(open_store()), open_store()
     other.journal.write([start("w")])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import threading
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -12,6 +11,7 @@ from dbos.api.telemetry import Telemetry, open_telemetry, with_metrics
 from dbos.model.database_url import dialect_of
 from dbos.model.kafka import kafka_queues
 from dbos.model.serialization import Serialization, Serializer
+from dbos.overdue import cut_short
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.gauges import Gauges
@@ -76,20 +76,16 @@ class Running(NamedTuple):
             self.engine.wait_until_idle(completion_timeout_seconds)
         if self.admin_server is not None:
             self.admin_server.stop()
-        overdue = threading.Timer(FAREWELL_SECONDS, self.engine.close)
-        overdue.name, overdue.daemon = "dbos-farewell", True
-        overdue.start()
         try:
-            for service in self.services:
-                service.dismiss()
-            for service in self.services:
-                service.stop()
-            self.recovery.retire()
+            with cut_short(FAREWELL_SECONDS, self.engine.close, "dbos-farewell"):
+                for service in self.services:
+                    service.dismiss()
+                for service in self.services:
+                    service.stop()
+                self.recovery.retire()
         except Exception:
             logger.warning("This executor could not say goodbye; its lease ends by itself", exc_info=True)
         finally:
-            overdue.cancel()
-            overdue.join()
             if not self.engine.closed:
                 self.engine.close()
             self.telemetry.stop()

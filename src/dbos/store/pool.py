@@ -12,10 +12,11 @@ import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from dbos.error import DBOSException
+from dbos.overdue import cut_short
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
 from dbos.store.lending import CLOSING_GRACE_SECONDS, Guests, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
@@ -198,18 +199,9 @@ class Pool:
         """End every wait for the database to come back: what is in flight finishes or fails now."""
         self._closing.set()
 
-    @contextmanager
-    def cut_short(self) -> Iterator[None]:
+    def cut_short(self) -> AbstractContextManager[None]:
         """What blocks in a connection for longer than a grace while the body runs is cut off."""
-        grace = threading.Timer(CLOSING_GRACE_SECONDS, self._abort)
-        grace.name = "dbos-closing"
-        grace.daemon = True
-        grace.start()
-        try:
-            yield
-        finally:
-            grace.cancel()
-            grace.join()
+        return cut_short(CLOSING_GRACE_SECONDS, self._abort, "dbos-closing")
 
     def _abort(self) -> None:
         self.database.give_up_opening()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import logging
 import os
-import threading
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from opentelemetry import trace
@@ -27,6 +26,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import ReadableSpan, Span, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+from dbos.overdue import cut_short
 from dbos.telemetry.metering import LookUp, Metering
 from dbos.telemetry.metrics import Metrics
 
@@ -163,24 +163,16 @@ def export_metrics(
     return stop
 
 
-@contextmanager
 def _cut_short(
     exporters: Sequence[OTLPSpanExporter] | Sequence[OTLPLogExporter] | Sequence[OTLPMetricExporter],
-) -> Generator[None]:
+) -> AbstractContextManager[None]:
     """What is left is sent off within the block; a collector that is away does not hold it up for long."""
 
     def give_up() -> None:
         for each in exporters:
             each.shutdown()
 
-    overdue = threading.Timer(FAREWELL_SECONDS, give_up)
-    overdue.name, overdue.daemon = "dbos-export-farewell", True
-    overdue.start()
-    try:
-        yield
-    finally:
-        overdue.cancel()
-        overdue.join()
+    return cut_short(FAREWELL_SECONDS, give_up, "dbos-export-farewell")
 
 
 def _severity(level: int) -> SeverityNumber:

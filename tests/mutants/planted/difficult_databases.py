@@ -63,6 +63,20 @@ MUTANTS = (
         "tests/store/test_unknown_commit.py::test_a_lost_connection_is_replaced_where_there_are_no_more_threads",
     ),
     Mutant(
+        "ending fails where there are no more threads",
+        "overdue.py",
+        "    except RuntimeError:\n        started = False\n",
+        "    except ZeroDivisionError:\n        started = False\n",
+        "tests/acceptance/test_lifecycle.py::test_destroying_takes_no_further_thread[postgres]",
+    ),
+    Mutant(
+        "a hint for which there is no thread breaks what it tells of",
+        "store/postgres/notifier.py",
+        "                except RuntimeError as error:  # what is gathered",
+        "                except ZeroDivisionError as error:  # what is gathered",
+        "tests/store/test_hints.py::test_hints_for_which_there_is_no_thread_go_with_the_next[postgres]",
+    ),
+    Mutant(
         "who hears says that he looks",
         "store/postgres/hints.py",
         "            (pushes if pushed else polls)(because)\n",

@@ -49,8 +49,13 @@ class Notifier:
             else:
                 self._gathered = {ANYTHING: None}
             if self._thread is None:
-                self._thread = threading.Thread(target=self._send_until_closed, name="dbos-notifier", daemon=True)
-                self._thread.start()
+                thread = threading.Thread(target=self._send_until_closed, name="dbos-notifier", daemon=True)
+                try:
+                    thread.start()
+                except RuntimeError as error:  # what is gathered goes with the next hint
+                    _logger.debug("Hints for other processes are late: %s", error)
+                    return
+                self._thread = thread
             if not self._due.is_set():  # else the one who takes what is gathered is on the way
                 self._due.set()
 
