@@ -6,11 +6,11 @@
 #   make test PYTHON=python3.13    the suite on another interpreter, in an environment of its own
 #   make test ARGS="-k recovery"   ARGS goes to the tool behind the target
 #   make torture MINUTES=60 SEED=7 everything that may happen to it, for about an hour
-#   make test WORKERS=0            in one process, for a debugger; 2 processes are the default
+#   make test WORKERS=0            in one process, for a debugger; 3 processes are the default
 
 PYTHON ?= python3
 ARGS ?=
-WORKERS ?= 2
+WORKERS ?= 3
 
 # An interpreter asked for by name gets its own environment, so that two versions never mix.
 ifeq ($(origin PYTHON),file)
