@@ -35,6 +35,12 @@ def store(sqlite_url: str) -> Iterator[Store]:
         yield store
 
 
+def test_a_new_file_is_opened_without_a_checkpoint(path: Path, sqlite_url: str) -> None:
+    """The connection that checks and migrates it is not the last to leave: that one would clean up, with syncs."""
+    with Store.open(StoreSettings(url=sqlite_url)):
+        assert path.with_name(path.name + "-wal").stat().st_size > 0
+
+
 def test_every_session_is_as_durable_and_careful_as_promised(store: Store, sqlite_url: str) -> None:
     for role in Role:
         session = store._pool.database.connect(role)
