@@ -20,6 +20,9 @@ from dbos.error import PortableWorkflowError
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print one line of JSON.")
 
+MOST_LEVELS = 100  # of containers in containers
+MOST_BITS = 2_000  # of a whole number: Python writes long ones in no other base than those of a power of two
+
 Row = Sequence[str]
 
 
@@ -183,10 +186,6 @@ def plain(value: Any, around: tuple[int, ...] = ()) -> Any:
     if is_dataclass(value) and not isinstance(value, type):
         return {field.name: plain(getattr(value, field.name), around) for field in fields(value)}
     return _shown(value, str)
-
-
-MOST_LEVELS = 100  # of containers in containers
-MOST_BITS = 2_000  # of a whole number: Python writes long ones in no other base than those of a power of two
 
 
 def _shown(value: Any, show: Callable[[Any], str]) -> str:

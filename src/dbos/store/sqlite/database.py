@@ -105,7 +105,6 @@ class SqliteSession:
     def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path, role: Role) -> None:
         self._connection = connection
         self._statements = statements
-        self._journal: dict[type[Record], str] = {}  # how each kind is written that has been
         self._wal = wal
         self._wal_identity = self._identify_wal()
         self._writes = role is Role.WRITER
@@ -155,9 +154,7 @@ class SqliteSession:
         return results, len(records)
 
     def _write(self, kind: type[Record], records: Sequence[Record]) -> Results:
-        execute, sql = self._connection.execute, self._journal.get(kind)
-        if sql is None:
-            sql = self._journal[kind] = self._statements[kind.__name__].sql
+        execute, sql = self._connection.execute, self._statements[kind.__name__].sql
         if kind is StartWorkflow or kind is Debounce:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
         if kind is ReceiveMessage:
