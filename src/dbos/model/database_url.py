@@ -39,8 +39,14 @@ def dialect_of(url: str) -> Dialect:
 
 def redact_url(url: str) -> str:
     """The URL, well formed or not, or a `key=value` connection string, with `***` in place of passwords."""
-    userinfo = _USERINFO if "://" in url else _MISTYPED_USERINFO
+    userinfo = _USERINFO if _has_scheme(url) else _MISTYPED_USERINFO
     return _PASSWORD_FIELD.sub(r"\1***", userinfo.sub(r"\1:***@", url))
+
+
+def _has_scheme(text: str) -> bool:
+    """Whether the first `://` in it ends a scheme; in what was mistyped it may be part of a query, or of a password."""
+    before, separator, _ = text.partition("://")
+    return bool(separator) and not set(":@/").intersection((before.split() or [""])[-1])
 
 
 def _check_sqlite(rest: str) -> None:
