@@ -46,7 +46,7 @@ class Registration:
             alarm()
 
     def wait(self, timeout_seconds: float | None) -> bool:
-        """Block this thread until woken (True) or until the time is over (False)."""
+        """Block this thread until woken (True) or until the time is over (False), as it may be already."""
         gate = threading.Lock()
         gate.acquire()
 
@@ -59,7 +59,8 @@ class Registration:
         self._alarm = open_gate
         try:
             if not self._woken:
-                gate.acquire(timeout=-1 if timeout_seconds is None else min(timeout_seconds, LONGEST_WAIT_SECONDS))
+                longest = None if timeout_seconds is None else min(max(timeout_seconds, 0), LONGEST_WAIT_SECONDS)
+                gate.acquire(timeout=-1 if longest is None else longest)
         finally:
             self._alarm = None
         woken, self._woken = self._woken, False

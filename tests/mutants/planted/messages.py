@@ -1,10 +1,17 @@
-"""Messages and events."""
+"""Messages and events, and what all waits share."""
 
 from __future__ import annotations
 
 from tests.mutants.mutant import Mutant
 
 RECEIVED = "tests/store/test_messages.py::{}[{}]"
+LISTENED = (
+    "tests/acceptance/test_waits.py::test_what_happens_between_the_look_and_the_wait_is_not_slept_through[sqlite-{}]"
+)
+IN_TIME = (
+    "tests/acceptance/test_waits.py::"
+    "test_what_came_in_time_is_found_though_the_answer_to_the_look_comes_late[sqlite-{}]"
+)
 
 MUTANTS = (
     Mutant(
@@ -67,5 +74,67 @@ MUTANTS = (
         "changes = SetEvent(*event), KeepEvent(*event)",
         "changes = (SetEvent(*event),)",
         "tests/acceptance/test_events.py::test_the_latest_value_of_each_key_stays[sqlite-plain]",
+    ),
+    Mutant(
+        "a receiver whose time ran out during its look gives up a message that came before",
+        "runtime/operations/messages.py",
+        "        over = limit.remaining_seconds() <= 0\n        (found,) = yield from limit.fix(take())\n",
+        "        (found,) = yield from limit.fix(take())\n        over = limit.remaining_seconds() <= 0\n",
+        IN_TIME.format("recv-coroutine"),
+    ),
+    Mutant(
+        "whoever waits for an event, and whose time ran out during its look, gives it up",
+        "runtime/operations/events.py",
+        "            if found is not None or over:\n",
+        "            if found is not None or engine.clock.remaining_seconds(due_ms) <= 0:\n",
+        IN_TIME.format("get_event-plain"),
+    ),
+    Mutant(
+        "whoever waits for an event looks before it listens",
+        "runtime/operations/events.py",
+        """    with engine.waiters.register(*keys) as registration:
+        while True:
+            ensure_going(engine, caller)
+            over = engine.clock.remaining_seconds(due_ms) <= 0
+            found: Stored | None = yield Ask(engine.event, event)
+""",
+        """    looked = [(yield Ask(engine.event, event))]
+    with engine.waiters.register(*keys) as registration:
+        while True:
+            ensure_going(engine, caller)
+            over = engine.clock.remaining_seconds(due_ms) <= 0
+            found: Stored | None = looked.pop() if looked else (yield Ask(engine.event, event))
+""",
+        LISTENED.format("get_event-plain"),
+    ),
+    Mutant(
+        "whoever waits for a result looks before it listens",
+        "runtime/outcomes.py",
+        """    with engine.waiters.register(*_keys(caller, workflow_id)) as registration:
+        while True:
+            ensure_going(engine, caller)
+            if attempt is not None""",
+        """    looked = [(yield Ask(engine.load, workflow_id))]
+    with engine.waiters.register(*_keys(caller, workflow_id)) as registration:
+        while True:
+            ensure_going(engine, caller)
+            if looked and looked.pop().status not in FINISHED:
+                yield Wait(registration)
+            if attempt is not None""",
+        LISTENED.format("get_result-plain"),
+    ),
+    Mutant(
+        "a thread that is woken before it waits goes to sleep",
+        "runtime/waiters.py",
+        "            if not self._woken:\n                longest",
+        "            if True:\n                longest",
+        LISTENED.format("recv-plain"),
+    ),
+    Mutant(
+        "a coroutine that is woken before it waits goes to sleep",
+        "runtime/waiters.py",
+        "            if not self._woken:\n                if timeout_seconds is not None",
+        "            if True:\n                if timeout_seconds is not None",
+        LISTENED.format("read_stream-coroutine"),
     ),
 )

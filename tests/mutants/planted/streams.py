@@ -7,6 +7,7 @@ from tests.mutants.mutant import Mutant
 
 STORED_STREAMS = "tests/store/test_streams.py::{}"
 STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
+WAITS = "tests/acceptance/test_waits.py::{}[sqlite-read_stream-plain]"
 
 MUTANTS = (
     Mutant(
@@ -65,5 +66,29 @@ MUTANTS = (
         "            yield from self._gather()\n",
         "",
         "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-True]",
+    ),
+    Mutant(
+        "streams: a reader looks before it listens",
+        "runtime/operations/streams.py",
+        """        with engine.waiters.register(*self._keys(caller)) as registration:
+            while True:
+                ensure_going(engine, caller)
+""",
+        """        place = self.workflow_id, self.key, self.offset, self._page_size
+        looked = [(yield Ask(engine.store.streams.page, *place))]
+        with engine.waiters.register(*self._keys(caller)) as registration:
+            while True:
+                ensure_going(engine, caller)
+                if looked and not looked.pop().values:
+                    yield Wait(registration)
+""",
+        WAITS.format("test_what_happens_between_the_look_and_the_wait_is_not_slept_through"),
+    ),
+    Mutant(
+        "streams: a reader whose time ran out during its look gives up a value that came before",
+        "runtime/operations/streams.py",
+        "                if over:\n",
+        "                if due_ms is not None and engine.clock.remaining_seconds(due_ms) <= 0:\n",
+        WAITS.format("test_what_came_in_time_is_found_though_the_answer_to_the_look_comes_late"),
     ),
 )

@@ -110,7 +110,7 @@ def _record_event(
 def _await_event(
     engine: Engine, workflow_id: str, key: str, due_ms: float, limit: TimeLimit | None = None
 ) -> Operation[Stored | None]:
-    """The event as soon as it is set; None once the time is over. A limit is fixed before the wait."""
+    """The event as soon as it is set; None once the time was over before a look. A limit is fixed before the wait."""
     caller = current_attempt()
     event = place(workflow_id, key)
     keys: list[Key] = [("event", event)]
@@ -119,13 +119,13 @@ def _await_event(
     with engine.waiters.register(*keys) as registration:
         while True:
             ensure_going(engine, caller)
+            over = engine.clock.remaining_seconds(due_ms) <= 0
             found: Stored | None = yield Ask(engine.event, event)
-            remaining_seconds = engine.clock.remaining_seconds(due_ms)
-            if found is not None or remaining_seconds <= 0:
+            if found is not None or over:
                 return found
             if limit is not None:
                 yield from limit.fix()
-            yield Wait(registration, remaining_seconds, due_ms)
+            yield Wait(registration, engine.clock.remaining_seconds(due_ms), due_ms)
 
 
 def get_all_events(engine: Engine, workflow_id: str) -> Operation[dict[str, Any]]:

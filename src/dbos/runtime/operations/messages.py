@@ -297,7 +297,10 @@ def _receiving(attempt: Attempt, mailbox: str) -> Generator[None]:
 def _await_message(
     engine: Engine, attempt: Attempt, step_id: int, mailbox: str, limit: TimeLimit
 ) -> Operation[tuple[str, str | None] | None]:
-    """Take a message as soon as there is one. None, and recorded as such, once the time is over."""
+    """Take a message as soon as there is one. None, and recorded as such, once the time is over.
+
+    Whether it is over is said before each look, not after it: what came in time is found, however late the answer.
+    """
     started_at_ms = wall_ms()
 
     def take() -> records.ReceiveMessage:
@@ -306,14 +309,15 @@ def _await_message(
 
     mine = ("message", place(attempt.workflow_id, mailbox)), ("attempt", attempt.workflow_id)
     with engine.waiters.register(*mine) as registration:
+        over = limit.remaining_seconds() <= 0
         (found,) = yield from limit.fix(take())
         while found is None:
-            remaining_seconds = limit.remaining_seconds()
-            if remaining_seconds <= 0:
+            if over:
                 yield from record(attempt, encode(attempt, step_id, RECV, Outcome(None), started_at_ms))
                 return None
-            yield Wait(registration, remaining_seconds, limit.due_ms)
+            yield Wait(registration, limit.remaining_seconds(), limit.due_ms)
             attempt.ensure_going()
+            over = limit.remaining_seconds() <= 0
             (found,) = yield from commit(attempt, take())
     attempt.confirm()
     return found  # type: ignore[no-any-return]

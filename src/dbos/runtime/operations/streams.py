@@ -281,6 +281,7 @@ class StreamReader:
         with engine.waiters.register(*self._keys(caller)) as registration:
             while True:
                 ensure_going(engine, caller)
+                over = due_ms is not None and engine.clock.remaining_seconds(due_ms) <= 0  # before the look at a page
                 page: StreamPage | None = yield Ask(
                     engine.store.streams.page, self.workflow_id, self.key, self.offset, self._page_size
                 )
@@ -288,9 +289,9 @@ class StreamReader:
                     raise DBOSNonExistentWorkflowError("target", self.workflow_id)
                 if page.values or page.over:
                     return page
-                rest = None if due_ms is None else engine.clock.remaining_seconds(due_ms)
-                if rest is not None and rest <= 0:
+                if over:
                     raise DBOSStreamTimeoutError(self.workflow_id, self.key, self._timeout_seconds)
+                rest = None if due_ms is None else engine.clock.remaining_seconds(due_ms)
                 yield Wait(registration, self._patience(rest), due_ms)
 
     def _keys(self, caller: Attempt | None) -> list[Key]:
