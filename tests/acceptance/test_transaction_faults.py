@@ -319,6 +319,90 @@ def test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction(
     DBOS.destroy()
 
 
+@pytest.mark.parametrize("fails", [False, True])
+def test_whoever_was_deleted_takes_nothing_from_a_younger_workflow_of_his_id(
+    launch: Launch, database_url: str, postgres_url: str, fails: bool
+) -> None:
+    """Another process deleted his workflow and began it anew, at the same epoch, and did the transaction."""
+    create_table(postgres_url)
+    gate = Gate()
+    later: list[str] = []
+
+    @DBOS.transaction("READ COMMITTED", name="note")
+    def note() -> str:
+        write("taken back")
+        gate.pass_through()
+        if fails:
+            raise KeyError("too late")
+        return "ours"
+
+    @DBOS.step()
+    def after(word: str) -> None:
+        later.append(word)
+
+    @DBOS.workflow()
+    def work() -> str:
+        try:
+            word = note()
+        except KeyError:
+            word = "caught"
+        after(word)
+        return word
+
+    launch(application_database_url=postgres_url)
+    with gate:
+        with SetWorkflowID("w"):
+            DBOS.start_workflow(work)
+        gate.wait_for_arrival()
+        run_sql(database_url, "update workflow_status set owner_xid = 'younger'")
+        run_sql(
+            postgres_url,
+            "insert into transaction_outputs"
+            " (workflow_uuid, function_id, function_name, output, serialization, life, epoch, txn_snapshot, created_at)"
+            " values ('w', 1, 'note', '\"theirs\"', 'json', 'younger', 1, '', 0)",
+        )
+        gate.open()
+        eventually(lambda: not current_engine().active())
+    assert later == []
+    assert notes(postgres_url) == []
+    assert run_sql(postgres_url, "select life, output from transaction_outputs") == [("younger", '"theirs"')]
+    assert run_sql(database_url, "select status from workflow_status") == [("PENDING",)]
+    assert DBOS.list_workflow_steps("w") == []
+    DBOS.destroy()
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_an_older_workflow_of_the_same_id_gives_way(
+    launch: Launch, database_url: str, user_url: str, fails: bool
+) -> None:
+    """It was deleted by somebody who could not reach this database; neither its success nor its failure is ours."""
+
+    @DBOS.transaction(name="note")
+    def note() -> str:
+        write("ours")
+        if fails:
+            raise KeyError("ours")
+        return "ours"
+
+    launch(application_database_url=user_url)
+    run_sql(
+        user_url,
+        "insert into transaction_outputs"
+        " (workflow_uuid, function_id, function_name, output, serialization, life, epoch, txn_snapshot, created_at)"
+        " values ('w', 1, 'another', '\"theirs\"', 'json', 'older', 7, '', 0)",
+    )
+    with SetWorkflowID("w"):
+        if fails:
+            with pytest.raises(KeyError, match="ours"):
+                note()
+        else:
+            assert note() == "ours"
+    assert notes(user_url) == ([] if fails else ["ours"])
+    assert witnesses(user_url) == [("w", 1, fails)]
+    ((life,),) = run_sql(user_url, "select life from transaction_outputs")
+    assert run_sql(database_url, "select owner_xid from workflow_status") == [(life,)]
+
+
 # ---------------------------------------------------------------- cancellations
 
 

@@ -181,6 +181,16 @@ class Attempt:
             self.lose(standing)
         raise self.revocation()
 
+    def verify_life(self) -> Operation[None]:
+        """Ask the store whether the workflow of our id is the one we run, and not one begun after that was deleted."""
+        if self.revoked is None:
+            row = yield Ask(self.engine.load, self.workflow_id)
+            standing = None if row is None or (row.owner_xid or "") != self.life else (row.status, row.epoch)
+            if standing == (Status.PENDING, self.epoch):
+                return
+            self.lose(standing)
+        raise self.revocation()
+
     def verify_refused(self) -> Operation[None]:
         """The same after a write of ours was refused: if the epoch is not ours, the write was fenced."""
         try:

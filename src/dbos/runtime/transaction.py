@@ -12,23 +12,22 @@ nothing of the failed try stays. So is the loss of the connection: the witness t
 from __future__ import annotations
 
 import logging
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos.error import DBOSException, DBOSUnexpectedStepError
-from dbos.lazy import asyncio
 from dbos.model.serialization import Serialization
 from dbos.runtime import spans
-from dbos.runtime.context import Attempt, StepStatus, current_transaction, inside_step, inside_transaction
+from dbos.runtime.context import Attempt, StepStatus, inside_step, inside_transaction
 from dbos.runtime.operation import Ask, Invoke, Operation, Outcome
+from dbos.runtime.patience import Patience
 from dbos.runtime.registry import TransactionSpec
-from dbos.runtime.step import pause, recorded
+from dbos.runtime.step import recorded
 from dbos.userdata.testimony import Key, Testimony
-from dbos.userdata.troubles import is_away, is_clash
+from dbos.userdata.troubles import is_away
 
 if TYPE_CHECKING:
     from dbos.runtime.engine import Engine
@@ -39,10 +38,6 @@ T = TypeVar("T")
 
 ISOLATION_LEVELS = ("SERIALIZABLE", "REPEATABLE READ", "READ COMMITTED")
 
-FIRST_PAUSE_SECONDS = 0.001, 0.005  # between two tries; growing, because whoever clashed would clash again
-LONGEST_PAUSE_SECONDS = 2.0
-LONGEST_BUSY_PAUSE_SECONDS = 0.02  # for a file: its one lock goes to whoever looks at the right moment
-NESTED_PATIENCE_SECONDS = 5.0  # inside another transaction, which may itself hold what is waited for
 LONG_SECONDS = 60.0  # a transaction that took longer asks, before it commits, whether the workflow is still its own:
 # so that a witness which is much older than that can be forgotten (services/forgetting.py)
 
@@ -85,7 +80,7 @@ def perform_within(work: Work) -> Operation[Outcome[Any]]:
     return recorded(work.attempt, work.step_id, work.spec.name, running, counted=True)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Work:
     """A function to run in a transaction, and everything known about it."""
 
@@ -97,6 +92,7 @@ class Work:
     step_id: int
     owner: object  # the datasource; None: the application's database
     sessions: list[Any] = field(default_factory=list)  # that are open; what is left is cleared away at the end
+    older_life: str | None = None  # of a workflow that had this id before; its witness gives way to ours
 
     @property
     def engine(self) -> Engine | None:
@@ -109,7 +105,7 @@ class Work:
         assert attempt is not None
         executor_id = attempt.engine.owner.executor_id
         epochs = attempt.epoch, attempt.resumed_epoch
-        return Key(attempt.workflow_id, self.step_id, attempt.life, *epochs, executor_id)
+        return Key(attempt.workflow_id, self.step_id, attempt.life, *epochs, executor_id, self.older_life)
 
     @property
     def codec(self) -> Serialization:
@@ -137,7 +133,7 @@ def transact(work: Work) -> Operation[Outcome[Any]]:
 
 def _transact(work: Work) -> Operation[Outcome[Any]]:
     looks = work.attempt is not None and work.attempt.epoch > 1  # an execution before this one may have been here
-    patience = _Patience(work)
+    patience = Patience(work.attempt, work.database.dialect, work.awaited)
     while True:
         if looks:
             known = yield from _find(work, patience)
@@ -156,7 +152,7 @@ def _transact(work: Work) -> Operation[Outcome[Any]]:
 # ------------------------------------------------------------ one try
 
 
-def _try(work: Work, patience: _Patience) -> Operation[Outcome[Any] | None]:
+def _try(work: Work, patience: Patience) -> Operation[Outcome[Any] | None]:
     """Run the function once in a transaction. None: nothing stays of it that is known, so look and try again."""
     return (yield from _in_session(work, lambda session: _run_and_commit(work, session, patience)))
 
@@ -171,7 +167,7 @@ def _in_session(work: Work, conversation: Callable[[Any], Operation[T]]) -> Oper
     return answer
 
 
-def _run_and_commit(work: Work, session: Any, patience: _Patience) -> Operation[Outcome[Any] | None]:
+def _run_and_commit(work: Work, session: Any, patience: Patience) -> Operation[Outcome[Any] | None]:
     database, begun_at = work.database, time.monotonic()
     begun: Outcome[Any] = yield work.phase(session, database.begin, work.spec.isolation_level)
     if begun.error is not None:
@@ -212,23 +208,36 @@ def _call(work: Work, session: Any) -> Operation[Outcome[Any]]:
 # ------------------------------------------------------------ the witness
 
 
-def _find(work: Work, patience: _Patience) -> Operation[Outcome[Any] | None]:
-    """What the step has come to already, if it has."""
+def _find(work: Work, patience: Patience) -> Operation[Outcome[Any] | None]:
+    """What the step has come to already, if it has.
+
+    A witness of another life is either older than ours, and gives way, or is that of a workflow that has our id by now.
+    """
     while True:
         answer = yield from _in_session(work, lambda session: _look(work, session))
         if answer.error is None:
-            return None if answer.value is None else _decoded(work, answer.value)
+            return None if answer.value is None else (yield from _heard(work, answer.value))
         if not patience.covers(answer.error, is_away(answer.error)):
             raise answer.error
         yield from patience.pause()
 
 
-def _look(work: Work, session: Any) -> Operation[Outcome[Testimony | None]]:
-    answer: Outcome[Testimony | None] = yield work.phase(session, work.database.find, work.key)
+def _heard(work: Work, found: tuple[str, Testimony]) -> Operation[Outcome[Any] | None]:
+    life, testimony = found
+    assert work.attempt is not None
+    if life == work.attempt.life:
+        return _decoded(work, testimony)
+    yield from work.attempt.verify_life()
+    work.older_life = life
+    return None
+
+
+def _look(work: Work, session: Any) -> Operation[Outcome[tuple[str, Testimony] | None]]:
+    answer: Outcome[tuple[str, Testimony] | None] = yield work.phase(session, work.database.find, work.key)
     return answer
 
 
-def _testify_failure(work: Work, outcome: Outcome[Any], patience: _Patience) -> Operation[Outcome[Any]]:
+def _testify_failure(work: Work, outcome: Outcome[Any], patience: Patience) -> Operation[Outcome[Any]]:
     """Write the witness of a function that failed, whose transaction was taken back, in a transaction of its own.
 
     If somebody else was there first, theirs is the outcome. The failure is what the step came to even if the database
@@ -238,9 +247,10 @@ def _testify_failure(work: Work, outcome: Outcome[Any], patience: _Patience) -> 
     while True:
         answer = yield from _in_session(work, lambda session: _testify_alone(work, session, testimony))
         if answer.error is None:
-            known = None if answer.value else (yield from _find(work, patience))
-            return known or outcome
-        if not patience.covers(answer.error, is_away(answer.error)):
+            known = outcome if answer.value else (yield from _find(work, patience))
+            if known is not None:
+                return known
+        elif not patience.covers(answer.error, is_away(answer.error)):
             logger.warning("The failure of transaction %s has no witness: %s", work.spec.name, answer.error)
             return outcome
         yield from patience.pause()
@@ -276,46 +286,3 @@ def _decoded(work: Work, testimony: Testimony) -> Outcome[Any]:
     if testimony.error is not None:
         return Outcome(error=work.codec.decode_error(testimony.error, testimony.serialization))
     return Outcome(work.codec.decode(testimony.output or "", testimony.serialization))
-
-
-# ------------------------------------------------------------ patience
-
-
-class _Patience:
-    """Which trouble is overcome by trying again, and how long is waited before that."""
-
-    def __init__(self, work: Work) -> None:
-        self._work = work
-        busy = work.database.dialect == "sqlite"
-        self._pauses = _pauses(LONGEST_BUSY_PAUSE_SECONDS if busy else LONGEST_PAUSE_SECONDS)
-        nested = work.attempt is None and current_transaction() is not None
-        self._ends_at = time.monotonic() + NESTED_PATIENCE_SECONDS if nested else None
-
-    def covers(self, error: BaseException, lost: bool) -> bool:
-        """Is it worth another try? `lost`: the error cost us the connection, or was about getting one.
-
-        Without a witness nobody can tell whether a lost commit arrived: then the loss is the caller's to judge.
-        """
-        if not isinstance(error, Exception) or not (is_clash(error) or (lost and self._work.attempt is not None)):
-            return False
-        return self._ends_at is None or time.monotonic() < self._ends_at
-
-    def pause(self) -> Operation[None]:
-        """Wait a moment. Raises what ends the attempt, if it is over."""
-        seconds = next(self._pauses)
-        attempt = self._work.attempt
-        if attempt is None:
-            sleep: Any = asyncio.sleep if self._work.awaited else time.sleep
-            yield Invoke(lambda: sleep(seconds), self._work.awaited)
-            return
-        yield from pause(attempt, seconds)
-        if attempt.must_verify():
-            yield from attempt.verify()
-
-
-def _pauses(longest_seconds: float) -> Iterator[float]:
-    """Growing pauses, jittered so that those who clashed do not meet again."""
-    shortest, ceiling = FIRST_PAUSE_SECONDS
-    while True:
-        yield random.uniform(shortest, ceiling)
-        ceiling = min(ceiling * 2, longest_seconds)

@@ -101,8 +101,11 @@ class UserDatabase:
             return connection
         return session.connection(execution_options={"isolation_level": isolation_level})
 
-    def find(self, session: Session, key: Key) -> Testimony | None:
-        """What this step came to, if it has happened: a look outside of any transaction, which clashes with nobody."""
+    def find(self, session: Session, key: Key) -> tuple[str, Testimony] | None:
+        """What this step came to, if it has happened, and in which life.
+
+        A look outside of any transaction, which clashes with nobody.
+        """
         session.connection(execution_options={"isolation_level": "AUTOCOMMIT"})
         return self.witness.find(session, key)
 

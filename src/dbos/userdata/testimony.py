@@ -14,6 +14,7 @@ class Key(NamedTuple):
     epoch: int  # of the execution
     resumed_epoch: int  # failures of executions up to this one count no more
     executor_id: str
+    older_life: str | None  # whose witness gives way
 
 
 class Testimony(NamedTuple):

@@ -4,8 +4,9 @@ Its primary key decides between two executions of one step: whoever commits seco
 writes back, and replays what the first one wrote. It also tells what became of a commit whose reply was lost.
 
 A workflow id may be used again once its workflow was deleted. So a row says which life of the id it belongs to, by the
-token of the call that started the workflow; a row of an older life is as good as none. And it says which execution
-wrote it: of a failure nothing stays but the row, so once its workflow was resumed, the next execution tries again.
+token of the call that started the workflow. A row of an older life gives way, once whoever finds it has made sure that
+it is not the younger one: his own workflow may have been deleted while he ran. And it says which execution wrote it:
+of a failure nothing stays but the row, so once its workflow was resumed, the next execution tries again.
 """
 
 from __future__ import annotations
@@ -58,10 +59,10 @@ class Witness:
 
     # ------------------------------------------------------------ the rows
 
-    def find(self, session: Session, key: Key) -> Testimony | None:
-        """What this step came to, if it has happened."""
-        row = session.execute(self._statements["find"], _identity(key)).first()
-        return None if row is None else Testimony(*row)
+    def find(self, session: Session, key: Key) -> tuple[str, Testimony] | None:
+        """What this step came to, if it has happened, and in which life of its workflow's id."""
+        row = session.execute(self._statements["find"], key._asdict()).first()
+        return None if row is None else (row[0], Testimony(*row[1:]))
 
     def testify(self, session: Session, key: Key, testimony: Testimony) -> bool:
         """Write the row into the transaction of the session. False: it is there, somebody else was first."""
@@ -133,15 +134,6 @@ class Witness:
             (step,) = (each for each in migrations(dialect) if each.name == "transactions")
             return step.script.replace("{schema}", self._quoted_schema)
         return _filled(_script(f"{self._name}.{self._dialect}.sql"), {"table": self._table})
-
-
-def _identity(key: Key) -> dict[str, Any]:
-    return {
-        "workflow_id": key.workflow_id,
-        "step_id": key.step_id,
-        "life": key.life,
-        "resumed_epoch": key.resumed_epoch,
-    }
 
 
 def _script(file: str) -> str:

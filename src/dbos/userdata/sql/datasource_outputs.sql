@@ -1,21 +1,23 @@
 -- The witnesses of datasources: a row says that a step of a workflow has happened, and what came of it.
 
 -- name: find
--- What a step came to, if it has happened in this life of its workflow. A failure counts no more
+-- What a step came to, if it has happened, and in which life of its workflow's id. A failure counts no more
 -- once the workflow was resumed: the function runs again.
-select function_name, output, error, serialization from {table}
-where workflow_id = :workflow_id and step_id = :step_id and life = :life
-    and (error is null or epoch > :resumed_epoch);
+select life, function_name, output, error, serialization from {table}
+where workflow_id = :workflow_id and step_id = :step_id
+    and (life <> :life or error is null or epoch > :resumed_epoch);
 
 -- name: testify
--- Written beside the user's data. One row of a life counts; one of an older workflow with the same id gives way, and so
--- does a failure from before its workflow was resumed.
+-- Written beside the user's data. The row that is there counts. Only that of a workflow that is known to have had this
+-- id before gives way, and a failure from before its workflow was resumed.
 insert into {table} as w (workflow_id, step_id, function_name, output, error, serialization, life, epoch, created_at)
 values (:workflow_id, :step_id, :name, :output, :error, :serialization, :life, :epoch, {now_ms})
 on conflict (workflow_id, step_id) do update set
     function_name = excluded.function_name, output = excluded.output, error = excluded.error, serialization = excluded.serialization,
     life = excluded.life, epoch = excluded.epoch, created_at = excluded.created_at
-where w.life <> excluded.life or (w.error is not null and w.epoch <= :resumed_epoch);
+where
+    w.life = :older_life
+    or (w.life = excluded.life and w.error is not null and w.epoch <= :resumed_epoch);
 
 -- name: aged
 -- Workflows whose witnesses are so old that whoever wrote beside them has surely stopped; a page of them.
