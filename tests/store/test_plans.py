@@ -220,7 +220,7 @@ def test_what_is_on_its_way_is_not_looked_for_in_the_history(postgres_url: str) 
 
 
 def plan_of_listing(connection: psycopg.Connection[Any], url: str, wanted: WorkflowFilter) -> str:
-    text, values = query(wanted)
+    text, values = query(wanted, unites_indexes=PostgresDatabase.unites_indexes)
     statement = PostgresDatabase(StoreSettings(url=url)).statements.compose("", text)
     with psycopg.RawCursor(connection) as cursor:
         cursor.execute(f"explain (costs off) {statement.sql}".encode(), statement.values(values))

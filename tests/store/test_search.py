@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -9,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dbos.error import DBOSQueryTimeoutError
+from dbos.model.workflow import FINISHED, Status
 from dbos.store.forking import Fork
 from dbos.store.search import WorkflowFilter, end_of_prefix
 from dbos.store.store import Store
 from tests.store.conftest import OpenStore
 from tests.store.records import attributes, finish, start
-from tests.support.raw_sql import run_sql
+from tests.support.raw_sql import Sql, run_sql
 
 ROWS = [
     start("a-1", authenticated_user="alice"),
@@ -123,6 +125,28 @@ def test_filters_of_what_became_of_workflows(lives: Store, wanted: dict[str, Any
 )
 def test_filters(rows: Store, wanted: dict[str, Any], found: list[str]) -> None:
     assert [row.workflow_uuid for row in rows.workflows.search(WorkflowFilter(**wanted))] == found
+
+
+def test_any_statuses_together_in_either_order(store: Store, database_url: str) -> None:
+    """However many ways into the table it takes: nothing is left out, listed twice or out of order."""
+    statuses = {f"{queue}-{status}": status for status in Status for queue in "qr"}
+    store.journal.write([start(each, status="ENQUEUED", queue_name=each[0]) for each in statuses])
+    with Sql(database_url) as sql:
+        for each, status in statuses.items():
+            ended = 1 if status in FINISHED else None
+            sql("update workflow_status set status = ?, completed_at = ? where workflow_uuid = ?", status, ended, each)
+    for chosen in [*combinations(Status, 1), *combinations(Status, 2), tuple(Status)]:
+        expected = [each for each, status in statuses.items() if status in chosen]
+        for queues in (("q",), ("q", "r"), None):
+            of_queue = [each for each in expected if queues is None or each[0] in queues]
+            wanted = WorkflowFilter(status=chosen, queue_name=queues)
+            assert listed(store, wanted) == of_queue
+            assert listed(store, wanted._replace(sort_desc=True, limit=2)) == of_queue[::-1][:2]
+            assert listed(store, wanted._replace(offset=1)) == of_queue[1:]
+
+
+def listed(store: Store, wanted: WorkflowFilter) -> list[str]:
+    return [row.workflow_uuid for row in store.workflows.search(wanted)]
 
 
 def test_times_are_inclusive(rows: Store) -> None:

@@ -16,6 +16,7 @@ import pytest
 from dbos.error import DBOSInitializationError
 from dbos.store.database import JournalClosed, Role, StoreClosed, StoreDamaged, StoreSettings
 from dbos.store.records import KINDS
+from dbos.store.search import WorkflowFilter, query
 from dbos.store.sqlite.database import SqliteDatabase
 from dbos.store.store import Store
 from tests.store.records import checkpoint, start
@@ -80,6 +81,46 @@ def test_every_hot_statement_goes_by_an_index(store: Store) -> None:
             assert [scan for scan in scans if "USING" not in scan] == [], f"{name}: {plan}"
     finally:
         session.close()
+
+
+ON_QUEUE = {"queue_name": ("q",)}
+WAITING = {"workflow_enqueued"}
+LISTINGS = [
+    (ON_QUEUE, ("ENQUEUED", "PENDING"), WAITING | {"workflow_running"}),
+    ({"queue_name": ("q", "r")}, ("ENQUEUED", "PENDING"), WAITING | {"workflow_running"}),
+    (ON_QUEUE, ("ENQUEUED", "PENDING", "DELAYED"), WAITING | {"workflow_running", "workflow_delayed"}),
+    (ON_QUEUE, ("PENDING", "ERROR"), {"workflow_running", "workflow_failed"}),
+    (ON_QUEUE, ("PENDING",), {"workflow_running"}),
+    (ON_QUEUE, ("ERROR",), {"workflow_failed"}),
+    ({}, ("ENQUEUED", "PENDING"), WAITING | {"workflow_pending"}),
+    ({}, ("PENDING",), {"workflow_pending"}),
+    ({}, ("ERROR", "CANCELLED"), {"workflow_failed"}),
+    ({"queues_only": True}, ("ENQUEUED", "PENDING"), WAITING | {"workflow_running"}),
+    ({"name": ("f",)}, ("ENQUEUED", "PENDING"), WAITING | {"workflow_pending"}),
+    ({"executor_id": ("e",)}, ("PENDING", "ERROR"), {"workflow_pending", "workflow_failed"}),
+    ({"application_name": ("a", None)}, ("ENQUEUED", "PENDING"), WAITING | {"workflow_pending"}),
+    ({"start_time_ms": 1}, ("ENQUEUED", "PENDING"), {"workflow_created"}),
+    ({"workflow_ids": ("w",)}, ("ENQUEUED", "ERROR"), {"sqlite_autoindex_workflow_status_1"}),
+]
+
+
+@pytest.mark.parametrize("newest_first", [False, True])
+@pytest.mark.parametrize(("filters", "statuses", "indexes"), LISTINGS)
+def test_listings_by_status_read_what_has_it_and_not_the_history(
+    store: Store, filters: dict[str, tuple[str, ...]], statuses: tuple[str, ...], indexes: set[str], newest_first: bool
+) -> None:
+    """Each status by the index that holds it, never all workflows in the order of their creation."""
+    database = store._pool.database
+    wanted = WorkflowFilter(**filters, status=statuses, limit=1, sort_desc=newest_first)
+    text, values = query(wanted, unites_indexes=database.unites_indexes)
+    statement = database.statements.compose("", text)
+    with closing(database.connect(Role.READER)) as session:
+        plan = session._connection.execute(f"explain query plan {statement.sql}", values).fetchall()
+    steps = [row[3] for row in plan if row[3].startswith(("SCAN", "SEARCH"))]
+    assert all("INDEX" in step or "(rowid=?)" in step for step in steps), plan
+    assert {word for step in steps for word in step.split() if word.startswith(("workflow_", "sqlite_"))} == indexes, (
+        plan
+    )
 
 
 # ------------------------------------------------------------ the log under us

@@ -109,6 +109,7 @@ class Database(Protocol):
     dialect: str
     statements: Statements
     one_writer: bool  # may only one session write at a time?
+    unites_indexes: bool  # does its planner find the rows of an `or` in one index for each alternative?
     opening_seconds: float  # what a session takes to open: worth waiting for one that is there
 
     def connect(self, role: Role) -> Session:

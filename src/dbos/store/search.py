@@ -20,6 +20,7 @@ Condition = tuple[str, dict[str, object]]
 """What must hold, and the values in it."""
 
 _ACTIVE = [status for status in Status if status not in FINISHED]
+_FAILED = [status for status in Status if status in FINISHED and status is not Status.SUCCESS]
 
 
 class WorkflowFilter(NamedTuple):
@@ -87,46 +88,51 @@ _YES_OR_NO = {  # field of the filter -> what is the case or is not
 }
 
 
-def query(wanted: WorkflowFilter) -> tuple[str, dict[str, object]]:
-    """The statement, as in the `sql` folder, and its values. Its rows are in order of creation."""
-    conditions: list[str] = []
+def query(wanted: WorkflowFilter, *, unites_indexes: bool) -> tuple[str, dict[str, object]]:
+    """The statement, as in the `sql` folder, and its values. Its rows are in order of creation.
+
+    What has not succeeded is in partial indexes by status. A planner that does not unite them is told to.
+    """
     values: dict[str, object] = {
         "load_input": int(wanted.load_input),
         "load_output": int(wanted.load_output),
         "limit": NO_LIMIT if wanted.limit is None else wanted.limit,
         "offset": wanted.offset or 0,
     }
-
-    def require(condition: str, **bound: object) -> None:
+    conditions: list[str] = []
+    for condition, bound in _conditions(wanted, summarises=unites_indexes):
         conditions.append(condition)
         values.update(bound)
-
-    if wanted.status:
-        require(_stands_so(wanted.status))
-    for condition, bound in _traits(wanted):
-        require(condition, **bound)
-    for field, condition in _BY_VALUE.items():
-        if (bound := getattr(wanted, field)) is not None:
-            require(condition, **{field: bound})
-    for field, (if_so, if_not) in _YES_OR_NO.items():
-        if (answer := getattr(wanted, field)) is not None:
-            require(if_so if answer else if_not)
-    if wanted.queues_only:
-        require("queue_name is not null")
-    if wanted.workflow_id_prefix:
-        condition, bound = _begins_with_one_of(wanted.workflow_id_prefix)
-        require(condition, **bound)
-
-    where = f"where {' and '.join(conditions)}" if conditions else ""
+    standings = _standings(wanted.status) if wanted.status else []
+    if len(standings) < 2 or unites_indexes or _goes_through_history(wanted):
+        where = _where([*([_any(standings)] if wanted.status else []), *conditions])
+    else:
+        each = (f"select sequence from {{schema}}.workflow_status {_where([one, *conditions])}" for one in standings)
+        where = f"where sequence in ({' union all '.join(each)})"
     direction = "desc" if wanted.sort_desc else "asc"
     text = (
         f"select {{searched_columns}} from {{schema}}.workflow_status {where}"
-        f" order by {_creation(wanted)} {direction}, sequence {direction} limit :limit offset :offset"
+        f" order by {_creation(wanted, unites_indexes)} {direction}, sequence {direction} limit :limit offset :offset"
     )
     return text, values
 
 
-def _traits(wanted: WorkflowFilter) -> Iterator[Condition]:
+def _conditions(wanted: WorkflowFilter, *, summarises: bool) -> Iterator[Condition]:
+    """Everything but the status."""
+    yield from _traits(wanted, summarises)
+    for field, condition in _BY_VALUE.items():
+        if (bound := getattr(wanted, field)) is not None:
+            yield condition, {field: bound}
+    for field, (if_so, if_not) in _YES_OR_NO.items():
+        if (answer := getattr(wanted, field)) is not None:
+            yield (if_so if answer else if_not), {}
+    if wanted.queues_only:
+        yield "queue_name is not null", {}
+    if wanted.workflow_id_prefix:
+        yield _begins_with_one_of(wanted.workflow_id_prefix)
+
+
+def _traits(wanted: WorkflowFilter, summarises: bool) -> Iterator[Condition]:
     """What they have is one of some values. The last condition is always true: it lets the planner search the finished
     in one way, and the others in another."""
     finished = "completed_at is not null"
@@ -137,22 +143,40 @@ def _traits(wanted: WorkflowFilter) -> Iterator[Condition]:
         owned, bound = _is_owned_by(wanted.application_name)
         yield owned, bound
         finished += f" and {owned}"  # once more: the planner does not see through two alternatives side by side
-    if any(getattr(wanted, field) for field in _SUMMARISED):
-        yield f"({finished} or {_stands_so(_ACTIVE)})", {}
+    if summarises and any(getattr(wanted, field) for field in _SUMMARISED):
+        yield _any([finished, *_standings(_ACTIVE)]), {}
 
 
-def _creation(wanted: WorkflowFilter) -> str:
+def _goes_through_history(wanted: WorkflowFilter) -> bool:
+    """No index of a few helps: it is about what has succeeded as well."""
+    return not wanted.status or Status.SUCCESS in wanted.status
+
+
+def _creation(wanted: WorkflowFilter, unites_indexes: bool) -> str:
     """What is on its way is usually the newest. Planners do not know: they would look for the oldest of it in the order
-    of creation, through the whole history. The sum leaves them only the indexes of what is active."""
-    if wanted.status and set(wanted.status).issubset(_ACTIVE) and not wanted.sort_desc:
-        return "created_at + 0"
-    return "created_at"
+    of creation, through the whole history; and one without statistics for the newest as well, should there be few. The
+    sum leaves them only the indexes of what is active. (That of what has failed is in this order.)"""
+    by_creation = _goes_through_history(wanted) or not set(wanted.status or ()).intersection(_ACTIVE)
+    return "created_at" if by_creation or (wanted.sort_desc and unites_indexes) else "created_at + 0"
 
 
-def _stands_so(statuses: Sequence[str]) -> str:
-    """Written out, value by value, so that the planner sees which partial index holds each."""
-    known = [f"status = '{status}'" for status in Status if status in statuses]
-    return f"({' or '.join(known)})" if known else "1 = 0"
+def _standings(statuses: Sequence[str]) -> list[str]:
+    """Written out, value by value, so that the planner sees which partial index holds each; in the words of the index
+    of those that failed, as SQLite compares words."""
+    known = [status for status in Status if status in statuses]
+    found = [f"status = '{status}'" for status in known if status not in _FAILED]
+    if failed := [f"status = '{status}'" for status in known if status in _FAILED]:
+        indexed = ", ".join(f"'{status}'" for status in _FAILED)
+        found.append(f"status in ({indexed}) and {_any(failed)}")
+    return found
+
+
+def _any(alternatives: Sequence[str]) -> str:
+    return f"({' or '.join(alternatives)})" if alternatives else "1 = 0"
+
+
+def _where(conditions: Sequence[str]) -> str:
+    return f"where {' and '.join(conditions)}" if conditions else ""
 
 
 def _is_one_of(column: str, accepted: Sequence[str], name: str) -> Condition:
@@ -174,7 +198,7 @@ def _is_owned_by(accepted: Sequence[str | None]) -> Condition:
 
 def _begins_with_one_of(prefixes: Sequence[str]) -> Condition:
     begins = [_begins_with(prefix, f"prefix_{place}") for place, prefix in enumerate(prefixes)]
-    return f"({' or '.join(condition for condition, _ in begins)})", dict(ChainMap(*(bound for _, bound in begins)))
+    return _any([condition for condition, _ in begins]), dict(ChainMap(*(bound for _, bound in begins)))
 
 
 def _begins_with(prefix: str, name: str) -> Condition:

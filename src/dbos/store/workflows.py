@@ -46,7 +46,7 @@ class Workflows:
 
     def search(self, wanted: WorkflowFilter) -> list[WorkflowRow]:
         """The workflows that fit a filter, in order of creation. Raises `DBOSQueryTimeoutError`."""
-        text, values = query(wanted)
+        text, values = query(wanted, unites_indexes=self._pool.database.unites_indexes)
         rows = self._pool.read_within(self._query_timeout_seconds, text, **values)
         return [workflow_row(row) for row in rows]
 

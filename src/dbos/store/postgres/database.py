@@ -142,6 +142,7 @@ class PostgresDatabase:
 
     dialect = "postgres"
     one_writer = False
+    unites_indexes = True
     opening_seconds = 0.01  # of both sides' time
 
     def __init__(self, settings: StoreSettings) -> None:

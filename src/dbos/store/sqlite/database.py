@@ -218,6 +218,7 @@ class SqliteDatabase:
 
     dialect = "sqlite"
     one_writer = True
+    unites_indexes = False
     opening_seconds = 0.0
 
     def __init__(self, settings: StoreSettings, path: Path) -> None:
