@@ -1,18 +1,19 @@
 """A web shop whose payment service calls back: the workflow of an order waits for the webhook, however long it takes.
 
-    python examples/webhook_payment.py [DIRECTORY] [PORT]
+    python examples/webhook_payment.py [PORT]
 
     curl -X POST localhost:8000/orders/4711                    places an order; answers where to pay
     curl -X POST localhost:8000/webhook/payment/4711/paid      what the payment service does
     curl localhost:8000/orders/4711                            what has become of it
 
 Kill the process while an order waits, start it again, and call the webhook then: the order is completed once. Needs
-`fastapi` and `uvicorn`. What the steps do in the world is written to `shop.log` in the directory.
+FastAPI and uvicorn. What the steps do in the world is written to `shop.log`, in the directory where it was started.
 """
 
 import os
 import sys
-from pathlib import Path
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Any
 
 import uvicorn
@@ -20,12 +21,8 @@ from fastapi import FastAPI, HTTPException
 
 from dbos import DBOS, SetWorkflowID, error
 
-HOME = Path(sys.argv[1] if len(sys.argv) > 1 else ".").resolve()
-PORT = int(sys.argv[2]) if len(sys.argv) > 2 else 8000
-LOG = HOME / "shop.log"
+LOG = "shop.log"
 PATIENCE_SECONDS = 3600.0
-
-app = FastAPI()
 
 
 def write_down(line: str) -> None:
@@ -71,6 +68,17 @@ def order(order_id: str) -> str:
     return "shipped"
 
 
+@asynccontextmanager
+async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+    DBOS(config={"name": "web-shop", "log_level": "WARNING"})
+    DBOS.launch()  # also carries on with the orders that an earlier process left waiting
+    yield
+    DBOS.destroy()
+
+
+app = FastAPI(lifespan=lifespan)
+
+
 @app.post("/orders/{order_id}")
 async def place_order(order_id: str) -> dict[str, Any]:
     """The order's ID is the workflow's: placing it again attaches to the one that is there."""
@@ -97,11 +105,6 @@ async def look_at_order(order_id: str) -> dict[str, Any]:
     return {"status": status.status, "result": status.output}
 
 
-def main() -> None:
-    DBOS(config={"name": "web-shop", "system_database_url": f"sqlite:///{HOME / 'shop.sqlite'}"})
-    DBOS.launch()
-    uvicorn.run(app, port=PORT, log_level="warning")
-
-
 if __name__ == "__main__":
-    main()
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
+    uvicorn.run(app, host="127.0.0.1", port=port, log_level="warning")
