@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy
 
 from dbos import DBOS, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
 from dbos.api.launched import current_engine
@@ -134,6 +135,48 @@ def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgre
     proxied.heal()
     assert handle.get_result() == "done"
     assert notes(postgres_url) == ["once"] * 2
+
+
+@pytest.mark.parametrize(
+    ("kind", "default", "expected"),
+    [("transaction", "off", "on"), ("datasource", "off", "on"), ("datasource", "local", "local")],
+)
+def test_what_is_recorded_elsewhere_is_durable_here(
+    launch: Launch, postgres_url: str, kind: str, default: str, expected: str
+) -> None:
+    """The step is in another database when a crash of this one would take back what was not on disk."""
+    create_table(postgres_url)
+    database = postgres_url.rpartition("/")[2]
+    run_sql(postgres_url, f"alter role current_user in database {database} set synchronous_commit = {default}")
+    datasource = SQLAlchemyDatasource.create(postgres_url)
+    session = (lambda: DBOS.sql_session) if kind == "transaction" else datasource.sql_session
+    decorate: Any = DBOS.transaction(name="note") if kind == "transaction" else datasource.transaction(name="note")
+    seen: list[tuple[str, str]] = []
+
+    def shown(connection: Any) -> str:
+        return str(connection.execute(sqlalchemy.text("show synchronous_commit")).scalar())
+
+    @decorate
+    def note() -> None:
+        seen.append(("inside", shown(session())))
+
+    @DBOS.workflow()
+    def work() -> None:
+        note()
+
+    def look(connection: Any) -> None:
+        if seen:
+            seen.append(("at the commit", shown(connection)))
+
+    launch(application_database_url=postgres_url)
+    sqlalchemy.event.listen(sqlalchemy.Engine, "commit", look)
+    try:
+        work()
+    finally:
+        sqlalchemy.event.remove(sqlalchemy.Engine, "commit", look)
+    assert seen == [("inside", default), ("at the commit", expected)]
+    DBOS.destroy()
+    datasource.close()
 
 
 # ---------------------------------------------------------------- duplicate executions

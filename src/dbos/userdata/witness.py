@@ -32,11 +32,15 @@ _WORDS: Mapping[str, Mapping[str, str]] = {
         "now_ms": "cast(extract(epoch from statement_timestamp()) * 1000 as bigint)",
         "txn_id": "cast(pg_current_xact_id_if_assigned() as text)",
         "txn_snapshot": "cast(pg_current_snapshot() as text)",
+        # What is recorded as done in another database must not be lost here, whatever is the default.
+        "durably": "from (select set_config('synchronous_commit', "
+        "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on'), true)) as durable",
     },
     "sqlite": {
         "now_ms": "cast(round((julianday('now') - 2440587.5) * 86400000.0) as integer)",
         "txn_id": "null",  # there is one writer at a time, and its transactions have no names
         "txn_snapshot": "''",
+        "durably": "where true",  # as files are by default; a select before `on conflict` needs a clause
     },
 }
 

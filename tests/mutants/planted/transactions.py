@@ -83,6 +83,13 @@ MUTANTS = (
         FAULTS.format("test_an_older_workflow_of_the_same_id_gives_way", "sqlite-False"),
     ),
     Mutant(
+        "transactions: a commit is as careless as the database's default",
+        "userdata/witness.py",
+        "coalesce(nullif(current_setting('synchronous_commit'), 'off'), 'on')",
+        "current_setting('synchronous_commit')",
+        FAULTS.format("test_what_is_recorded_elsewhere_is_durable_here", "sqlite-transaction-off-on"),
+    ),
+    Mutant(
         "transactions: the witness of another function counts",
         "runtime/transaction.py",
         "    if testimony.name != work.spec.name:\n",

@@ -11,7 +11,8 @@ where workflow_id = :workflow_id and step_id = :step_id
 -- Written beside the user's data. The row that is there counts. Only that of a workflow that is known to have had this
 -- id before gives way, and a failure from before its workflow was resumed.
 insert into {table} as w (workflow_id, step_id, function_name, output, error, serialization, life, epoch, created_at)
-values (:workflow_id, :step_id, :name, :output, :error, :serialization, :life, :epoch, {now_ms})
+select :workflow_id, :step_id, :name, :output, :error, :serialization, :life, :epoch, {now_ms}
+{durably}
 on conflict (workflow_id, step_id) do update set
     function_name = excluded.function_name, output = excluded.output, error = excluded.error, serialization = excluded.serialization,
     life = excluded.life, epoch = excluded.epoch, created_at = excluded.created_at

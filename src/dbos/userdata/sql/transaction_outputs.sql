@@ -14,10 +14,10 @@ insert into {table} as w (
     workflow_uuid, function_id, function_name, output, error, serialization, life, epoch,
     executor_id, txn_id, txn_snapshot, created_at
 )
-values (
+select
     :workflow_id, :step_id, :name, :output, :error, :serialization, :life, :epoch,
     :executor_id, {txn_id}, {txn_snapshot}, {now_ms}
-)
+{durably}
 on conflict (workflow_uuid, function_id) do update set
     function_name = excluded.function_name, output = excluded.output, error = excluded.error,
     serialization = excluded.serialization, life = excluded.life, epoch = excluded.epoch,
