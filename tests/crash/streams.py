@@ -151,6 +151,7 @@ def async_parallel(ledger: Ledger) -> Drive:
             *(DBOS.write_stream_async("ones", number) for number in range(4)),
             *(DBOS.write_stream_async("tens", 10 * number) for number in range(4)),
         )
+        await asyncio.gather(*(DBOS.close_stream_async(key) for key in ("ones", "tens")))
 
     @DBOS.workflow()
     async def sink() -> list[list[int]]:

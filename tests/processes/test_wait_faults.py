@@ -1,7 +1,7 @@
-"""Waits of every other kind, over connections that break: for results, the first of several, values, and the time.
+"""Waits of every other kind, over connections that break: for results, the first of several, values, events, the time.
 
-What waits for messages and events is in test_message_faults.py, and readers outside of workflows in
-test_stream_faults.py.
+What waits for messages is in test_message_faults.py, with plain code that waits for events, and readers outside of
+workflows are in test_stream_faults.py.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from tests.support.proxy import PostgresProxy
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import eventually
 
-ANSWERS = {"get_result": None, "wait_first": "w", "read_stream": [0, 1]}
+ANSWERS = {"get_result": None, "wait_first": "w", "read_stream": [0, 1], "get_event": 2}
 SLEPT = (
     "select cast(output as double precision) < extract(epoch from clock_timestamp())"
     " from operation_outputs where workflow_uuid = 'sleep'"
@@ -57,5 +57,5 @@ def test_connections_that_break_inside_every_wait(start_on: Start, postgres_url:
     rows = run_sql(postgres_url, "select epoch, recovery_attempts from workflow_status")
     assert rows == [(1, 1)] * (len(ANSWERS) + 2), "a wait was given up, and its workflow begun again"
     steps = recorded(postgres_url)
-    expected = {"get_result": 1, "wait_first": 2, "read_stream": 3, "sleep": 1}
+    expected = {"get_result": 1, "wait_first": 2, "read_stream": 3, "get_event": 2, "sleep": 1}
     assert {each: steps[each] for each in expected} == expected

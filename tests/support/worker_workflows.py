@@ -207,9 +207,10 @@ async def collect_async(count: int, topic: str | None = None) -> list[Any]:
 
 @DBOS.workflow()
 def relay(count: int) -> None:
-    """Pass on so many messages as values of a stream."""
+    """Pass on so many messages as values of a stream, and publish how many."""
     for _ in range(count):
         DBOS.write_stream("relayed", DBOS.recv(None, 120))
+    DBOS.set_event("relayed", count)
 
 
 @DBOS.workflow()
@@ -217,6 +218,7 @@ async def relay_async(count: int) -> None:
     """The same as a coroutine."""
     for _ in range(count):
         await DBOS.write_stream_async("relayed", await DBOS.recv_async(None, 120))
+    await DBOS.set_event_async("relayed", count)
 
 
 @DBOS.workflow()
@@ -226,6 +228,8 @@ def await_by(way: str, target: str) -> Any:
         return DBOS.wait_first([DBOS.retrieve_workflow(target)]).workflow_id
     if way == "read_stream":
         return list(DBOS.read_stream(target, "relayed"))
+    if way == "get_event":
+        return DBOS.get_event(target, "relayed", 120)
     if way == "sleep":
         begun = time.monotonic()
         DBOS.sleep(0.5)
@@ -240,6 +244,8 @@ async def await_by_async(way: str, target: str) -> Any:
         return (await DBOS.wait_first_async([await DBOS.retrieve_workflow_async(target)])).workflow_id
     if way == "read_stream":
         return [value async for value in DBOS.read_stream_async(target, "relayed")]
+    if way == "get_event":
+        return await DBOS.get_event_async(target, "relayed", 120)
     if way == "sleep":
         begun = time.monotonic()
         await DBOS.sleep_async(0.5)
