@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -93,7 +92,7 @@ def test_the_origin_is_marked_and_otherwise_untouched(origin: Store, database_ur
     before, remains = origin.workflows.load("w"), counts(database_url, "w")
     origin.workflows.fork([fork()])
     assert before is not None
-    assert origin.workflows.load("w") == replace(before, was_forked_from=True)
+    assert origin.workflows.load("w") == before._replace(was_forked_from=True)
     assert counts(database_url, "w") == remains
     assert origin.journal.write([checkpoint("w", 7)]) == [()]  # it runs on
 

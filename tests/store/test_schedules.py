@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import threading
 import uuid
-from dataclasses import replace
 from typing import Any
 
 import psycopg
@@ -185,7 +184,7 @@ def definition(name: str, **fields: object) -> ScheduleRow:
     plain = ScheduleRow(
         f"id of {name}", name, "function", None, "0 0 * * *", "ACTIVE", "null", "json", False, None, None, APPLICATION
     )
-    return replace(plain, **fields)  # type: ignore[arg-type]
+    return plain._replace(**fields)  # type: ignore[arg-type]
 
 
 def test_applying_creates_and_replaces(store: Store, database_url: str) -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dbos.api.configuration import Settings
 from dbos.api.telemetry import Telemetry, open_telemetry, with_metrics
+from dbos.fields import NamedTuple
 from dbos.model.database_url import dialect_of
 from dbos.model.kafka import kafka_queues
 from dbos.model.serialization import Serialization, Serializer

@@ -6,13 +6,14 @@ Nothing is ever created or migrated. A client may be used inside a workflow of t
 from __future__ import annotations
 
 import threading
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 from dbos.api.assembly import Connected, connect
 from dbos.api.config_rules import RULES, Rule
 from dbos.api.launched import new_instance_id
 from dbos.api.performers import Make, OneEngine
 from dbos.error import DBOSException, DBOSInitializationError
+from dbos.fields import NamedTuple
 from dbos.lazy import asyncio
 from dbos.model.database_url import redact_url
 from dbos.model.serialization import Serializer

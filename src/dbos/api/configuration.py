@@ -9,12 +9,12 @@ from __future__ import annotations
 import reprlib
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal, TypedDict
 
 from dbos.api.config_rules import RULES
 from dbos.api.logger import level_number
 from dbos.error import DBOSInitializationError
+from dbos.fields import dataclass, field
 from dbos.model.database_url import Dialect, dialect_of, redact_url
 from dbos.model.loopback import is_loopback
 from dbos.model.serialization import Serializer

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 import warnings
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 from dbos.api.scopes import refuse_shard_key
 from dbos.error import DBOSException
+from dbos.fields import dataclass
 from dbos.model.status import WorkflowStatus
 from dbos.model.workflow import Status
 from dbos.runtime.arguments import encode_attributes, require_page, require_storable

@@ -9,10 +9,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self, cast
 
 from dbos.error import DBOSException
+from dbos.fields import replace
 from dbos.model.ids import validate_workflow_id
 from dbos.model.placement import DuplicationPolicy, Placement
 from dbos.model.seconds import is_seconds

@@ -9,10 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from importlib.util import find_spec
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from dbos.api.configuration import Settings
 from dbos.api.logger import level_number
+from dbos.fields import NamedTuple
 from dbos.telemetry.instruments import Family
 from dbos.telemetry.metrics import Metrics
 

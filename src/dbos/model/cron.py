@@ -19,7 +19,8 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
-from typing import NamedTuple
+
+from dbos.fields import NamedTuple
 
 MAX_CHARACTERS = 1_000
 REMEMBERED = 1_000  # expressions that were looked at: it takes a millisecond, and thousands of schedules share a few

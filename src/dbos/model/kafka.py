@@ -6,9 +6,9 @@ A message is known by its topic, its partition, its offset there, and the group 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
+from dbos.fields import NamedTuple, dataclass, replace
 from dbos.model.queue import QueueSpec
 
 Ordering = Literal["none", "partition", "topic"]

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
 from typing import Literal, get_args
 
 from dbos.error import DBOSException
+from dbos.fields import dataclass
 from dbos.model.queue import QueueSpec
 from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 

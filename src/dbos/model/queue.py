@@ -7,10 +7,9 @@ hold for each partition; otherwise they hold for the queue, and `partition_*` li
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from math import ceil
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple, dataclass
 from dbos.model.seconds import LONGEST_SECONDS, is_seconds
 from dbos.model.workflow import INTERNAL_QUEUE
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple, dataclass
 from dbos.model.queue import Limits, QueueSpec
 from dbos.model.workflow import FINISHED, Status, WorkflowRow
 

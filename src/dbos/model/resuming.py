@@ -7,7 +7,8 @@ it would take another way and find them in its place. A failure that nothing was
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+
+from dbos.fields import NamedTuple
 
 TOGETHER_MS = 50  # steps of one `gather` begin within this time, also on a busy machine
 

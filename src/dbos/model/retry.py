@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+
+from dbos.fields import dataclass
 
 MAX_DELAY_SECONDS = 3600.0  # a step that waits longer than an hour between attempts looks dead, and wants a schedule
 

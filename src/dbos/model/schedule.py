@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Any, Literal, TypedDict
+
+from dbos.fields import NamedTuple
 
 MAX_NAME_BYTES = 400  # an id adds the words around the name and a time, and may have 512
 
@@ -17,8 +18,7 @@ class ScheduleState(StrEnum):
     PAUSED = "PAUSED"
 
 
-@dataclass(slots=True)
-class ScheduleRow:
+class ScheduleRow(NamedTuple):
     """One row of `workflow_schedules` with its context still encoded; field names are the column names."""
 
     schedule_id: str

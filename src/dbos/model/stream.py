@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
+
+from dbos.fields import NamedTuple
 
 CLOSED = "__DBOS_STREAM_CLOSED__"
 """The value that closes a stream. In the table it stands as portable JSON, so that readers of any kind know it."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+from dbos.fields import NamedTuple
 
 
 class Status(StrEnum):
@@ -23,8 +24,7 @@ FINISHED = frozenset({Status.SUCCESS, Status.ERROR, Status.CANCELLED, Status.MAX
 INTERNAL_QUEUE = "_dbos_internal_queue"
 
 
-@dataclass(slots=True)
-class WorkflowRow:
+class WorkflowRow(NamedTuple):
     """One row of `workflow_status` with its payloads still encoded; field names are the column names."""
 
     workflow_uuid: str
@@ -66,8 +66,7 @@ class WorkflowRow:
     schedule_name: str | None
 
 
-@dataclass(slots=True)
-class StepRow:
+class StepRow(NamedTuple):
     """One row of `operation_outputs`, payloads encoded; field names are the column names."""
 
     workflow_uuid: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import logging
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dbos.error import (
     DBOSConflictingWorkflowError,
@@ -18,6 +18,7 @@ from dbos.error import (
     DBOSQueueDeduplicatedError,
     DBOSWorkflowIDInUseError,
 )
+from dbos.fields import NamedTuple
 from dbos.model.ids import child_id, validate_workflow_id
 from dbos.model.placement import NO_PLACEMENT
 from dbos.model.workflow import Status, WorkflowRow

@@ -8,8 +8,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from contextvars import Context, copy_context
-from typing import Any, NamedTuple
+from typing import Any
 
+from dbos.fields import NamedTuple
 from dbos.runtime.context import Attempt
 from dbos.runtime.interpreters import Hosted, run_async
 from dbos.runtime.operation import Outcome

@@ -11,7 +11,6 @@ import time
 from collections.abc import Generator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
@@ -21,6 +20,7 @@ from dbos.error import (
     DBOSWorkflowCancelledError,
     DBOSWorkflowConflictIDError,
 )
+from dbos.fields import dataclass
 from dbos.lazy import asyncio
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.model.workflow import Status, StepRow

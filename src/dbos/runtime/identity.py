@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.runtime.variables import holding
 
 

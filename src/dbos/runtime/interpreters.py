@@ -10,11 +10,11 @@ import sys
 import threading
 from collections.abc import Callable
 from contextvars import Context
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from dbos.fields import dataclass
 from dbos.lazy import asyncio
 from dbos.runtime.context import refuse_in_transaction
 from dbos.runtime.hosts import standing_aside

@@ -6,7 +6,8 @@ Whoever ends a workflow of a limited queue tells, and so does the listener for o
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field
+
+from dbos.fields import dataclass, field
 
 
 @dataclass(slots=True)

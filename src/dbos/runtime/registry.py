@@ -10,11 +10,11 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple
+from typing import Any
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
+from dbos.fields import NamedTuple, dataclass, field
 from dbos.model.cron import Cron
 from dbos.model.kafka import Subscription
 from dbos.model.queue import QueueSpec

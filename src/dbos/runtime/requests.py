@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from contextlib import AbstractContextManager
 from contextvars import ContextVar
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, NamedTuple
+from typing import TYPE_CHECKING, Literal
 
+from dbos.fields import NamedTuple, dataclass
 from dbos.model.placement import NO_PLACEMENT, Placement
 from dbos.runtime.identity import Identity
 from dbos.runtime.variables import holding

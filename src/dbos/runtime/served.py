@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
+from dbos.fields import NamedTuple
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
 from dbos.store.queues import Impossible

@@ -14,11 +14,11 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from dbos.error import DBOSException, DBOSUnexpectedStepError
+from dbos.fields import dataclass, field
 from dbos.model.serialization import Serialization
 from dbos.runtime import spans
 from dbos.runtime.context import Attempt, StepStatus, inside_step, inside_transaction

@@ -9,8 +9,8 @@ from __future__ import annotations
 import random
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
+from dbos.fields import dataclass, field
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime import clock
 from dbos.runtime.claimed import run_claimed

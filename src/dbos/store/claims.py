@@ -10,10 +10,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from types import MappingProxyType
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple, dataclass
 from dbos.model.queue import MAX_LIMIT, Limits, QueueSpec, RateLimit, Usage
 from dbos.model.workflow import INTERNAL_QUEUE, WorkflowRow
 from dbos.store.database import Row
@@ -267,7 +266,7 @@ def _opens_in_ms(run: Run, queue: QueueSpec, rates: Sequence[RateLimit]) -> int 
     return min((answer for answer in answers if answer is not None), default=None)
 
 
-_KEY = list(WorkflowRow.__dataclass_fields__).index("queue_partition_key")
+_KEY = WorkflowRow._fields.index("queue_partition_key")
 
 
 def _partition_key(row: Row) -> str:

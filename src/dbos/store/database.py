@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from dbos.error import DBOSException
+from dbos.fields import NamedTuple, dataclass
 from dbos.store.hints import Hints
 from dbos.store.records import Record
 from dbos.store.statements import Statement, Statements

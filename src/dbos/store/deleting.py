@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.store.forking import Guard, still_owned
 from dbos.store.pool import Run
 

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.store.pool import Pool
 
 KEEP_ENDED_SECONDS = 24 * 3600.0  # for those who want to see who ran what

@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
-from typing import NamedTuple
 
 from dbos.error import DBOSConflictingWorkflowError, DBOSException, DBOSNonExistentWorkflowError
+from dbos.fields import NamedTuple
 from dbos.model.resuming import EndedStep, step_of_failure
 from dbos.model.workflow import INTERNAL_QUEUE, Status
 from dbos.store.pool import Run

@@ -6,8 +6,8 @@ What is on its way, and what decides about it, changes its name in one transacti
 from __future__ import annotations
 
 import json
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.store.pool import Pool, Run
 
 

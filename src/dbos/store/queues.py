@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
-from typing import Any, Literal, NamedTuple, get_args
+from typing import Any, Literal, get_args
 
 from dbos.error import DBOSException
+from dbos.fields import NamedTuple, replace
 from dbos.model.queue import QueueSpec, RateLimit
 from dbos.store.database import Row
 from dbos.store.pool import Pool, Run

@@ -10,7 +10,9 @@ What else the store has to know of a kind stands above it (`kind`), and all kind
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple, TypeVar, get_args
+from typing import Any, TypeVar, get_args
+
+from dbos.fields import NamedTuple
 
 R = TypeVar("R", bound=type)
 

@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.store.deleting import Life, delete
 from dbos.store.pool import Run
 

@@ -10,9 +10,8 @@ transactions do, counts as done anew. By the token a second try of the same call
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from dbos.error import DBOSException, DBOSNonExistentWorkflowError
+from dbos.fields import NamedTuple
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE
 from dbos.store.forking import Guard, still_owned
 from dbos.store.pool import Run

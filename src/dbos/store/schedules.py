@@ -67,5 +67,4 @@ def _definition(row: ScheduleRow) -> dict[str, object]:
 def _row(row: Row) -> ScheduleRow:
     """From `{schedule_columns}`."""
     schedule = ScheduleRow(*row)
-    schedule.automatic_backfill = bool(schedule.automatic_backfill)  # SQLite counts in 0 and 1
-    return schedule
+    return schedule._replace(automatic_backfill=bool(schedule.automatic_backfill))  # SQLite counts in 0 and 1

@@ -9,8 +9,8 @@ import json
 import sys
 from collections import ChainMap
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.model.workflow import FINISHED, Status
 
 NO_LIMIT = 2**62  # both dialects take a number here

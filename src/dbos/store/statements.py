@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
-from typing import NamedTuple, Protocol, get_args, get_type_hints
+from typing import Protocol, get_args, get_type_hints
 
+from dbos.fields import NamedTuple
 from dbos.model.stream import CLOSED_SERIALIZATION, CLOSED_TEXT
 from dbos.store.records import KINDS, Record
 

@@ -6,8 +6,8 @@ What was enqueued without a version runs on the latest one; what has a version w
 from __future__ import annotations
 
 import uuid
-from typing import NamedTuple
 
+from dbos.fields import NamedTuple
 from dbos.store.pool import Pool, Run
 from dbos.store.search import NO_LIMIT
 

@@ -271,6 +271,9 @@ def in_order(rows: Sequence[Row]) -> list[WorkflowRow]:
 
 def workflow_row(row: Row) -> WorkflowRow:
     """From `{workflow_columns}`."""
-    workflow = WorkflowRow(*row)
-    workflow.was_forked_from = bool(workflow.was_forked_from)  # SQLite counts in 0 and 1
-    return workflow
+    values = list(row)
+    values[_WAS_FORKED_FROM] = bool(values[_WAS_FORKED_FROM])  # SQLite counts in 0 and 1
+    return WorkflowRow._make(values)
+
+
+_WAS_FORKED_FROM = WorkflowRow._fields.index("was_forked_from")

@@ -12,7 +12,9 @@ from __future__ import annotations
 import threading
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from typing import Literal, NamedTuple, TypeVar
+from typing import Literal, TypeVar
+
+from dbos.fields import NamedTuple
 
 Kind = Literal["counter", "gauge", "histogram"]
 Labels = tuple[str, ...]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from dbos.fields import NamedTuple
 
 
 class Key(NamedTuple):

@@ -7,10 +7,10 @@ will run, and the lock of that row decides between a call and the start.
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import Any
 
 from dbos.error import DBOSException, DBOSQueueDeduplicatedError, DBOSStepNondeterminismError, DBOSWorkflowIDInUseError
+from dbos.fields import NamedTuple, replace
 from dbos.model.ids import child_id
 from dbos.model.placement import Placement
 from dbos.model.workflow import StepRow, WorkflowRow

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
+from dbos.fields import NamedTuple
 from dbos.runtime.admission import Started, admit, admit_many
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Operation

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import json
 import logging
-from dataclasses import asdict
 from typing import Any, TypeVar
 
 from dbos.error import DBOSNonExistentWorkflowError
@@ -44,12 +43,12 @@ def get_workflow_status(engine: Engine, workflow_id: str) -> Operation[WorkflowS
 
 def _row(engine: Engine, workflow_id: str) -> Operation[dict[str, Any] | None]:
     row: WorkflowRow | None = yield Ask(engine.load, workflow_id)
-    return None if row is None else asdict(row)
+    return None if row is None else row._asdict()
 
 
 def _restored(kind: type[R], recorded: dict[str, Any]) -> R:
     """The row of recorded fields. Those that an older release did not have are None."""
-    values: dict[str, Any] = {name: recorded.get(name) for name in kind.__dataclass_fields__}
+    values: dict[str, Any] = {name: recorded.get(name) for name in kind._fields}
     return kind(**values)
 
 
@@ -69,7 +68,7 @@ def list_workflows(engine: Engine, wanted: WorkflowFilter, step: str) -> Operati
 
 def _rows(engine: Engine, wanted: WorkflowFilter) -> Operation[list[dict[str, Any]]]:
     rows: list[WorkflowRow] = yield Ask(engine.store.workflows.search, wanted)
-    return [asdict(row) for row in rows]
+    return [row._asdict() for row in rows]
 
 
 def list_workflow_steps(
@@ -86,7 +85,7 @@ def _steps(
     engine: Engine, workflow_id: str, load_output: bool, limit: int | None, offset: int | None
 ) -> Operation[list[dict[str, Any]]]:
     rows: list[StepRow] = yield Ask(engine.store.steps.list, workflow_id, limit, offset, load_output)
-    return [asdict(row) for row in rows]
+    return [row._asdict() for row in rows]
 
 
 def present(engine: Engine, row: WorkflowRow) -> WorkflowStatus:

@@ -11,11 +11,11 @@ import logging
 from collections import Counter
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from dbos.error import DBOSConcurrentReceiveError, DBOSException, DBOSNonExistentWorkflowError
+from dbos.fields import dataclass
 from dbos.model.ids import validate_workflow_id
 from dbos.model.mailbox import place, validate_key, validate_topic
 from dbos.model.serialization import WorkflowSerializationFormat, require_format

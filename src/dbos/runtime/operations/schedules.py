@@ -7,7 +7,6 @@ body, what changes one schedule or reads is a recorded step; the rest is refused
 from __future__ import annotations
 
 import logging
-from dataclasses import asdict
 from typing import Any
 
 from dbos.model.schedule import ScheduleRow, ScheduleState, WorkflowSchedule
@@ -50,7 +49,7 @@ def list_schedules(
 
     def read() -> Operation[list[dict[str, Any]]]:
         rows: list[ScheduleRow] = yield Ask(engine.store.schedules.list, applications)
-        return [asdict(row) for row in rows if fits(row)]
+        return [row._asdict() for row in rows if fits(row)]
 
     rows = yield from as_step("DBOS.listSchedules", read())
     return [present(engine, ScheduleRow(**row)) for row in rows]
@@ -61,7 +60,7 @@ def get_schedule(engine: Engine, name: str) -> Operation[WorkflowSchedule | None
 
     def read() -> Operation[dict[str, Any] | None]:
         row = yield from load(engine, name)
-        return None if row is None else asdict(row)
+        return None if row is None else row._asdict()
 
     require_name(name)
     row = yield from as_step("DBOS.getSchedule", read())

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 from dbos.error import DBOSException
+from dbos.fields import NamedTuple
 from dbos.model.cron import parse
 from dbos.model.schedule import ScheduleRow, ScheduleState, from_ms, require_schedule_name, run_id
 from dbos.model.workflow import INTERNAL_QUEUE
@@ -57,7 +58,7 @@ def create_schedule(engine: Engine, wanted: Definition) -> Operation[None]:
     if attempt.must_verify():
         yield from attempt.verify()
     started_at_ms = wall_ms()
-    row.schedule_id = str(uuid.uuid5(_STEPS, attempt.token_of(step_id)))  # a replay knows its own
+    row = row._replace(schedule_id=str(uuid.uuid5(_STEPS, attempt.token_of(step_id))))  # a replay knows its own
     outcome: Outcome[None] = Outcome()
     try:
         yield from _require_queue(engine, row)

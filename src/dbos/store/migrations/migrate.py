@@ -8,18 +8,17 @@ to migrate: then whoever migrates elsewhere decides what fits. A database that i
 from __future__ import annotations
 
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Protocol
 
 from dbos.error import DBOSInitializationError
+from dbos.fields import NamedTuple
 
 LINEAGE = "dbos-journal"  # the mark: `dbos_migrations.lineage` of every step we applied
 
 
-@dataclass(frozen=True, slots=True)
-class Migration:
+class Migration(NamedTuple):
     version: int
     name: str
     script: str  # `{schema}` stands for the schema, quoted

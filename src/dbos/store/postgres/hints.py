@@ -16,13 +16,13 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import psycopg
 from psycopg import pq
 
 from dbos.error import DBOSException
+from dbos.fields import dataclass
 from dbos.store.database import Session
 from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
