@@ -4,14 +4,13 @@ Decorate functions as workflows and steps; every step is checkpointed; after a c
 last completed step. See `DBOS`.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from dbos import error
 from dbos.api.application import DBOS
-from dbos.api.client import DBOSClient
 from dbos.api.configuration import DBOSConfig
-from dbos.api.datasources import AsyncSQLAlchemyDatasource, DatasourceOptions, SQLAlchemyDatasource
-from dbos.api.debouncer import Debouncer, DebouncerClient
 from dbos.api.decorators import DBOSConfiguredInstance
-from dbos.api.enqueue_options import EnqueueOptions
 from dbos.api.handles import WorkflowHandle, WorkflowHandleAsync
 from dbos.api.listing import GetWorkflowsInput
 from dbos.api.migration import run_dbos_database_migrations
@@ -39,6 +38,12 @@ from dbos.model.version import VersionInfo
 from dbos.runtime.operations.messages import SendMessage
 from dbos.runtime.operations.steps import StepOptions, StepReservation
 from dbos.runtime.requests import ReusePolicy as WorkflowIDReusePolicy
+
+if TYPE_CHECKING:
+    from dbos.api.client import DBOSClient
+    from dbos.api.datasources import AsyncSQLAlchemyDatasource, DatasourceOptions, SQLAlchemyDatasource
+    from dbos.api.debouncer import Debouncer, DebouncerClient
+    from dbos.api.enqueue_options import EnqueueOptions
 
 __all__ = [
     "DBOS",
@@ -86,3 +91,25 @@ __all__ = [
     "pydantic_args_validator",
     "run_dbos_database_migrations",
 ]
+
+_LATE = {
+    "AsyncSQLAlchemyDatasource": "dbos.api.datasources",
+    "DBOSClient": "dbos.api.client",
+    "DatasourceOptions": "dbos.api.datasources",
+    "Debouncer": "dbos.api.debouncer",
+    "DebouncerClient": "dbos.api.debouncer",
+    "EnqueueOptions": "dbos.api.enqueue_options",
+    "SQLAlchemyDatasource": "dbos.api.datasources",
+}
+"""What few programs use is imported when it is first looked for; where it is."""
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        if name not in _LATE:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = found = getattr(import_module(_LATE[name]), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *__all__})
