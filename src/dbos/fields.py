@@ -132,7 +132,7 @@ def _dataclass(
     if cls is None:
         return lambda cls: _dataclass(cls, frozen=frozen, eq=eq, kw_only=kw_only, slots=slots)
     body = {name: value for name, value in vars(cls).items() if name not in ("__dict__", "__weakref__")}
-    given = {name: body.pop(name, _REQUIRED) for name in body["__annotations__"]}
+    given = {name: body.pop(name, _REQUIRED) for name in cls.__annotations__}
     fields = {name: each if isinstance(each, _Field) else _Field(default=each) for name, each in given.items()}
     namespace = {"_fields": fields, "_frozen": frozen, "_kw_only": kw_only, "__match_args__": tuple(fields)}
     namespace |= {"__init__": _WrittenLater(_write_init), "__repr__": _repr}

@@ -4,7 +4,7 @@ Every key has one rule. What breaks it is named with its value, the rule and wha
 `None` means the default for every key. Secrets show neither in errors nor when settings are printed.
 """
 
-from __future__ import annotations
+# Annotations are evaluated here: a TypedDict compiles each that is a text, which takes longer.
 
 import reprlib
 import warnings

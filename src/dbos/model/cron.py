@@ -25,8 +25,8 @@ from dbos.fields import NamedTuple
 MAX_CHARACTERS = 1_000
 REMEMBERED = 1_000  # expressions that were looked at: it takes a millisecond, and thousands of schedules share a few
 _ALIASES = ("@yearly", "@annually", "@monthly", "@weekly", "@daily", "@midnight", "@hourly")
-_RANDOM_OR_HASHED = re.compile(r"\b[rh]\b", re.IGNORECASE)  # what croniter fills in differs from process to process
-_RANGE_OF_ONE = re.compile(r"(?<![\w#-])0*(\w+)-0*\1(?:/\d+)?(?![\w#-])", re.IGNORECASE)
+_RANDOM_OR_HASHED = r"(?i)\b[rh]\b"  # what croniter fills in differs from process to process
+_RANGE_OF_ONE = r"(?i)(?<![\w#-])0*(\w+)-0*\1(?:/\d+)?(?![\w#-])"
 _HOURS, _DAYS, _WEEKDAYS = 1, 2, 4  # the places of fields in what croniter makes of an expression
 _SECOND = timedelta(seconds=1)
 _DAY = timedelta(days=1)
@@ -153,7 +153,7 @@ def _problem(expression: str) -> str | None:
     fields = expression.split()
     if expression.strip().lower() not in _ALIASES and len(fields) not in (5, 6):
         return f"write 5 fields, or 6 with seconds first, or one of {', '.join(_ALIASES)}"
-    if _RANDOM_OR_HASHED.search(expression):
+    if re.search(_RANDOM_OR_HASHED, expression):
         return "R and H stand for times that differ from process to process"
     try:
         found = next(_matches(expression, _ANY_DAY), None)
@@ -189,7 +189,7 @@ def _plain(expression: str) -> str:
     """The expression without what croniter takes for something else."""
     from croniter import croniter
 
-    fields = _RANGE_OF_ONE.sub(r"\1", expression).split()
+    fields = re.sub(_RANGE_OF_ONE, r"\1", expression).split()
     if len(fields) > 1:
         expanded, _ = croniter.expand(" ".join(fields), second_at_beginning=True)
         days, weekdays = ({each for each in expanded[place] if isinstance(each, int)} for place in (_DAYS, _WEEKDAYS))

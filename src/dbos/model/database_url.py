@@ -13,12 +13,13 @@ Dialect = Literal["sqlite", "postgresql"]
 _SQLITE_SCHEMES = frozenset({"sqlite", "sqlite+pysqlite"})
 _POSTGRES_SCHEMES = frozenset({"postgresql", "postgres", "postgresql+psycopg"})
 
+# Compiled when a URL is shown, by `re`, which keeps them.
 # Greedy up to the last "@": a password with an unescaped "@" or "/" in it must not show half of itself.
-_USERINFO = re.compile(r"(?<=://)([^:@/]*):.*@", re.DOTALL)
+_USERINFO = r"(?s)(?<=://)([^:@/]*):.*@"
 # The same where a slash was forgotten, or the scheme.
 _SCHEME = r"(?:[a-z][a-z0-9+.-]*:/|postgres(?:ql)?(?:\+[a-z0-9]+)?:)"
-_MISTYPED_USERINFO = re.compile(rf"""^(['"]?{_SCHEME}?[^:@/]*):.*@""", re.DOTALL | re.IGNORECASE)
-_PASSWORD_FIELD = re.compile(r"((?:ssl)?passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)", re.IGNORECASE)
+_MISTYPED_USERINFO = rf"""(?si)^(['"]?{_SCHEME}?[^:@/]*):.*@"""
+_PASSWORD_FIELD = r"(?i)((?:ssl)?passw(?:or)?d\s*=\s*)('(?:[^'\\]|\\.)*'|[^&\s]*)"
 
 
 def dialect_of(url: str) -> Dialect:
@@ -40,7 +41,7 @@ def dialect_of(url: str) -> Dialect:
 def redact_url(url: str) -> str:
     """The URL, well formed or not, or a `key=value` connection string, with `***` in place of passwords."""
     userinfo = _USERINFO if _has_scheme(url) else _MISTYPED_USERINFO
-    return _PASSWORD_FIELD.sub(r"\1***", userinfo.sub(r"\1:***@", url))
+    return re.sub(_PASSWORD_FIELD, r"\1***", re.sub(userinfo, r"\1:***@", url))
 
 
 def _has_scheme(text: str) -> bool:

@@ -1,6 +1,6 @@
 """Workflows and steps as users see them: decoded, with the documented field names."""
 
-from __future__ import annotations
+# Annotations are evaluated here: a TypedDict compiles each that is a text, which takes longer.
 
 from typing import Any, Literal, TypedDict
 

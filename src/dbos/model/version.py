@@ -1,6 +1,6 @@
 """A version of an application, as users see it."""
 
-from __future__ import annotations
+# Annotations are evaluated here: a TypedDict compiles each that is a text, which takes longer.
 
 from typing import TypedDict
 

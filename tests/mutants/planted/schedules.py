@@ -82,7 +82,7 @@ MUTANTS = (
     Mutant(
         "a range of one is everything",
         "model/cron.py",
-        '_RANGE_OF_ONE.sub(r"\\1", expression).split()',
+        're.sub(_RANGE_OF_ONE, r"\\1", expression).split()',
         "expression.split()",
         CRON.format("test_notations"),
     ),
