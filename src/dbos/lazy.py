@@ -1,6 +1,7 @@
-"""`asyncio`, imported when something of it is first used.
+"""Modules of the standard library that are imported when something of them is first used.
 
-Importing it takes as long as importing all of ours, and programs without coroutines need none of it.
+Importing `asyncio` takes as long as importing all of ours, and programs without coroutines need none of it. The others
+take less, and most programs need them late or never.
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     import asyncio
+    import inspect
+    import ipaddress
+    import random
+    import uuid
 
-__all__ = ["LazyModule", "asyncio", "running_loop"]
+__all__ = ["LazyModule", "asyncio", "inspect", "ipaddress", "random", "running_loop", "uuid"]
 
 
 class LazyModule:
@@ -29,6 +34,10 @@ class LazyModule:
 
 if not TYPE_CHECKING:
     asyncio = LazyModule("asyncio")
+    inspect = LazyModule("inspect")
+    ipaddress = LazyModule("ipaddress")
+    random = LazyModule("random")
+    uuid = LazyModule("uuid")
 
 
 def running_loop() -> asyncio.AbstractEventLoop | None:

@@ -287,13 +287,21 @@ def test_types_as_pyright_sees_them(tmp_path: Path) -> None:
 
 
 def test_importing_is_light(tmp_path: Path) -> None:
-    """Nothing heavy is imported before it is needed, and a program without coroutines never loads asyncio."""
+    """Nothing heavy is imported before it is needed, and a program without coroutines never loads asyncio.
+
+    Of the standard library neither what takes long; of ours nothing that is for other programs.
+    """
     program = """if True:
-        import sys, dbos
+        import sys
+        before = set(sys.modules)
+        import dbos
 
         def show_heavy_modules() -> None:
             heavy = {"asyncio", "click", "decimal", "opentelemetry", "psycopg", "pydantic", "socket", "sqlalchemy"}
-            print(*heavy & set(sys.modules))
+            heavy |= {"dataclasses", "hashlib", "inspect", "ipaddress", "pathlib", "platform", "urllib", "uuid"}
+            heavy |= {f"dbos.api.{each}" for each in ("client", "client_calls", "datasources", "debouncer", "guests")}
+            heavy |= {"dbos.admin", "dbos.cli", "dbos.testing", "dbos.userdata.database"}
+            print(*heavy & set(sys.modules) - before)
 
         @dbos.DBOS.workflow()
         def workflow() -> int:
@@ -310,3 +318,23 @@ def test_importing_is_light(tmp_path: Path) -> None:
     """
     command = [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'light.sqlite'}"]
     assert subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout.split() == []
+
+
+def test_what_is_imported_late_looks_like_the_rest() -> None:
+    program = """if True:
+        import dbos
+        shown = set(dir(dbos))
+        assert set(dbos.__all__) <= shown, set(dbos.__all__) - shown
+        assert "DBOSClient" not in vars(dbos)
+        assert dbos.DBOSClient.__module__ == "dbos.api.client"
+        assert "DBOSClient" in vars(dbos)  # looked for once
+        from dbos import *
+        assert Debouncer is dbos.Debouncer and EnqueueOptions is dbos.EnqueueOptions
+        try:
+            dbos.Absent
+        except AttributeError as error:
+            assert "module 'dbos' has no attribute 'Absent'" in str(error)
+        else:
+            raise AssertionError("found")
+    """
+    subprocess.run([sys.executable, "-c", program], check=True)

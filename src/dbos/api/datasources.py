@@ -6,13 +6,13 @@ module is imported, and the async one used from any event loop. SQLAlchemy is lo
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Coroutine
 from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypedDict, TypeVar, cast, overload
 
 from dbos.error import DBOSException, DBOSNoTransactionError
 from dbos.model.serialization import Serialization, Serializer
+from dbos.runtime.callables import is_coroutine_function
 from dbos.runtime.context import current_transaction, workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations.steps import plain_body, step_spec
@@ -57,7 +57,7 @@ class _Datasource:
         name = given.get("name") or getattr(func, "__qualname__", None) or type(func).__qualname__
         step_spec(name, False)  # refuses names that cannot be stored
         awaited, kind = self._database.awaited, type(self).__name__
-        if inspect.iscoroutinefunction(func) != awaited:
+        if is_coroutine_function(func) != awaited:
             wanted, other = (
                 ("a coroutine", "SQLAlchemyDatasource") if awaited else ("a plain", "AsyncSQLAlchemyDatasource")
             )

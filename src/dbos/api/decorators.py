@@ -5,7 +5,6 @@ Decorated functions stay plain callables. A step called outside a workflow is an
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable
 from typing import Any, ParamSpec, TypeVar
@@ -17,6 +16,7 @@ from dbos.api.validation import chosen
 from dbos.error import DBOSConflictingRegistrationError, DBOSException
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.arguments import require_storable
+from dbos.runtime.callables import is_coroutine_function, is_generator_function
 from dbos.runtime.operations.steps import step_spec
 from dbos.runtime.registry import MARK, Function, TransactionSpec, ValidateArgs, WorkflowSpec, registered
 from dbos.runtime.transaction import check_isolation_level, require_sqlalchemy
@@ -200,7 +200,7 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         raise DBOSException(f"Put @DBOS.{kind}() below @{type(func).__name__}, next to the function")
     if not callable(func) or isinstance(func, type):
         raise DBOSException(f"@DBOS.{kind}() decorates functions, not {func!r}")
-    if inspect.isgeneratorfunction(func) or inspect.isasyncgenfunction(func):
+    if is_generator_function(func):
         raise DBOSException(f"@DBOS.{kind}() cannot decorate the generator function {func.__qualname__}")
     if name is not None and (not isinstance(name, str) or not name):
         raise DBOSException(f"The name of a {kind} must be a non-empty string, not {name!r}")
@@ -216,8 +216,7 @@ def _function(func: Callable[..., Any], name: str | None, kind: str) -> Function
         name=name or qualified_name,
         body=func,
         registry=current_registry(),
-        is_async=inspect.iscoroutinefunction(func),
-        signature=_signature(func),
+        is_async=is_coroutine_function(func),
         required_roles=required_roles,
         in_class=qualified_name.rpartition(".")[0].rpartition(".")[2] not in ("", "<locals>"),
     )
@@ -227,13 +226,6 @@ def _kind_of(function: Function) -> str:
     if function.workflow is not None:
         return "workflow"
     return "step" if function.transaction is None else "transaction"
-
-
-def _signature(func: Callable[..., Any]) -> inspect.Signature | None:
-    try:
-        return inspect.signature(func)
-    except (TypeError, ValueError):  # a callable that does not tell
-        return None
 
 
 def _publish(function: Function, wrapper: Callable[P, R]) -> Callable[P, R]:

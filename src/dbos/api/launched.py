@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import os
-import random
 
 from dbos.error import DBOSException
-from dbos.model.ids import uuid7
+from dbos.model.ids import RANDOM_BITS, uuid7
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import current_attempt
 from dbos.runtime.executor import Executor
@@ -65,7 +64,7 @@ def engine_of(registry: Registry) -> Executor:
 
 def new_instance_id() -> str:
     """Names one launch of one process; the configured executor id may be shared, this never is."""
-    return uuid7(wall_ms(), random.SystemRandom().getrandbits(74))
+    return uuid7(wall_ms(), int.from_bytes(os.urandom(10)) >> 80 - RANDOM_BITS)
 
 
 def _forget_in_forked_child() -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Collection
 from typing import Any, ParamSpec, TypeVar, cast
 
@@ -10,6 +9,7 @@ from dbos.api.calls import protected
 from dbos.api.launched import current_registry
 from dbos.error import DBOSException
 from dbos.runtime.arguments import require_storable
+from dbos.runtime.callables import is_coroutine_function
 from dbos.runtime.registry import Function, registered
 
 P = ParamSpec("P")
@@ -79,7 +79,7 @@ def _guarded(func: Callable[P, R], roles: tuple[str, ...]) -> Callable[P, R]:
     """A plain function behind a guard of its own; a decorator of ours above it takes the guard over."""
     body, _ = unguarded(func)
     name = getattr(body, "__qualname__", repr(body))
-    function = Function(name, body, current_registry(), inspect.iscoroutinefunction(body), required_roles=roles)
+    function = Function(name, body, current_registry(), is_coroutine_function(body), required_roles=roles)
     guarded = protected(function, cast(Callable[P, R], body))
     setattr(guarded, _GUARD, function)
     return guarded

@@ -7,17 +7,16 @@ to several, `gives` says what the caller gets for it: a handle of the face's own
 
 from __future__ import annotations
 
-import inspect
 import logging
 from collections.abc import Callable, Coroutine
 from functools import wraps
-from types import FunctionType
+from types import FunctionType, MethodType
 from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar, overload
 
 from dbos.api.launched import current_engine
 from dbos.api.performers import APPLICATION, Performer
 from dbos.api.scopes import refuse_shard_key
-from dbos.lazy import running_loop
+from dbos.lazy import inspect, running_loop
 from dbos.runtime.engine import Engine
 from dbos.runtime.executor import Executor
 from dbos.runtime.interpreters import run_async, run_blocking
@@ -164,19 +163,17 @@ def _named_async(face: F, operation: Callable[..., Any]) -> F:
 
 
 def _without_engine(face: F, operation: Callable[..., Any]) -> F:
-    """Show the signature users call, without the engine."""
-    return _shown(face, operation, [])
+    """Show the signature users call, without the engine: that of the operation as if it were a method of one."""
+    face.__wrapped__ = MethodType(operation, APPLICATION)  # type: ignore[attr-defined]
+    return face
 
 
 def _as_method(face: F, operation: Callable[..., Any]) -> F:
     """Show the signature users call, with `self` in the place of the engine."""
-    return _shown(face, operation, [inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)])
-
-
-def _shown(face: F, operation: Callable[..., Any], receiver: list[inspect.Parameter]) -> F:
-    signature = inspect.signature(operation)
-    face.__signature__ = signature.replace(  # type: ignore[attr-defined]
-        parameters=[*receiver, *list(signature.parameters.values())[1:]]
+    _, *parameters = inspect.signature(operation).parameters.values()
+    receiver = inspect.Parameter("self", inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    face.__signature__ = inspect.signature(operation).replace(  # type: ignore[attr-defined]
+        parameters=[receiver, *parameters]
     )
     del face.__wrapped__  # type: ignore[attr-defined]
     return face

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import reprlib
 import typing
 from collections.abc import Callable, Sequence
@@ -10,6 +9,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from dbos.error import DBOSException, DBOSInvalidArgumentsError
+from dbos.lazy import inspect
 from dbos.runtime.registry import Arguments, ValidateArgs
 
 if TYPE_CHECKING:

@@ -16,15 +16,26 @@ RANDOM_BITS = 74  # what a version 7 UUID leaves free beside time, version and v
 
 _RAND_B_BITS = 62
 _RAND_B_MASK = (1 << _RAND_B_BITS) - 1
-_VERSION = 7 << 76
+_VERSION_4 = 4 << 76
+_VERSION_7 = 7 << 76
 _VARIANT = 2 << 62
+_STAMP = 15 << 76 | 3 << 62  # where version and variant stand
 _STEP_BITS = 32
 
 
 def uuid7(now_ms: int, random_bits: int) -> str:
     """The version 7 UUID of a millisecond since the epoch and 74 random bits, as text."""
     rand_a = random_bits >> _RAND_B_BITS
-    value = f"{now_ms << 80 | _VERSION | rand_a << 64 | _VARIANT | random_bits & _RAND_B_MASK:032x}"
+    return _text(now_ms << 80 | _VERSION_7 | rand_a << 64 | _VARIANT | random_bits & _RAND_B_MASK)
+
+
+def uuid4(random_bytes: bytes) -> str:
+    """The version 4 UUID of 16 random bytes, as text."""
+    return _text(int.from_bytes(random_bytes) & ~_STAMP | _VERSION_4 | _VARIANT)
+
+
+def _text(uuid: int) -> str:
+    value = f"{uuid:032x}"
     return f"{value[:8]}-{value[8:12]}-{value[12:16]}-{value[16:20]}-{value[20:]}"
 
 

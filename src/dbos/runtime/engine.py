@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import random
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from dbos.error import DBOSException
-from dbos.lazy import asyncio
+from dbos.lazy import asyncio, random
 from dbos.model.ids import Uuid7Sequence
 from dbos.model.queue import QueueSpec
 from dbos.model.serialization import Serialization

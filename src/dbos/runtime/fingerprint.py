@@ -2,25 +2,32 @@
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import linecache
 from collections.abc import Callable, Mapping
 from types import CodeType
 from typing import Any
 
+from dbos.lazy import inspect
+from dbos.runtime.callables import unwrapped
+
+try:
+    from _md5 import md5  # type: ignore[import-not-found]  # `hashlib` would load OpenSSL to do the same
+except ImportError:
+    from hashlib import md5
+
 
 def fingerprint(functions: Mapping[str, Callable[..., Any]]) -> str:
     """The same for the same source under the same names, in every process."""
-    digest = hashlib.md5(b"dbos storage 1", usedforsecurity=False)
+    digest = md5(b"dbos storage 1", usedforsecurity=False)
     for name, function in sorted(functions.items()):
         digest.update(f"\0{name}\0{_source(function)}".encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+    version: str = digest.hexdigest()
+    return version
 
 
 def _source(body: Callable[..., Any]) -> str:
     """The lines of a function, its decorators included."""
-    function = inspect.unwrap(body)
+    function = unwrapped(body)
     code = getattr(function, "__code__", None)
     if code is None:
         return repr(type(body))

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import random
 import time
 from collections.abc import Iterator
 from typing import Any
 
-from dbos.lazy import asyncio
+from dbos.lazy import asyncio, random
 from dbos.runtime.context import Attempt, current_transaction
 from dbos.runtime.operation import Invoke, Operation
 from dbos.runtime.step import pause

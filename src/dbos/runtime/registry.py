@@ -6,20 +6,21 @@ Decorators write here, before or after launch; recovery and dispatch look here. 
 
 from __future__ import annotations
 
-import inspect
 import logging
 import threading
 from collections.abc import Callable
 from enum import Enum
-from typing import Any
+from typing import Any, Literal
 
 from dbos.error import DBOSConflictingRegistrationError, DBOSException, DBOSWorkflowFunctionNotFoundError
 from dbos.fields import NamedTuple, dataclass, field
+from dbos.lazy import inspect
 from dbos.model.cron import Cron
 from dbos.model.kafka import Subscription
 from dbos.model.queue import QueueSpec
 from dbos.model.retry import RetryPolicy
 from dbos.model.serialization import WorkflowSerializationFormat
+from dbos.runtime import callables
 from dbos.runtime.fingerprint import fingerprint
 
 logger = logging.getLogger("dbos")
@@ -82,12 +83,19 @@ class Function:
     required_roles: tuple[str, ...] | None = None  # one of them; (): none, whatever the class says; None: nothing said
 
     in_class: bool = False  # defined in the body of a class, going by its qualified name
-    signature: inspect.Signature | None = None
+    _signature: inspect.Signature | Literal["unread"] | None = "unread"
 
     @property
     def workflow_name(self) -> str:
         """The name a workflow of this function is stored under."""
         return self.name if self.workflow is not None else TEMPORARY + self.name
+
+    @property
+    def signature(self) -> inspect.Signature | None:
+        """Which arguments it takes, if it tells. Read once: it takes long."""
+        if self._signature == "unread":
+            self._signature = callables.signature(self.body)
+        return self._signature
 
 
 class Names(NamedTuple):
@@ -126,10 +134,13 @@ class Target(NamedTuple):
 
     def check(self, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         """Raises TypeError, as the call itself would, for arguments that do not fit the function."""
+        bound = self.bind(args)
+        if callables.takes(self.function.body, bound, kwargs):
+            return
         signature = self.function.signature
         if signature is not None:
             try:
-                signature.bind(*self.bind(args), **kwargs)
+                signature.bind(*bound, **kwargs)
             except TypeError as error:
                 raise TypeError(f"{self.function.name}(): {error}") from None
 

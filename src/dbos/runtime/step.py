@@ -6,7 +6,6 @@ Also what every other recorded call shares: `record` writes a checkpoint and fin
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from dbos.error import (
 )
 from dbos.model.workflow import StepRow
 from dbos.runtime import spans
+from dbos.runtime.callables import is_coroutine_function
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import Attempt, StepStatus, inside_step, refuse_in_transaction, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
@@ -128,7 +128,7 @@ def _run_with_retries(
 def _wants_retry(spec: StepSpec, error: Exception) -> Operation[bool]:
     assert spec.should_retry is not None
     predicate = spec.should_retry
-    verdict: Outcome[Any] = yield Invoke(lambda: predicate(error), awaited=inspect.iscoroutinefunction(predicate))
+    verdict: Outcome[Any] = yield Invoke(lambda: predicate(error), awaited=is_coroutine_function(predicate))
     return bool(verdict.unwrap())
 
 

@@ -6,11 +6,11 @@ in this process, by the end of a workflow of a limited queue, and by notificatio
 
 from __future__ import annotations
 
-import random
 from collections import deque
 from collections.abc import Mapping
 
 from dbos.fields import dataclass, field
+from dbos.lazy import random
 from dbos.model.queue import INTERNAL, QueueSpec
 from dbos.runtime import clock
 from dbos.runtime.claimed import run_claimed

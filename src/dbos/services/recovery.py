@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import time
-from pathlib import Path
 
 from dbos.model.workflow import Status
 from dbos.runtime.claimed import run_claimed
@@ -32,11 +31,16 @@ def host_identity() -> str:
     """Names the set of processes among which a process id means something: host, boot and pid namespace."""
     parts = [os.uname().nodename if hasattr(os, "uname") else os.environ.get("COMPUTERNAME", "")]
     try:
-        parts.append(Path("/proc/sys/kernel/random/boot_id").read_text().strip())
+        parts.append(_read("/proc/sys/kernel/random/boot_id").strip())
         parts.append(os.readlink("/proc/self/ns/pid"))
     except OSError:  # not Linux: the name alone
         pass
     return " ".join(parts)
+
+
+def _read(path: str) -> str:
+    with open(path) as file:
+        return file.read()
 
 
 def process_start(pid: int) -> str | None:
@@ -45,7 +49,7 @@ def process_start(pid: int) -> str | None:
     Together with the id it names a process for good: ids are reused. "" if the kernel does not tell: it may be any.
     """
     try:
-        text = Path(f"/proc/{pid}/stat").read_text()
+        text = _read(f"/proc/{pid}/stat")
     except OSError:  # no /proc, no such process, or one of another user that /proc hides
         try:
             os.kill(pid, 0)

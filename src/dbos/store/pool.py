@@ -8,7 +8,6 @@ may run more than once, and everything handed in here is written so that a secon
 from __future__ import annotations
 
 import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +15,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol, TypeVar
 
 from dbos.error import DBOSException
+from dbos.lazy import random
 from dbos.overdue import cut_short
 from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
 from dbos.store.lending import CLOSING_GRACE_SECONDS, Guests, Lender, Readers, Writer, WritersTurn

@@ -9,10 +9,10 @@ numbered here for the driver.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from pathlib import Path
 from types import MappingProxyType
 from typing import Protocol, get_args, get_type_hints
 
@@ -72,9 +72,8 @@ class Statements:
         """Read the shared statements and the dialect's overrides. `words` win over those of the vocabulary."""
         sources: dict[str, str] = {}
         fragments: dict[str, str] = {}
-        package = Path(__file__).parent
-        for folder in (package / "sql", package / dialect / "sql"):
-            for form, name, body in _read(folder):
+        for folder in ("sql", f"{dialect}/sql"):
+            for form, name, body in _read(os.path.join(os.path.dirname(__file__), folder)):
                 if form == "fragment":
                     fragments[name] = _strip(body)
                 else:
@@ -140,13 +139,14 @@ def _plain(hint: object) -> type:
     return plain
 
 
-def _read(folder: Path) -> list[tuple[str, str, str]]:
-    if not folder.is_dir():
+def _read(folder: str) -> list[tuple[str, str, str]]:
+    if not os.path.isdir(folder):
         return []
     found = []
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        if file.name.endswith(".sql"):
-            found += _split(file.read_text(encoding="utf-8"))
+    for name in sorted(os.listdir(folder)):
+        if name.endswith(".sql"):
+            with open(os.path.join(folder, name), encoding="utf-8") as file:
+                found += _split(file.read())
     return found
 
 

@@ -5,9 +5,10 @@ What was enqueued without a version runs on the latest one; what has a version w
 
 from __future__ import annotations
 
-import uuid
+import os
 
 from dbos.fields import NamedTuple
+from dbos.model.ids import uuid4
 from dbos.store.pool import Pool, Run
 from dbos.store.search import NO_LIMIT
 
@@ -34,7 +35,7 @@ class Versions:
         def work(run: Run) -> VersionRow:
             run(
                 "register_version",
-                version_id=str(uuid.uuid4()),
+                version_id=uuid4(os.urandom(16)),
                 version_name=version,
                 application_name=application_name,
             )

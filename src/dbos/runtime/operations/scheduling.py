@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Sequence
 from typing import Any
 
 from dbos.error import DBOSException
 from dbos.fields import NamedTuple
+from dbos.lazy import uuid
 from dbos.model.cron import parse
 from dbos.model.schedule import ScheduleRow, ScheduleState, from_ms, require_schedule_name, run_id
 from dbos.model.workflow import INTERNAL_QUEUE
@@ -21,7 +21,7 @@ from dbos.runtime.step import encode, record, replay
 from dbos.store.records import CreateSchedule
 
 CREATE_NAME = "DBOS.createSchedule"
-_STEPS = uuid.UUID("7f0f8a1e-6a0c-4d0b-9d6e-6f2f4f0d9c51")  # namespace of the ids of schedules that workflows create
+_STEPS = "7f0f8a1e-6a0c-4d0b-9d6e-6f2f4f0d9c51"  # namespace of the ids of schedules that workflows create
 
 
 class Definition(NamedTuple):
@@ -58,7 +58,8 @@ def create_schedule(engine: Engine, wanted: Definition) -> Operation[None]:
     if attempt.must_verify():
         yield from attempt.verify()
     started_at_ms = wall_ms()
-    row = row._replace(schedule_id=str(uuid.uuid5(_STEPS, attempt.token_of(step_id))))  # a replay knows its own
+    own_id = uuid.uuid5(uuid.UUID(_STEPS), attempt.token_of(step_id))
+    row = row._replace(schedule_id=str(own_id))  # a replay knows its own
     outcome: Outcome[None] = Outcome()
     try:
         yield from _require_queue(engine, row)
@@ -105,7 +106,7 @@ def checked(engine: Engine, wanted: Definition) -> ScheduleRow:
         _require_text(what, getattr(wanted, what), optional=what != "workflow_name")
     context, serialization = engine.codec.encode(wanted.context, f"the context of schedule '{wanted.schedule_name}'")
     row = ScheduleRow(
-        schedule_id=str(uuid.uuid4()),
+        schedule_id=engine.new_id(),
         schedule_name=wanted.schedule_name,
         workflow_name=wanted.workflow_name,
         workflow_class_name=wanted.workflow_class_name,

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from functools import partial
 from typing import Any, TypedDict
 
 from dbos.error import DBOSException
 from dbos.model.retry import RetryPolicy
+from dbos.runtime.callables import is_coroutine_function
 from dbos.runtime.context import Attempt, workflow_body
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.registry import StepSpec, registered
@@ -54,7 +54,7 @@ def step_spec(
         raise DBOSException(f"Step {name} is not async: only an async step can have a timeout")
     if timeout_seconds is not None and not timeout_seconds > 0:
         raise DBOSException(f"The timeout of step {name} must be a positive number of seconds, not {timeout_seconds!r}")
-    if should_retry is not None and inspect.iscoroutinefunction(should_retry) and not is_async:
+    if should_retry is not None and is_coroutine_function(should_retry) and not is_async:
         raise DBOSException(f"Step {name} is not async: its should_retry cannot be async either")
     try:
         retry = RetryPolicy(max_attempts, interval_seconds, backoff_rate) if retries_allowed else None
@@ -86,7 +86,7 @@ def spec_for(options: StepOptions | None, func: Callable[..., Any]) -> StepSpec:
     if unknown:
         raise DBOSException(f"Unknown step options {sorted(unknown)}; there are {sorted(StepOptions.__annotations__)}")
     name = getattr(func, "__qualname__", None) or type(func).__qualname__
-    return step_spec(name, inspect.iscoroutinefunction(func), **(options or {}))
+    return step_spec(name, is_coroutine_function(func), **(options or {}))
 
 
 def run_step(options: StepOptions | None, func: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -107,7 +107,7 @@ def _run(
     args: tuple[Any, ...],
     kwargs: dict[str, Any],
 ) -> Any:
-    if inspect.iscoroutinefunction(func):
+    if is_coroutine_function(func):
         raise RuntimeError(f"{_title(func)} is a coroutine function: use await DBOS.run_step_async(...) instead")
     spec = spec_for(options, func)
     if attempt is None:
@@ -128,7 +128,7 @@ async def _run_async(
     kwargs: dict[str, Any],
 ) -> Any:
     spec = spec_for(options, func)
-    awaited = inspect.iscoroutinefunction(func)
+    awaited = is_coroutine_function(func)
     if attempt is None:
         return await func(*args, **kwargs) if awaited else func(*args, **kwargs)
     with admitted(registered(func)):

@@ -7,9 +7,9 @@ to migrate: then whoever migrates elsewhere decides what fits. A database that i
 
 from __future__ import annotations
 
+import os
 from contextlib import AbstractContextManager
 from functools import cache
-from pathlib import Path
 from typing import Protocol
 
 from dbos.error import DBOSInitializationError
@@ -43,12 +43,13 @@ class Target(Protocol):
 @cache
 def migrations(dialect: str) -> list[Migration]:
     """All steps of a dialect in order."""
-    folder = Path(__file__).parent / dialect
+    folder = os.path.join(os.path.dirname(__file__), dialect)
     found = []
-    for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
-        number, _, name = file.name.removesuffix(".sql").partition("_")
+    for each in sorted(os.listdir(folder)):
+        number, _, name = each.removesuffix(".sql").partition("_")
         if number.isdecimal():
-            found.append(Migration(int(number), name, file.read_text(encoding="utf-8")))
+            with open(os.path.join(folder, each), encoding="utf-8") as file:
+                found.append(Migration(int(number), name, file.read()))
     return found
 
 

@@ -13,7 +13,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 from dbos.error import DBOSException, DBOSInitializationError, DBOSQueryTimeoutError
@@ -102,7 +101,7 @@ def _statements() -> Statements:
 class SqliteSession:
     """One connection to the file."""
 
-    def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: Path, role: Role) -> None:
+    def __init__(self, connection: sqlite3.Connection, statements: Statements, wal: str, role: Role) -> None:
         self._connection = connection
         self._statements = statements
         self._wal = wal
@@ -221,9 +220,9 @@ class SqliteDatabase:
     unites_indexes = False
     opening_seconds = 0.0
 
-    def __init__(self, settings: StoreSettings, path: Path) -> None:
+    def __init__(self, settings: StoreSettings, path: str) -> None:
         self._settings = settings
-        self._path = Path(os.path.realpath(path))
+        self._path = os.path.realpath(path)
         self.statements = _statements()
 
     def connect(self, role: Role) -> SqliteSession:
@@ -240,7 +239,7 @@ class SqliteDatabase:
         except BaseException:
             connection.close()
             raise
-        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), role)
+        return SqliteSession(connection, self.statements, f"{self._path}-wal", role)
 
     def give_up_opening(self) -> None:
         pass  # a file keeps nobody waiting
@@ -248,7 +247,7 @@ class SqliteDatabase:
     def borrow(self, connection: Any) -> SqliteSession:
         if not isinstance(connection, sqlite3.Connection):
             raise DBOSException(f"The system database is a SQLite file and served by sqlite3, not by {connection!r}")
-        return SqliteSession(connection, self.statements, self._path.with_name(self._path.name + "-wal"), Role.READER)
+        return SqliteSession(connection, self.statements, f"{self._path}-wal", Role.READER)
 
     def open(self) -> sqlite3.Connection:
         """A raw connection, in SQLite's own defaults but for the transactions, which are ours to begin."""
@@ -287,7 +286,7 @@ class SqliteDatabase:
         return DBOSException(f"SQLite {what}: {error} ({self._path})")
 
 
-def enter_wal(connection: sqlite3.Connection, path: Path) -> None:
+def enter_wal(connection: sqlite3.Connection, path: str) -> None:
     """Let a file keep a write-ahead log. SQLite does not fail where that is impossible: its answer tells."""
     (mode,) = connection.execute("pragma journal_mode = wal").fetchone()
     if mode != "wal":

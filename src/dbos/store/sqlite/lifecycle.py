@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-import random
 import sqlite3
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
+from contextlib import contextmanager, suppress
 
 from dbos.error import DBOSInitializationError
+from dbos.lazy import random
 from dbos.store.database import Role, Session, StoreSettings
 from dbos.store.migrations.migrate import LINEAGE, Migration, migrate, recognised
 from dbos.store.sqlite.database import SqliteDatabase, enter_wal
@@ -34,15 +33,15 @@ TABLES = (
 """Everything that `truncate` empties."""
 
 
-def path_of(settings: StoreSettings) -> Path:
+def path_of(settings: StoreSettings) -> str:
     """The file that a URL names, as SQLAlchemy understands it: sqlite:///relative or sqlite:////absolute."""
-    return Path(settings.url.partition(":///")[2].partition("?")[0])
+    return settings.url.partition(":///")[2].partition("?")[0]
 
 
 class SqliteTarget:
     """One file, seen by the migrations."""
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: str) -> None:
         self._connection = connection
         self._path = path
 
@@ -97,9 +96,9 @@ class SqliteTarget:
 def prepare(settings: StoreSettings) -> tuple[SqliteDatabase, Session]:
     """Check the file, create and migrate what is missing; with it comes a session for the writer."""
     path = path_of(settings)
-    if not path.parent.is_dir():
+    if not os.path.isdir(os.path.dirname(path) or "."):
         raise DBOSInitializationError(f"The directory of the SQLite database {path} does not exist: create it first")
-    if not settings.run_migrations and not path.exists():
+    if not settings.run_migrations and not os.path.exists(path):
         raise DBOSInitializationError(
             f"The SQLite database {path} does not exist, and is not created here: a client never does that, nor does "
             "an application with `run_migrations` off. Launch one with it on, or run `dbos migrate`."
@@ -122,7 +121,7 @@ def prepare(settings: StoreSettings) -> tuple[SqliteDatabase, Session]:
             time.sleep(random.uniform(0.005, 0.05))
 
 
-def _check_and_migrate(connection: sqlite3.Connection, path: Path, run_migrations: bool) -> None:
+def _check_and_migrate(connection: sqlite3.Connection, path: str, run_migrations: bool) -> None:
     target = SqliteTarget(connection, path)
     recognised(target)  # before anything is changed: the journal mode is part of the file
     if run_migrations:
@@ -150,13 +149,14 @@ def drop(settings: StoreSettings) -> None:
     """Delete the file and what belongs to it."""
     path = os.path.realpath(path_of(settings))
     for suffix in ("", "-wal", "-shm"):
-        Path(path + suffix).unlink(missing_ok=True)
+        with suppress(FileNotFoundError):
+            os.unlink(path + suffix)
 
 
 def truncate(settings: StoreSettings) -> None:
     """Empty our tables, if the file is there and ours."""
     path = path_of(settings)
-    if not path.exists():
+    if not os.path.exists(path):
         return
     connection = sqlite3.connect(path, timeout=30.0, isolation_level=None)
     try:
