@@ -52,7 +52,7 @@ MUTANTS = (
     Mutant(
         "the password of a mistyped URL shows",
         "model/database_url.py",
-        '_USERINFO if "://" in url else _MISTYPED_USERINFO',
+        "_USERINFO if _has_scheme(url) else _MISTYPED_USERINFO",
         "_USERINFO",
         "tests/security/test_passwords.py::test_a_project_file_shows_no_password",
     ),
