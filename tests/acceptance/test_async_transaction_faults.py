@@ -58,7 +58,7 @@ def test_a_commit_whose_reply_was_lost_is_found_out(
         return await after(told)
 
     launch()
-    cut = proxied.cut_at(1, phase, containing="COMMIT")
+    cut = proxied.cut_at_commit(1, phase)
     with SetWorkflowID("w"):
         told = asyncio.run(work())
     assert cut.done.is_set()

@@ -69,7 +69,7 @@ def test_a_commit_whose_reply_was_lost_is_found_out(
         return note()
 
     launch(application_database_url=proxied.url)
-    cut = proxied.cut_at(1, phase, containing="COMMIT")
+    cut = proxied.cut_at_commit(1, phase)
     with SetWorkflowID("w"):
         assert work() == (2 if phase == "before" else 1)
     assert cut.done.is_set()
@@ -93,7 +93,7 @@ def test_the_error_of_a_failed_transaction_survives_a_lost_reply(
         raise KeyError("only once")
 
     launch(application_database_url=proxied.url)
-    cut = proxied.cut_at(1, phase, containing="COMMIT")
+    cut = proxied.cut_at_commit(1, phase)
     with SetWorkflowID("w"), pytest.raises(KeyError, match="only once"):
         fail()
     assert cut.done.is_set()

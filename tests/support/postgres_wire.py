@@ -39,6 +39,11 @@ class Flight:
         """Whether it changes the database, or commits what earlier flights changed."""
         return any(WRITE.search(statement) for statement in self.statements)
 
+    @property
+    def commits(self) -> bool:
+        """Whether one of its statements is the end of a transaction, and not merely speaks of what is committed."""
+        return any(statement.strip(" ;\n").lower() == "commit" for statement in self.statements)
+
     def mentions(self, fragment: str) -> bool:
         """Whether one of its statements contains the fragment, in whatever case."""
         return any(fragment.lower() in statement.lower() for statement in self.statements)

@@ -8,6 +8,7 @@ swallows and refuses, drops notifications, and counts round trips. Each connecti
 
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, Self
@@ -27,12 +28,9 @@ class Cut:
 
     remaining: int  # matching flights still to come, the victim included
     phase: CutPhase
-    containing: str
+    matches: Callable[[Flight], bool]
     done: threading.Event = field(default_factory=threading.Event)
     flight: Flight | None = None
-
-    def matches(self, flight: Flight) -> bool:
-        return flight.mentions(self.containing) if self.containing else flight.is_write
 
 
 class PostgresProxy:
@@ -66,7 +64,14 @@ class PostgresProxy:
         """Cut the connection of the n-th write from now (1 is the next), on whichever connection it comes: `before` it
         reaches the server, or `after` the server executed it and before the client gets the answer. With `containing`,
         count the flights that execute SQL containing that text instead."""
-        cut = Cut(n, phase, containing)
+        return self._cut(n, phase, lambda flight: flight.mentions(containing) if containing else flight.is_write)
+
+    def cut_at_commit(self, n: int = 1, phase: CutPhase = "before") -> Cut:
+        """The same for the n-th COMMIT; `containing="commit"` would find READ COMMITTED, and settings, as well."""
+        return self._cut(n, phase, lambda flight: flight.commits)
+
+    def _cut(self, n: int, phase: CutPhase, matches: Callable[[Flight], bool]) -> Cut:
+        cut = Cut(n, phase, matches)
         with self._changed:
             self._cuts.append(cut)
         return cut

@@ -90,6 +90,13 @@ MUTANTS = (
         FAULTS.format("test_what_is_recorded_elsewhere_is_durable_here", "sqlite-transaction-off-on"),
     ),
     Mutant(
+        "transactions: a failure whose witness was lost on its way has none",
+        "runtime/transaction.py",
+        "        elif not patience.covers(answer.error, is_away(answer.error)):\n            logger",
+        "        else:\n            logger",
+        FAULTS.format("test_the_error_of_a_failed_transaction_survives_a_lost_reply", "sqlite-before"),
+    ),
+    Mutant(
         "transactions: the witness of another function counts",
         "runtime/transaction.py",
         "    if testimony.name != work.spec.name:\n",
