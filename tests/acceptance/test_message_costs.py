@@ -73,6 +73,28 @@ def test_a_message_and_an_event_cost_one_commit_and_no_read(launch: Launch) -> N
     assert [(cost.commits, cost.queries) for cost in found] == [(1, 0)] * 3
 
 
+def test_an_event_that_is_set_costs_one_query_and_in_a_workflow_one_commit(launch: Launch) -> None:
+    found: list[Any] = []
+
+    def look() -> None:
+        assert DBOS.get_event("w", "k", FOREVER) == 1
+
+    @DBOS.workflow()
+    def target() -> None:
+        DBOS.set_event("k", 1)
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        found.append(cost_of(look))
+
+    launch(use_listen_notify=False)
+    with SetWorkflowID("w"):
+        target()
+    found.append(cost_of(look))
+    workflow()
+    assert [(cost.commits, cost.queries) for cost in found] == [(0, 1), (1, 1)]
+
+
 def test_a_wake_up_is_one_check(launch: Launch) -> None:
     """A receiver on another topic is not even woken."""
 

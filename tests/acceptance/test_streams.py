@@ -838,6 +838,35 @@ def test_a_value_that_does_not_come_in_time(launch: Launch, reader: Callable[...
     DBOS.cancel_workflow("w")
 
 
+def test_a_reader_whose_time_was_over_has_ended_and_a_new_one_goes_on(launch: Launch) -> None:
+    """By its own timeout, or by one of asyncio around it, which cancels it."""
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        DBOS.write_stream("s", 0)
+        DBOS.recv()
+        DBOS.write_stream("s", 1)
+
+    async def give_up() -> None:
+        reader = DBOS.read_stream_async("w", "s")
+        assert await anext(reader) == 0
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(anext(reader), SHORT)
+        with pytest.raises(StopAsyncIteration):
+            await anext(reader)
+
+    launch()
+    start(workflow, "w")
+    asyncio.run(give_up())
+    reader = DBOS.read_stream("w", "s", timeout_seconds=SHORT, offset=1)
+    with pytest.raises(error.DBOSStreamTimeoutError):
+        next(reader)
+    with pytest.raises(StopIteration):
+        next(reader)
+    DBOS.send("w", "go on")
+    assert read("w", offset=1) == [1]
+
+
 def test_the_kinds_of_generators(launch: Launch) -> None:
     launch()
     plain, coroutine = DBOS.read_stream("w", "s"), DBOS.read_stream_async("w", "s")

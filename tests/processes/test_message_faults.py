@@ -138,10 +138,16 @@ def test_another_process_is_heard_soon(start: Start) -> None:
     receiver = start(executor_id="a", notification_listener_polling_interval_sec=30.0)
     sender = start(executor_id="b", notification_listener_polling_interval_sec=30.0)
     receiver.call("start", "collect_async", "w", 5)
+    receiver.call("start", "relay", "r", 5)
+    ended = sender.begin("result", "r")
     begun = time.monotonic()
     for number in range(5):
         heard = sender.begin("event_at", "w", f"got {number}")
-        sender.call("send", "w", number)
+        read = sender.begin("stream_value", "r", "relayed", number)
+        for workflow_id in ("w", "r"):
+            sender.call("send", workflow_id, number)
         heard.result(20)
+        assert read.result(20) == number
+    assert ended.result(20) is None
     assert time.monotonic() - begun < 20
     assert receiver.call("result", "w") == [0, 1, 2, 3, 4]

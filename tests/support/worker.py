@@ -140,6 +140,10 @@ class Commands:
 
         return asyncio.run(read())
 
+    def stream_value(self, workflow_id: str, key: str, offset: int) -> Any:
+        """Wait for one value of a stream."""
+        return DBOS.read_stream_offset(workflow_id, key, offset)
+
     def waiting(self) -> list[str]:
         """The workflows of this process that wait for something."""
         return current_engine().waiters.waiting_for("attempt")

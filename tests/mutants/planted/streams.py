@@ -91,4 +91,11 @@ MUTANTS = (
         "                if due_ms is not None and engine.clock.remaining_seconds(due_ms) <= 0:\n",
         WAITS.format("test_what_came_in_time_is_found_though_the_answer_to_the_look_comes_late"),
     ),
+    Mutant(
+        "streams: a write tells no other process",
+        "runtime/operations/streams.py",
+        '    engine.store.hints.publish("stream", (identifier,))\n',
+        "",
+        "tests/processes/test_message_faults.py::test_another_process_is_heard_soon[postgres]",
+    ),
 )
