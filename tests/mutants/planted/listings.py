@@ -33,7 +33,7 @@ MUTANTS = (
         "only the first of several statuses is told by the other filters",
         "store/search.py",
         '{_where([one, *conditions])}" for one in standings)',
-        '{_where([one, *conditions[: len(standings) - place]])}" for place, one in enumerate(standings))',
+        '{_where([one, *conditions[place:]])}" for place, one in enumerate(standings))',
         ANY_STATUSES,
     ),
 )
