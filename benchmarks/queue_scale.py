@@ -1,10 +1,10 @@
-"""How queues behave when there is much of everything: our own figures, there is nothing to compare them with.
+"""What a claim costs beside a long history and a long queue: our own figures, there is nothing to compare them with.
 
-    python -m benchmarks.queue_scale URL-OF-AN-EMPTY-DATABASE [--finished N] [--waiting N] [--partitions N]
+    python -m benchmarks.queue_scale [--databases postgres sqlite] [--finished N] [--waiting N]
 
-Prints what a claim of a hundred workflows costs on an empty database and beside a long history and a long queue, and
-how fast as many partitions with one workflow each are claimed and finished, beside the same without partitions. Both
-are asked of the store itself, so that nothing else is in the figures.
+Claims a hundred workflows and finishes them, again and again, in turns on a database that holds nothing else and on a
+full one. Asked of the store itself, so that nothing else is in the figures. (What becomes of very many partitions is
+asked by `crowd_scale.py`.)
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ import argparse
 import statistics
 import time
 
+from benchmarks.databases import OpenDatabases
 from dbos.model.queue import QueueSpec
-from dbos.store.claims import Claim, Turn
+from dbos.store.claims import Claim
 from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
 from dbos.store.records import FinishWorkflow
@@ -24,8 +25,8 @@ from tests.support.raw_sql import run_sql
 OWNER = Owner("benchmark", "local", "benchmark", "1")
 RUNNABLE = [("no_op", "", "")]
 CLAIMED = 100
-ROUNDS = 60
-BATCH = 500
+ROUNDS = 6
+CLAIMS = 40  # in each round
 
 FILL = """
 insert into workflow_status (
@@ -69,56 +70,45 @@ def finish(store: Store, claim: Claim) -> None:
     store.journal.write([FinishWorkflow(r.workflow_uuid, r.epoch, "SUCCESS", "null", None, "json") for r in claim.rows])
 
 
-def cost_of_a_claim(store: Store, queue: str) -> float:
-    """Milliseconds for a hundred of the workflows that wait there, the median."""
-    seconds = []
-    for _ in range(ROUNDS):
+def claims(store: Store, queue: str) -> list[float]:
+    """The milliseconds that each of some claims of a hundred workflows takes."""
+    taken = []
+    for _ in range(CLAIMS):
         began = time.perf_counter()
         claim = store.claims.claim(QueueSpec(queue), OWNER, RUNNABLE, CLAIMED)
-        seconds.append(time.perf_counter() - began)
+        taken.append((time.perf_counter() - began) * 1000)
         assert len(claim.rows) == CLAIMED
         finish(store, claim)
-    return statistics.median(seconds) * 1000
+    return taken
 
 
-def rate(store: Store, queue: QueueSpec, count: int) -> float:
-    """Workflows a second, claimed and finished."""
-    turn = Turn()
-    left = count
-    began = time.perf_counter()
-    while left:
-        claim = store.claims.claim(queue, OWNER, RUNNABLE, BATCH, turn=turn)
-        assert claim.rows
-        finish(store, claim)
-        left -= len(claim.rows)
-    return count / (time.perf_counter() - began)
+def compare(empty_url: str, full_url: str, finished: int, waiting: int) -> str:
+    """The median claim in each of two databases, of which the second is filled first."""
+    with Store.open(StoreSettings(url=empty_url)) as empty, Store.open(StoreSettings(url=full_url)) as full:
+        fill(empty_url, "short", ROUNDS * CLAIMS * CLAIMED)
+        fill(full_url, "history", finished, finished=True)
+        fill(full_url, "long", waiting)
+        for url in (empty_url, full_url):
+            settle(url)
+        taken: tuple[list[float], list[float]] = ([], [])
+        for _ in range(ROUNDS):
+            taken[0].extend(claims(empty, "short"))
+            taken[1].extend(claims(full, "long"))
+    alone, beside = map(statistics.median, taken)
+    return f"{alone:.2f} ms in an empty database, {beside:.2f} ms in a full one ({beside / alone:.2f}x)"
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("url")
+    parser.add_argument("--databases", nargs="+", choices=["postgres", "sqlite"], default=["postgres", "sqlite"])
     parser.add_argument("--finished", type=int, default=1_000_000)
     parser.add_argument("--waiting", type=int, default=100_000)
-    parser.add_argument("--partitions", type=int, default=10_000)
     arguments = parser.parse_args()
-    url, count = arguments.url, arguments.partitions
-    with Store.open(StoreSettings(url=url)) as store:
-        fill(url, "short", ROUNDS * CLAIMED)
-        settle(url)
-        empty = cost_of_a_claim(store, "short")
-
-        fill(url, "whole", count)
-        fill(url, "divided", count, partitioned=True)
-        settle(url)
-        whole = rate(store, QueueSpec("whole"), count)
-        divided = rate(store, QueueSpec("divided", partition_concurrency=1), count)
-
-        fill(url, "history", arguments.finished, finished=True)
-        fill(url, "long", arguments.waiting)
-        settle(url)
-        full = cost_of_a_claim(store, "long")
-    print(f"claim of {CLAIMED}: {empty:.2f} ms on an empty database, {full:.2f} ms on a full one ({full / empty:.2f}x)")
-    print(f"{count:,} workflows: {whole:,.0f}/s, in as many partitions {divided:,.0f}/s ({divided / whole:.2f}x)")
+    with OpenDatabases(arguments.databases) as opened:
+        for kind, databases in opened.items():
+            with databases.fresh() as empty_url, databases.fresh() as full_url:
+                answer = compare(empty_url, full_url, arguments.finished, arguments.waiting)
+            print(f"a claim of {CLAIMED} on {kind}: {answer}", flush=True)
 
 
 if __name__ == "__main__":
