@@ -8,7 +8,7 @@ from dbos import DBOS, SetWorkflowID
 from dbos.api.launched import launched_engine
 from dbos.runtime.interpreters import run_blocking
 from dbos.runtime.operation import Ask, Wait
-from dbos.runtime.operations.streams import FIRST_PAGE, GATHERING_SECONDS, StreamReader
+from dbos.runtime.operations.stream_reading import FIRST_PAGE, GATHERING_SECONDS, StreamReader
 from tests.support.fixture_types import Launch
 
 

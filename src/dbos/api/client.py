@@ -24,12 +24,12 @@ from dbos.runtime.operations import (
     management,
     messages,
     retention,
-    streams,
+    stream_reading,
     transfer,
     versions,
 )
 from dbos.runtime.operations.messages import SendMessage, send_bulk
-from dbos.runtime.operations.streams import END, StreamReader
+from dbos.runtime.operations.stream_reading import END, StreamReader
 from dbos.runtime.outcomes import POLLING_SECONDS
 
 
@@ -227,8 +227,8 @@ class DBOSClient(ClientScheduleCalls):
     get_event_async = awaitable_method(events.get_event)
     get_all_events = blocking_method(events.get_all_events)
     get_all_events_async = awaitable_method(events.get_all_events)
-    read_stream_offset = blocking_method(streams.read_stream_offset, waits=True)
-    read_stream_offset_async = awaitable_method(streams.read_stream_offset)
+    read_stream_offset = blocking_method(stream_reading.read_stream_offset, waits=True)
+    read_stream_offset_async = awaitable_method(stream_reading.read_stream_offset)
 
     def read_stream(
         self,

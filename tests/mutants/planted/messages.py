@@ -16,7 +16,7 @@ IN_TIME = (
 MUTANTS = (
     Mutant(
         "a receiver looks for a message before it listens",
-        "runtime/operations/messages.py",
+        "runtime/operations/receiving.py",
         """    with engine.waiters.register(*mine) as registration:
         (found,) = yield from limit.fix(take())
 """,
@@ -77,7 +77,7 @@ MUTANTS = (
     ),
     Mutant(
         "a receiver whose time ran out during its look gives up a message that came before",
-        "runtime/operations/messages.py",
+        "runtime/operations/receiving.py",
         "        over = limit.remaining_seconds() <= 0\n        (found,) = yield from limit.fix(take())\n",
         "        (found,) = yield from limit.fix(take())\n        over = limit.remaining_seconds() <= 0\n",
         IN_TIME.format("recv-coroutine"),

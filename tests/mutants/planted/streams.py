@@ -47,7 +47,7 @@ MUTANTS = (
     ),
     Mutant(
         "streams: a reader misses what was written right before the end",
-        "runtime/operations/streams.py",
+        "runtime/operations/stream_reading.py",
         "                if page.values or page.over:\n                    return page\n",
         "                if page.over:\n                    return StreamPage([], True)\n"
         "                if page.values:\n                    return page\n",
@@ -62,14 +62,14 @@ MUTANTS = (
     ),
     Mutant(
         "streams: a reader looks at every value",
-        "runtime/operations/streams.py",
+        "runtime/operations/stream_reading.py",
         "            yield from self._gather()\n",
         "",
         "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-True]",
     ),
     Mutant(
         "streams: a reader looks before it listens",
-        "runtime/operations/streams.py",
+        "runtime/operations/stream_reading.py",
         """        with engine.waiters.register(*self._keys(caller)) as registration:
             while True:
                 ensure_going(engine, caller)
@@ -86,7 +86,7 @@ MUTANTS = (
     ),
     Mutant(
         "streams: a reader whose time ran out during its look gives up a value that came before",
-        "runtime/operations/streams.py",
+        "runtime/operations/stream_reading.py",
         "                if over:\n",
         "                if due_ms is not None and engine.clock.remaining_seconds(due_ms) <= 0:\n",
         WAITS.format("test_what_came_in_time_is_found_though_the_answer_to_the_look_comes_late"),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dbos.api.twins import awaitable, blocking
-from dbos.runtime.operations import messages
+from dbos.runtime.operations import messages, receiving
 
 
 class MessageCalls:
@@ -13,5 +13,5 @@ class MessageCalls:
     send_async = staticmethod(awaitable(messages.send))
     send_bulk = staticmethod(blocking(messages.send_bulk))
     send_bulk_async = staticmethod(awaitable(messages.send_bulk))
-    recv = staticmethod(blocking(messages.recv, waits=True))
-    recv_async = staticmethod(awaitable(messages.recv))
+    recv = staticmethod(blocking(receiving.recv, waits=True))
+    recv_async = staticmethod(awaitable(receiving.recv))

@@ -9,8 +9,8 @@ from dbos.api.launched import current_engine
 from dbos.api.scopes import refuse_shard_key
 from dbos.api.twins import awaitable, blocking, refuse_on_loop
 from dbos.runtime.interpreters import run_async, run_blocking
-from dbos.runtime.operations import streams
-from dbos.runtime.operations.streams import END, StreamReader
+from dbos.runtime.operations import stream_reading, streams
+from dbos.runtime.operations.stream_reading import END, StreamReader
 
 
 class StreamCalls:
@@ -20,8 +20,8 @@ class StreamCalls:
     write_stream_async = staticmethod(awaitable(streams.write_stream))
     close_stream = staticmethod(blocking(streams.close_stream))
     close_stream_async = staticmethod(awaitable(streams.close_stream))
-    read_stream_offset = staticmethod(blocking(streams.read_stream_offset, waits=True))
-    read_stream_offset_async = staticmethod(awaitable(streams.read_stream_offset))
+    read_stream_offset = staticmethod(blocking(stream_reading.read_stream_offset, waits=True))
+    read_stream_offset_async = staticmethod(awaitable(stream_reading.read_stream_offset))
 
     @classmethod
     def read_stream(
