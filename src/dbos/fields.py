@@ -70,8 +70,10 @@ class _Named(tuple[Any, ...]):
     def _replace(self: Any, /, **changes: Any) -> Any:
         made = self._make(map(changes.pop, self._fields, self))
         if changes:
-            raise ValueError(f"Got unexpected field names: {list(changes)!r}")
+            raise TypeError(f"Got unexpected field names: {list(changes)!r}")
         return made
+
+    __replace__ = _replace
 
     def _asdict(self: Any) -> dict[str, Any]:
         return dict(zip(self._fields, self, strict=True))
@@ -135,7 +137,7 @@ def _dataclass(
     given = {name: body.pop(name, _REQUIRED) for name in cls.__annotations__}
     fields = {name: each if isinstance(each, _Field) else _Field(default=each) for name, each in given.items()}
     namespace = {"_fields": fields, "_frozen": frozen, "_kw_only": kw_only, "__match_args__": tuple(fields)}
-    namespace |= {"__init__": _WrittenLater(_write_init), "__repr__": _repr}
+    namespace |= {"__init__": _WrittenLater(_write_init), "__repr__": _repr, "__replace__": _changed}
     namespace |= {"__dataclass_fields__": _WrittenLater(_write_dataclass_fields)}
     if eq:
         namespace |= {"__eq__": _eq, "__hash__": _hash if frozen else None}
