@@ -1,5 +1,6 @@
 """Transactions under faults: lost replies, lost connections, duplicate executions, cancellations, busy files."""
 
+import asyncio
 import sqlite3
 import threading
 from collections.abc import Callable, Iterator
@@ -10,7 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy
 
-from dbos import DBOS, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
+from dbos import DBOS, AsyncSQLAlchemyDatasource, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
 from dbos.api.launched import current_engine
 from dbos.userdata.database import UserDatabase
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses, write
@@ -501,6 +502,56 @@ def test_a_busy_file_is_waited_for(launch: Launch, sqlite_url: str, tmp_path: Pa
         other.execute("rollback")
     handle.get_result()
     assert notes(f"sqlite:///{user}") == ["once"]
+
+
+@pytest.mark.parametrize("kind", ["transaction", "datasource", "async datasource"])
+def test_a_commit_that_finds_the_file_busy_is_taken_back(
+    launch: Launch, sqlite_url: str, tmp_path: Path, kind: str
+) -> None:
+    """Who reads the file lets everybody write, and nobody commit: the next try does not continue that transaction."""
+    url = f"sqlite:///{tmp_path / 'user.sqlite'}"
+    create_table(url)
+    runs: list[int] = []
+
+    def numbered() -> dict[str, str]:
+        runs.append(len(runs) + 1)
+        if len(runs) == 1:
+            reader.execute("begin")
+            reader.execute("select * from counter").fetchall()
+        if len(runs) == 4:
+            reader.execute("rollback")
+        return {"note": str(runs[-1])}
+
+    call: Callable[[], Any]
+    if kind == "transaction":
+        call = DBOS.transaction(name="note")(lambda: DBOS.sql_session.execute(INSERT, numbered()) and None)
+        launch(system_database_url=sqlite_url, application_database_url=url)
+    elif kind == "datasource":  # outside of workflows, where no witness tells what is there
+        plain = SQLAlchemyDatasource.create(url)
+        call = plain.transaction(lambda: plain.sql_session().execute(INSERT, numbered()) and None)
+    else:
+
+        async def main() -> None:
+            options = {"poolclass": sqlalchemy.AsyncAdaptedQueuePool, "pool_size": 1}
+            datasource = await AsyncSQLAlchemyDatasource.create(url, options)
+
+            @datasource.transaction
+            async def note() -> None:
+                await datasource.sql_session().execute(INSERT, numbered())
+
+            await note()
+            await datasource.close()
+
+        call = lambda: asyncio.run(main())  # noqa: E731
+    with closing(sqlite3.connect(tmp_path / "user.sqlite", isolation_level=None, check_same_thread=False)) as reader:
+        call()
+        assert notes(url) == [str(runs[-1])]
+        assert len(runs) >= 4
+        reader.execute("begin immediate")  # nobody keeps the file
+        reader.execute("rollback")
+    DBOS.destroy()
+    if kind == "datasource":
+        plain.close()
 
 
 def test_a_transaction_on_the_file_of_the_system_database_starves_nobody(launch: Launch, sqlite_url: str) -> None:

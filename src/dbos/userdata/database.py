@@ -23,6 +23,7 @@ from dbos.userdata.engines import (
     driver_url,
     engine_options,
     explained,
+    leave_nothing_open,
     prepare,
     prepare_nothing_for_others,
 )
@@ -72,6 +73,7 @@ class UserDatabase:
         self._engine = engine
         self._sessions = sessions or sessionmaker(engine, class_=GuardedSession, expire_on_commit=False)
         self._disposes = disposes
+        leave_nothing_open(engine)
 
     @staticmethod
     def engine(url: str, options: Mapping[str, Any]) -> Engine:

@@ -80,6 +80,21 @@ def _prepare_nothing(connection: Any) -> None:
     connection.prepare_threshold = None
 
 
+def leave_nothing_open(engine: Engine) -> None:
+    """Let no connection of a SQLite engine come back in the middle of a transaction.
+
+    SQLAlchemy takes a COMMIT that failed for the end of one. To a file that somebody reads just then it is not: the
+    transaction would be continued by whoever gets the connection next, and keep everybody else from writing.
+    """
+    if engine.dialect.name == "sqlite":
+        event.listen(engine, "checkin", _roll_back)
+
+
+def _roll_back(connection: Any, record: Any) -> None:
+    if connection is not None and getattr(record.driver_connection, "in_transaction", False):
+        connection.rollback()
+
+
 def begin_writing(connection: Connection) -> None:
     """Take the write lock of a SQLite file.
 

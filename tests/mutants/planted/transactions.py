@@ -97,6 +97,13 @@ MUTANTS = (
         FAULTS.format("test_the_error_of_a_failed_transaction_survives_a_lost_reply", "sqlite-before"),
     ),
     Mutant(
+        "transactions: the next try continues what could not be committed",
+        "userdata/database.py",
+        "        leave_nothing_open(engine)\n",
+        "",
+        FAULTS.format("test_a_commit_that_finds_the_file_busy_is_taken_back", "sqlite-datasource"),
+    ),
+    Mutant(
         "transactions: the witness of another function counts",
         "runtime/transaction.py",
         "    if testimony.name != work.spec.name:\n",
