@@ -23,7 +23,7 @@ BIN := $(VENV)/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check format bench mutants torture test-all-pythons clean
+.PHONY: help demo test check format bench mutants torture test-old-sqlalchemy test-all-pythons clean
 
 help: ## show the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 20
@@ -66,6 +66,20 @@ SEED ?=
 
 torture: $(VENV)/.installed-dev ## kill, cut, fill and freeze for MINUTES=30; SEED= repeats a run
 	$(BIN)/python -m tests.torture --minutes $(MINUTES) $(if $(SEED),--seed $(SEED)) $(ARGS)
+
+# The environment of `make test` has the newest SQLAlchemy; this one has the oldest that transactions are made for.
+OLDEST_SQLALCHEMY := 2.0
+SQLALCHEMY_VENV := $(VENV)-sqlalchemy-$(OLDEST_SQLALCHEMY)
+TRANSACTIONS := tests/acceptance tests/crash tests/processes tests/userdata -k "transaction or datasource"
+
+$(SQLALCHEMY_VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]' \
+	  'sqlalchemy[asyncio]==$(OLDEST_SQLALCHEMY).*'
+	@touch $@
+
+test-old-sqlalchemy: $(SQLALCHEMY_VENV)/.installed-dev ## transactions and datasources, with SQLAlchemy 2.0
+	$(<D)/bin/python -m pytest -n $(WORKERS) --dist worksteal $(TRANSACTIONS) $(ARGS)
 
 test-all-pythons: ## the suite on every supported Python found here
 	.ci/test-all-pythons $(ARGS)
