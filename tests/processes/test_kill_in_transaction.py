@@ -1,6 +1,6 @@
 """SIGKILL around every phase of a transaction of the user's: what it writes, and its witness, are there once.
 
-The process that takes over is the one that is killed next.
+So is what a client enqueued in it. The process that takes over is the one that is killed next.
 """
 
 import signal
@@ -11,6 +11,7 @@ import pytest
 
 from tests.processes.conftest import Start
 from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
 from tests.support.worker_ledger import Ledger
 from tests.support.workers import Worker, WorkerGone
 
@@ -28,7 +29,6 @@ NOTES = ["first", "second", "third"]
 @pytest.mark.parametrize("workflow", ["book", "book_async"])
 def test_killed_around_every_phase(start_on: Start, database_url: str, ledger: Ledger, workflow: str) -> None:
     run_sql(database_url, "create table effects (run text not null, note text not null)")
-    arguments: list[Any] = [] if workflow == "book" else [database_url]
 
     def start() -> Worker:
         worker = start_on(database_url, launched=False)
@@ -41,19 +41,26 @@ def test_killed_around_every_phase(start_on: Start, database_url: str, ledger: L
         workflow_id = f"{phase}-{side}"
         worker.call("die_in_transaction", phase, side, 2)
         with pytest.raises(WorkerGone):
-            worker.begin("run", workflow, workflow_id, *arguments).result(30)
+            worker.begin("run", workflow, workflow_id, database_url).result(30)
         assert worker.wait() == -signal.SIGKILL
         recorded = {row[0] for row in steps(database_url, workflow_id)}
         worker = start()
-        assert worker.call("run", workflow, workflow_id, *arguments) == NOTES
+        assert worker.call("run", workflow, workflow_id, database_url) == NOTES
         again = {entry.step_id for entry in ledger.begun(workflow_id) if entry.pid == worker.pid}
         assert not again & recorded, "a recorded step ran again"
         check(database_url, workflow, workflow_id)
+        if workflow == "book":
+            eventually(lambda run=workflow_id: receipts(database_url, run) == [("SUCCESS", 3)])  # type: ignore[misc]
     worker.call("destroy")
 
 
 def steps(url: str, workflow_id: str) -> list[tuple[Any, ...]]:
     return run_sql(url, "select function_id, error from operation_outputs where workflow_uuid = ?", workflow_id)
+
+
+def receipts(url: str, run: str) -> list[tuple[Any, ...]]:
+    query = "select status, count(*) from workflow_status where name = 'receipt' and inputs like ? group by status"
+    return run_sql(url, query, f'%"{run}"%')
 
 
 def check(url: str, workflow: str, workflow_id: str) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import text
 
-from dbos import DBOS, AsyncSQLAlchemyDatasource
+from dbos import DBOS, AsyncSQLAlchemyDatasource, DBOSClient, Queue
 from dbos.userdata.database import UserDatabase
 from tests.support.worker_death import die
 from tests.support.worker_workflows import WORKFLOWS, note, note_async
@@ -14,13 +14,25 @@ from tests.support.worker_workflows import WORKFLOWS, note, note_async
 INSERT = text("insert into effects (run, note) values (:run, :note)")
 NOTES = ("first", "second", "third")
 
+Queue("receipts")
+
 _datasource: AsyncSQLAlchemyDatasource | None = None
+_client: DBOSClient | None = None
+
+
+@DBOS.workflow(name="receipt")
+def receipt(run: str, word: str) -> str:
+    """What is enqueued beside a row."""
+    return f"{word} of {run}"
 
 
 @DBOS.transaction()
 def enter(word: str) -> str:
-    """Write a row."""
-    DBOS.sql_session.execute(INSERT, {"run": DBOS.workflow_id, "note": word})
+    """Write a row, and enqueue a receipt for it under an ID of its own: a second one would show."""
+    assert _client is not None
+    session, run = DBOS.sql_session, DBOS.workflow_id
+    session.execute(INSERT, {"run": run, "note": word})
+    _client.enqueue_in_transaction(session, {"workflow_name": "receipt", "queue_name": "receipts"}, run, word)
     return word
 
 
@@ -32,8 +44,10 @@ async def enter_async(word: str) -> str:
 
 
 @DBOS.workflow()
-def book() -> list[str]:
+def book(url: str) -> list[str]:
     """Transactions, with steps between them."""
+    global _client
+    _client = _client or DBOSClient(system_database_url=url)
     return [note(enter(word)) for word in NOTES]
 
 
