@@ -2,8 +2,12 @@
 
 import asyncio
 import gc
+import sqlite3
+import threading
 import warnings
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +30,7 @@ from dbos import (
 )
 from dbos.api.launched import current_engine
 from dbos.services.forgetting import Forgetting
+from dbos.userdata import engines
 from dbos.userdata.database import UserDatabase
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses
 from tests.support.fixture_types import Launch, Replay
@@ -433,6 +438,45 @@ def test_a_role_is_granted_what_transactions_take(postgres_url: str) -> None:
     assert [kind for (kind,) in granted] == ["DELETE", "INSERT", "SELECT", "UPDATE"]
     run_sql(postgres_url, f"drop owned by {role}")
     run_sql(postgres_url, f"drop role {role}")
+
+
+@pytest.mark.parametrize("verb", ["begin immediate", "begin"], ids=["writes", "reads"])
+@pytest.mark.parametrize("awaited", [False, True], ids=["plain", "async"])
+def test_a_file_that_others_use_is_waited_for_when_a_datasource_is_created(
+    tmp_path: Path, awaited: bool, verb: str
+) -> None:
+    """As when two processes start at the same time."""
+    url = f"sqlite:///{tmp_path / 'user.sqlite'}"
+    create_table(url)
+    tried = threading.Event()
+    with closing(sqlite3.connect(tmp_path / "user.sqlite", isolation_level=None)) as other:
+        other.execute(verb)
+        other.execute("select * from counter").fetchall()
+
+        def create() -> None:
+            Both(url, awaited).close()
+
+        with ThreadPoolExecutor() as pool, pytest.MonkeyPatch.context() as patch:
+
+            def is_busy(error: Exception, since: float) -> bool:
+                tried.set()
+                return engines.is_busy(error, since)  # type: ignore[arg-type]
+
+            for module in ("database", "asynchronous"):
+                patch.setattr(f"dbos.userdata.{module}.is_busy", is_busy)
+            creating = pool.submit(create)
+            assert tried.wait(20)
+            other.execute("rollback")
+            creating.result()
+    assert run_sql(url, f"select count(*) from {TABLE}") == [(0,)]
+
+
+def test_a_file_that_is_kept_from_everybody_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("dbos.userdata.engines.BUSY_SECONDS", 0.1)
+    with closing(sqlite3.connect(tmp_path / "user.sqlite", isolation_level=None)) as other:
+        other.execute("begin immediate")
+        with pytest.raises(error.DBOSInitializationError, match="database is locked"):
+            SQLAlchemyDatasource.create(f"sqlite:///{tmp_path / 'user.sqlite'}")
 
 
 # ---------------------------------------------------------------- misuse

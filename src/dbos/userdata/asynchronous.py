@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Any
 
 from sqlalchemy import NullPool
+from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from dbos.model.serialization import Serialization
 from dbos.userdata.database import GuardedSession, UserDatabase
-from dbos.userdata.engines import driver_url, engine_options, explained, prepare, prepare_nothing_for_others
+from dbos.userdata.engines import (
+    BUSY_PAUSE_SECONDS,
+    driver_url,
+    engine_options,
+    explained,
+    is_busy,
+    prepare,
+    prepare_nothing_for_others,
+)
 from dbos.userdata.witness import Kind
 
 
@@ -66,9 +76,17 @@ class AsyncUserDatabase(UserDatabase):
 
         Raises DBOSInitializationError.
         """
+        since = time.monotonic()
         with explained(self._engine):
-            async with self._async_engine.begin() as connection:
-                await connection.run_sync(prepare, self.witness, run_migrations, role)
+            while True:
+                try:
+                    async with self._async_engine.begin() as connection:
+                        await connection.run_sync(prepare, self.witness, run_migrations, role)
+                    return
+                except SQLAlchemyError as error:
+                    if not is_busy(error, since):
+                        raise
+                await asyncio.sleep(BUSY_PAUSE_SECONDS)
 
     async def close_all_async(self) -> None:
         """Close the connections, unless the engine is the user's."""

@@ -7,22 +7,25 @@ phases is written once, for both (runtime/transaction.py).
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 import sqlalchemy
 from sqlalchemy import Connection, Engine, event
-from sqlalchemy.exc import InvalidRequestError
+from sqlalchemy.exc import InvalidRequestError, SQLAlchemyError
 from sqlalchemy.orm import Session, sessionmaker
 
 from dbos.error import DBOSInitializationError
 from dbos.model.serialization import Serialization
 from dbos.userdata.engines import (
+    BUSY_PAUSE_SECONDS,
     begin_writing,
     driver_url,
     engine_options,
     explained,
+    is_busy,
     leave_nothing_open,
     prepare,
     prepare_nothing_for_others,
@@ -157,8 +160,16 @@ class UserDatabase:
 
         Raises DBOSInitializationError.
         """
-        with explained(self._engine), self._engine.begin() as connection:
-            prepare(connection, self.witness, run_migrations, role)
+        since = time.monotonic()
+        with explained(self._engine):
+            while True:
+                try:
+                    self._within(prepare, self.witness, run_migrations, role)
+                    return
+                except SQLAlchemyError as error:
+                    if not is_busy(error, since):
+                        raise
+                time.sleep(BUSY_PAUSE_SECONDS)
 
     def close_all(self) -> None:
         """Close the connections, unless the engine is the user's. One that is out is closed when it comes back."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,9 +13,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from dbos.error import DBOSInitializationError
 from dbos.model.database_url import dialect_of, redact_url
+from dbos.userdata.troubles import is_clash
 from dbos.userdata.witness import Witness
 
 BUSY_TIMEOUT_SECONDS = 0.005  # inside SQLite, which looks ever more seldom; whoever finds the file busy looks again
+
+BUSY_SECONDS = 10.0  # so long a file that others use is waited for, before anything runs
+BUSY_PAUSE_SECONDS = 0.02
 
 _SCHEMES = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+psycopg")}
 
@@ -115,6 +120,11 @@ def prepare(connection: Connection, witness: Witness, run_migrations: bool, role
     (witness.install if run_migrations else witness.verify)(connection)
     if role is not None:
         witness.grant(connection, role)
+
+
+def is_busy(error: SQLAlchemyError, since: float) -> bool:
+    """Do others use the database, and will they be waited for? `since` when (`time.monotonic`), they have been."""
+    return is_clash(error) and time.monotonic() < since + BUSY_SECONDS
 
 
 @contextmanager

@@ -104,6 +104,14 @@ MUTANTS = (
         FAULTS.format("test_a_commit_that_finds_the_file_busy_is_taken_back", "sqlite-datasource"),
     ),
     Mutant(
+        "transactions: a file that others use is no database",
+        "userdata/engines.py",
+        "    return is_clash(error) and time",
+        "    return since < 0 and time",
+        "tests/acceptance/test_datasources.py"
+        "::test_a_file_that_others_use_is_waited_for_when_a_datasource_is_created[async-reads]",
+    ),
+    Mutant(
         "transactions: the witness of another function counts",
         "runtime/transaction.py",
         "    if testimony.name != work.spec.name:\n",
