@@ -18,10 +18,12 @@ MUTANTS = (
         "a receiver looks for a message before it listens",
         "runtime/operations/receiving.py",
         """    with engine.waiters.register(*mine) as registration:
+        over = limit.remaining_seconds() <= 0
         (found,) = yield from limit.fix(take())
 """,
         """    (found,) = yield from limit.fix(take())
     with engine.waiters.register(*mine) as registration:
+        over = limit.remaining_seconds() <= 0
 """,
         "tests/acceptance/test_messages.py::test_a_message_between_the_check_and_the_wait_is_not_slept_through"
         "[sqlite-plain]",
