@@ -21,7 +21,8 @@ MUTANTS = (
         over = limit.remaining_seconds() <= 0
         (found,) = yield from limit.fix(take())
 """,
-        """    (found,) = yield from limit.fix(take())
+        """    over = limit.remaining_seconds() <= 0
+    (found,) = yield from limit.fix(take())
     with engine.waiters.register(*mine) as registration:
         over = limit.remaining_seconds() <= 0
 """,
