@@ -207,7 +207,7 @@ def test_what_is_no_field_is_not_replaced(ours: Any) -> None:
 def test_what_is_frozen_stays_as_it_is(change: str) -> None:
     names = classes(fields)
     names["it"] = names["Frozen"](1)
-    with pytest.raises(AttributeError, match="Frozen is frozen"):
+    with pytest.raises(dataclasses.FrozenInstanceError, match="Frozen is frozen"):
         eval(change, names)
     assert names["it"].a == 1
 

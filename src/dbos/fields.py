@@ -196,7 +196,9 @@ def _hash(self: Any) -> int:
 
 
 def _refuse(self: Any, name: str, *_: Any) -> None:
-    raise AttributeError(f"{type(self).__qualname__} is frozen: {name} stays as it is")
+    from dataclasses import FrozenInstanceError
+
+    raise FrozenInstanceError(f"{type(self).__qualname__} is frozen: {name} stays as it is")
 
 
 def _changed(self: Any, /, **changes: Any) -> Any:
