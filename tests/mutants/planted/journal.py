@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.killers import ERRORS, LOST_REPLIES, POINTS, PROMISES
+from tests.mutants.killers import ERRORS, LOST_REPLIES, PROMISES
 from tests.mutants.mutant import Mutant
 
 MUTANTS = (
@@ -11,7 +11,7 @@ MUTANTS = (
         "store/journal.py",
         "                entries.extend(self._take_batch())\n",
         "                entries.extend(self._take_batch())\n                deliver(entries)\n",
-        POINTS.format("coroutines-sequence"),
+        "tests/store/test_journal.py::test_a_thousand_threads_are_all_acknowledged[sqlite]",
     ),
     Mutant(
         "callers of a batch get each other's results",
