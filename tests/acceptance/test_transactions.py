@@ -474,6 +474,11 @@ def test_only_the_library_commits(launch: Launch, database_url: str, user_url: s
         return "left"
 
     @DBOS.transaction()
+    def commit_beneath() -> None:
+        write("lost")
+        DBOS.sql_session.connection().commit()
+
+    @DBOS.transaction()
     def save_point() -> None:
         write("kept")
         with DBOS.sql_session.begin_nested():
@@ -483,7 +488,7 @@ def test_only_the_library_commits(launch: Launch, database_url: str, user_url: s
         point.rollback()
 
     launch(application_database_url=user_url)
-    for misuse in (commit, roll_back, roll_back_and_leave):
+    for misuse in (commit, roll_back, roll_back_and_leave, commit_beneath):
         with pytest.raises(InvalidRequestError, match="closed transaction inside context manager"):
             misuse()
         assert notes(user_url) == []

@@ -34,14 +34,23 @@ from dbos.userdata.testimony import Key, Testimony
 from dbos.userdata.witness import Kind, Witness
 
 _MAY_COMMIT = "dbos_may_commit"
+_GUARDED_BY = "dbos_guarded_by"
+_REFUSAL = (
+    "DBOS commits this transaction when its function returns, together with the row that says it happened. "
+    "Closed by the function, it would be a closed transaction inside context manager."
+)
 
 
 def _refuse_to_commit(session: Session) -> None:
     if not session.info.get(_MAY_COMMIT) and not session.in_nested_transaction():
-        raise InvalidRequestError(
-            "DBOS commits this transaction when its function returns, together with the row that says it happened. "
-            "Closed by the function, it would be a closed transaction inside context manager."
-        )
+        raise InvalidRequestError(_REFUSAL)
+
+
+def _refuse_beneath(connection: Connection) -> None:
+    info = connection.get_execution_options().get(_GUARDED_BY)
+    if info is not None and not info.get(_MAY_COMMIT):
+        connection.connection.rollback()  # else SQLAlchemy would take the transaction for ended, and leave it open
+        raise InvalidRequestError(_REFUSAL)
 
 
 class GuardedSession(Session):
@@ -77,6 +86,7 @@ class UserDatabase:
         self._sessions = sessions or sessionmaker(engine, class_=GuardedSession, expire_on_commit=False)
         self._disposes = disposes
         leave_nothing_open(engine)
+        event.listen(engine, "commit", _refuse_beneath)
 
     @staticmethod
     def engine(url: str, options: Mapping[str, Any]) -> Engine:
@@ -101,10 +111,10 @@ class UserDatabase:
         if not isinstance(session, GuardedSession):  # of the user's own making
             event.listen(session, "before_commit", _refuse_to_commit)
         if self.dialect == "sqlite":  # which knows one level
-            connection = session.connection()
+            connection = session.connection(execution_options={_GUARDED_BY: session.info})
             begin_writing(connection)
             return connection
-        return session.connection(execution_options={"isolation_level": isolation_level})
+        return session.connection(execution_options={"isolation_level": isolation_level, _GUARDED_BY: session.info})
 
     def find(self, session: Session, key: Key) -> tuple[str, Testimony] | None:
         """What this step came to, if it has happened, and in which life.

@@ -112,6 +112,13 @@ MUTANTS = (
         "::test_a_file_that_others_use_is_waited_for_when_a_datasource_is_created[async-reads]",
     ),
     Mutant(
+        "transactions: the function may commit beneath its session",
+        "userdata/database.py",
+        '        event.listen(engine, "commit", _refuse_beneath)\n',
+        "",
+        TRANSACTIONS.format("test_only_the_library_commits", ""),
+    ),
+    Mutant(
         "transactions: the witness of another function counts",
         "runtime/transaction.py",
         "    if testimony.name != work.spec.name:\n",
