@@ -143,9 +143,10 @@ def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgre
     [("transaction", "off", "on"), ("datasource", "off", "on"), ("datasource", "local", "local")],
 )
 def test_what_is_recorded_elsewhere_is_durable_here(
-    launch: Launch, postgres_url: str, kind: str, default: str, expected: str
+    launch: Launch, postgres_url: str, kind: str, default: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step is in another database when a crash of this one would take back what was not on disk."""
+    monkeypatch.setattr("dbos.services.forgetting.Forgetting._sweep", lambda *_: None)  # it commits as well
     create_table(postgres_url)
     database = postgres_url.rpartition("/")[2]
     run_sql(postgres_url, f"alter role current_user in database {database} set synchronous_commit = {default}")
