@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
+from operator import itemgetter
 
 from dbos.model.workflow import FINISHED, INTERNAL_QUEUE, Status, WorkflowRow
 from dbos.store.database import Row
@@ -265,8 +266,7 @@ def candidates(owner: Owner, runnable: Sequence[Function], limit: int) -> dict[s
 
 def in_order(rows: Sequence[Row]) -> list[WorkflowRow]:
     """From `{workflow_columns}, sequence`; what an update returns is in no order."""
-    ordered = sorted(((row[-1], workflow_row(row[:-1])) for row in rows), key=lambda pair: (pair[1].priority, pair[0]))
-    return [workflow for _, workflow in ordered]
+    return [workflow_row(row[:-1]) for row in sorted(rows, key=itemgetter(_PRIORITY, -1))]
 
 
 def workflow_row(row: Row) -> WorkflowRow:
@@ -276,4 +276,5 @@ def workflow_row(row: Row) -> WorkflowRow:
     return WorkflowRow._make(values)
 
 
+_PRIORITY = WorkflowRow._fields.index("priority")
 _WAS_FORKED_FROM = WorkflowRow._fields.index("was_forked_from")
