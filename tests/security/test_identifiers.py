@@ -24,7 +24,12 @@ OURS = {
     "store/postgres/rights.py": {"ROW_RIGHTS", "where", "who"},  # quoted above
     "store/postgres/scripts.py": {"migration.version", "LINEAGE"},
     "store/postgres/session.py": {"round(timeout_seconds * 1000)"},
-    "store/search.py": {"where", "_creation(wanted)", "direction"},  # of fixed columns, and placeholders for values
+    "store/search.py": {  # of fixed columns, and placeholders for values
+        "where",
+        "_where([one, *conditions])",
+        "_creation(wanted, unites_indexes)",
+        "direction",
+    },
     "store/sqlite/database.py": {"pragma", "BUSY_TIMEOUT_MS"},
     "store/sqlite/lifecycle.py": {"table"},  # of a list
     "testing/shifting.py": {"TABLE"},

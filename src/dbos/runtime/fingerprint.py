@@ -16,6 +16,9 @@ except ImportError:
     from hashlib import md5
 
 
+_BUILT = "<string>"  # the file of all that is compiled from a text: from 3.13 on it has lines, those of `python -c`
+
+
 def fingerprint(functions: Mapping[str, Callable[..., Any]]) -> str:
     """The same for the same source under the same names, in every process."""
     digest = md5(b"dbos storage 1", usedforsecurity=False)
@@ -31,13 +34,17 @@ def _source(body: Callable[..., Any]) -> str:
     code = getattr(function, "__code__", None)
     if code is None:
         return repr(type(body))
-    linecache.checkcache(code.co_filename)
-    lines = linecache.getlines(code.co_filename, getattr(function, "__globals__", None))
+    lines = [] if code.co_filename == _BUILT else _lines(code.co_filename, getattr(function, "__globals__", None))
     if len(lines) < code.co_firstlineno:  # typed at a prompt, or built: the code itself must do
         return repr((code.co_code, code.co_names, code.co_varnames))
     if not _knows_where_it_ends(code):
         return inspect.getsource(function)
     return "".join(lines[code.co_firstlineno - 1 : _last_line(code)])
+
+
+def _lines(filename: str, module: dict[str, Any] | None) -> list[str]:
+    linecache.checkcache(filename)
+    return linecache.getlines(filename, module)
 
 
 def _knows_where_it_ends(code: CodeType) -> bool:

@@ -36,6 +36,13 @@ MUTANTS = (
         "tests/acceptance/test_sleep.py::test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it[sqlite]",
     ),
     Mutant(
+        "versions: what is compiled from a text has the source of python -c",
+        "runtime/fingerprint.py",
+        "[] if code.co_filename == _BUILT else _lines",
+        "_lines",
+        "tests/acceptance/test_configuration_effects.py::test_the_version_follows_the_source_of_the_workflows[sqlite]",
+    ),
+    Mutant(
         "the end of code that does not know its end is no part of the version",
         "runtime/fingerprint.py",
         "    if not _knows_where_it_ends(code):\n        return inspect.getsource(function)\n",
