@@ -216,3 +216,14 @@ def test_what_cannot_be_enqueued(launch: Launch, database_url: str, arguments: s
     with pytest.raises(psycopg.DatabaseError, match=words):
         run_sql(database_url, f"select dbos.enqueue_workflow({arguments})")
     assert run_sql(database_url, "select count(*) from workflow_status") == [(1,)]
+
+
+def test_the_id_of_a_deleted_workflow_goes_on_with_its_epochs(listening: Store, database_url: str) -> None:
+    """Whoever ran that one may still be about to write."""
+    enqueue = "select dbos.enqueue_workflow('greet', 'nowhere', workflow_id => 'w')"
+    for epoch in (0, 1, 2):
+        run_sql(database_url, enqueue)
+        row = listening.workflows.load("w")
+        assert row is not None
+        assert row.epoch == epoch
+        listening.workflows.delete(["w"], False)

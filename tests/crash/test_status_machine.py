@@ -102,6 +102,18 @@ class Workflows(RuleBasedStateMachine):
     def start_again(self, workflow_id: str, owner: str) -> None:
         assert self.write(self.start_record(workflow_id, self.owners[owner], False)) is None
 
+    @rule(workflow_id=ids, owner=st.sampled_from(["one", "two"]))
+    def delete_and_start_anew(self, workflow_id: str, owner: str) -> None:
+        """Attempts of the one that was deleted go on writing."""
+        before = self.models[workflow_id]
+        gone = self.store.workflows.delete([workflow_id], False)
+        assert gone is not None
+        assert gone.ids == [workflow_id]
+        epoch = before.epoch + 2  # of one that waits to be run, and of one that runs
+        assert self.write(self.start_record(workflow_id, self.owners[owner], False)) == (None, epoch)
+        owned = [*before.owned, epoch]
+        self.models[workflow_id] = Model("PENDING", epoch, self.owners[owner].instance, owned=owned)
+
     # ------------------------------------------------------------ writing with an epoch, of today or of old
 
     @rule(workflow_id=ids, age=AGES, number=st.integers(1, 5), output=st.sampled_from(["a", "b"]))

@@ -257,3 +257,36 @@ def test_an_executor_may_take_over_from_itself(start: Start, ledger: Ledger, gat
     assert heard.result(30) == worker.pid
     assert [entry.label for entry in ledger.begun("gated")] == ["before", "hold", "hold", "after"]
     audit.assert_fenced("gated", last_epoch=2)
+
+
+# ---------------------------------------------------------------- the id is used again
+
+
+@pytest.mark.parametrize("stopped", [False, pytest.param(True, marks=needs_proc)])
+def test_who_runs_a_deleted_workflow_writes_nothing_into_the_next_one_of_its_id(
+    start: Start, ledger: Ledger, gate: Path, database_url: str, stopped: bool
+) -> None:
+    """It stands in a step when its workflow is deleted and started again elsewhere, and comes out of it first."""
+    stale = start(executor_id="a", executor_lease_sec=LONG_LEASE_SECONDS)
+    heir = start(executor_id="b", executor_lease_sec=LONG_LEASE_SECONDS)
+    gates = gate, gate.with_name("another gate")
+    stale.call("start", "gated", "again", str(gates[0]))
+    eventually(lambda: len(ledger.begun("again")) == 2)
+    if stopped:
+        freeze(stale, database_url)
+        heir.call("cancel", "again")
+    heir.call("delete", "again")
+    heir.call("start", "gated", "again", str(gates[1]))
+    eventually(lambda: len(ledger.begun("again")) == 4)
+    epoch = epoch_of(database_url, "again")
+    gates[0].touch()
+    if stopped:
+        stale.kill(signal.SIGCONT)
+    eventually(lambda: any(entry.event == "end" and entry.label == "hold" for entry in ledger.read("again")))
+    assert stale.call("run", "walk", "meanwhile", 3) == stale.pid  # what it had to write has met its fate by then
+    steps = "select epoch, function_id from operation_outputs where workflow_uuid = 'again' order by 2"
+    assert run_sql(database_url, steps) == [(epoch, 1)]
+    gates[1].touch()
+    assert heir.call("result", "again") == heir.pid
+    assert run_sql(database_url, steps) == [(epoch, number) for number in (1, 2, 3)]
+    assert [entry.label for entry in ledger.begun("again") if entry.pid == stale.pid] == ["before", "hold"]

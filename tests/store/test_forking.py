@@ -205,8 +205,8 @@ def test_what_an_unknown_id_has_in_the_tables_is_not_touched(store: Store, datab
 def test_a_workflow_of_a_deleted_id_begins_anew(origin: Store, open_store: OpenStore) -> None:
     other = open_store()
     origin.workflows.delete(["w"], False)
-    assert other.journal.write([start("w")]) == [(None,)]
-    assert other.journal.write([checkpoint("w", 1)]) == [()]
+    assert other.journal.write([start("w")]) == [(None, 3)]
+    assert other.journal.write([checkpoint("w", 1, epoch=3)]) == [()]
     assert len(other.steps.list("w")) == 1
 
 

@@ -60,7 +60,7 @@ def in_one_batch(store: Store, *calls: list[Record]) -> list[Results | Exception
 
 
 def test_a_workflow_starts_once(store: Store) -> None:
-    assert store.journal.write([start("w")]) == [(None,)]
+    assert store.journal.write([start("w")]) == [(None, 1)]
     assert store.journal.write([start("w", name="another")]) == [None]
     row = store.workflows.load("w")
     assert row is not None
@@ -73,7 +73,7 @@ def test_a_workflow_starts_once(store: Store) -> None:
 
 def test_an_enqueued_workflow_has_no_attempt_and_no_deadline_yet(store: Store) -> None:
     (result,) = store.journal.write([start("w", status="ENQUEUED", queue_name="q", timeout_ms=5_000)])
-    assert result == (None,)
+    assert result == (None, 0)
     row = store.workflows.load("w")
     assert row is not None
     assert (row.epoch, row.recovery_attempts, row.started_at_epoch_ms) == (0, 0, None)
@@ -96,9 +96,9 @@ def test_a_timeout_becomes_a_deadline_unless_one_is_inherited(store: Store) -> N
     )
     row = store.workflows.load("a")
     assert row is not None
-    assert own == (row.workflow_deadline_epoch_ms,)
+    assert own == (row.workflow_deadline_epoch_ms, 1)
     assert row.workflow_deadline_epoch_ms == row.created_at + 1_000
-    assert inherited == (42,)
+    assert inherited == (42, 1)
 
 
 def test_every_field_of_a_new_workflow_is_kept(store: Store) -> None:
@@ -120,11 +120,11 @@ def test_every_field_of_a_new_workflow_is_kept(store: Store) -> None:
 
 def test_a_deduplication_id_is_taken_until_its_workflow_ends(store: Store) -> None:
     write = store.journal.write
-    assert write([start("a", queue_name="q", deduplication_id="d")]) == [(None,)]
+    assert write([start("a", queue_name="q", deduplication_id="d")]) == [(None, 1)]
     assert write([start("b", queue_name="q", deduplication_id="d")]) == [None]
-    assert write([start("c", queue_name="other", deduplication_id="d")]) == [(None,)]
+    assert write([start("c", queue_name="other", deduplication_id="d")]) == [(None, 1)]
     assert write([finish("a")]) == [WRITTEN]
-    assert write([start("b", queue_name="q", deduplication_id="d")]) == [(None,)]
+    assert write([start("b", queue_name="q", deduplication_id="d")]) == [(None, 1)]
 
 
 def test_a_step_is_recorded_once(store: Store) -> None:
@@ -199,7 +199,7 @@ def test_a_call_is_written_in_the_order_of_kinds_and_answered_in_its_own(store: 
             checkpoint("w", 2, epoch=9),
         ]
     )
-    assert results == [WRITTEN, (None,), None, WRITTEN, WRITTEN, WRITTEN, None]
+    assert results == [WRITTEN, (None, 1), None, WRITTEN, WRITTEN, WRITTEN, None]
     row = store.workflows.load("w")
     assert row is not None
     assert row.attributes is not None
@@ -217,7 +217,7 @@ def test_of_two_records_for_the_same_thing_the_first_wins(store: Store) -> None:
         [finish("x", output="a")],
         [finish("x", output="b")],
     )
-    assert results == [[WRITTEN], [None, WRITTEN], [(None,)], [None], [WRITTEN], [None]]
+    assert results == [[WRITTEN], [None, WRITTEN], [(None, 1)], [None], [WRITTEN], [None]]
     step, workflow, new = store.steps.recorded("w", 1), store.workflows.load("x"), store.workflows.load("n")
     assert step is not None
     assert workflow is not None

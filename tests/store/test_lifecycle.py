@@ -31,7 +31,7 @@ from tests.support.waiting import eventually
 def use_everything(store: Store) -> None:
     """Every kind of session comes into being."""
     store.executors.register(owner(), "host", 1, "then", lease_seconds=30)
-    assert store.journal.write([start("w")]) == [(None,)]
+    assert store.journal.write([start("w")]) == [(None, 1)]
     assert store.journal.write([checkpoint("w", 1), finish("w")]) == [(), ()]
     assert store.workflows.load("w") is not None
     assert store.workflows.resume(["w"]) == []
@@ -130,7 +130,7 @@ def test_truncating_keeps_the_schema(store: Store, database_url: str) -> None:
     Store.truncate(StoreSettings(url=database_url))
     for table in ("workflow_status", "operation_outputs", "executors"):
         assert run_sql(database_url, f"select count(*) from {table}") == [(0,)]
-    assert store.journal.write([start("w")]) == [(None,)]  # even under a store that is open
+    assert store.journal.write([start("w")]) == [(None, 1)]  # even under a store that is open
 
 
 @pytest.mark.owner("drops the database")
@@ -372,7 +372,7 @@ def test_a_forked_child_may_not_use_the_store(store: Store) -> None:
     with os.fdopen(reader) as answer:
         assert answer.read() == "[True, True, True]"
     assert store.workflows.load("w") == before  # the parent goes on as if nothing had happened
-    assert store.journal.write([start("x")]) == [(None,)]
+    assert store.journal.write([start("x")]) == [(None, 1)]
 
 
 def test_sqlite_shares_its_file_with_the_application(sqlite_url: str) -> None:

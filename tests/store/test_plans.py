@@ -36,7 +36,7 @@ BY_KEY = [
 KEYS = {
     "workflow_status_pkey", "operation_outputs_pkey", "notifications_pkey", "notification_waiting",
     "workflow_events_pkey", "workflow_events_history_pkey", "streams_pkey", "stream_token", "workflow_debounced",
-    "workflow_schedules_pkey", "workflow_schedules_schedule_id_key",
+    "workflow_schedules_pkey", "workflow_schedules_schedule_id_key", "deleted_workflows_pkey",
 }  # fmt: skip
 BY_STATUS = {  # statement -> the partial index it goes by
     "claim": "workflow_enqueued",

@@ -306,7 +306,7 @@ def test_the_path_may_be_relative_or_a_link(tmp_path: Path, monkeypatch: pytest.
     with Store.open(StoreSettings(url="sqlite:///here.sqlite")) as store:
         store.journal.write([start("w")])
         monkeypatch.chdir("/")
-        assert store.journal.write([start("x")]) == [(None,)]
+        assert store.journal.write([start("x")]) == [(None, 1)]
     (tmp_path / "link.sqlite").symlink_to(tmp_path / "here.sqlite")
     with Store.open(StoreSettings(url=f"sqlite:///{tmp_path}/link.sqlite")) as store:
         assert store.workflows.standing("x") == ("PENDING", 1)

@@ -120,6 +120,9 @@ class Commands:
         DBOS.cancel_workflow(workflow_id)
         return time.monotonic()
 
+    def delete(self, workflow_id: str) -> None:
+        DBOS.delete_workflow(workflow_id)
+
     def send(self, workflow_id: str, message: Any, topic: str | None = None, key: str | None = None) -> float:
         """Send; when that was accepted (monotonic clock)."""
         DBOS.send(workflow_id, message, topic, idempotency_key=key)

@@ -62,6 +62,7 @@ class Admitted(NamedTuple):
     workflow_id: str
     row: StartWorkflow | None = None
     deadline_ms: int | None = None
+    epoch: int | None = None
 
 
 MakeRow = Callable[[Ticket], StartWorkflow]
@@ -115,7 +116,7 @@ def admit_many(engine: Engine, entries: Sequence[tuple[Requests, MakeRow]]) -> O
     admitted = []
     for (asked, _), row, policy, created in zip(entries, rows, policies, answers, strict=True):
         if created is not None:
-            admitted.append(Admitted(row.workflow_id, row, created[0]))
+            admitted.append(Admitted(row.workflow_id, row, *created))
             continue
         found = yield from _attach(engine, row, asked, policy)
         admitted.append(found or (yield from _write(engine, None, row, asked, policy)))
@@ -150,7 +151,7 @@ def _admit_child(
     if workflow_id is None and row.deduplication_id is None:
         (created,) = yield from record(parent, step(row.workflow_id), row)
         if created is not None:
-            return Admitted(row.workflow_id, row, created[0])
+            return Admitted(row.workflow_id, row, *created)
         return (yield from _attach(engine, row, asked, policy)) or (
             yield from _write(engine, parent, row, asked, policy)
         )
@@ -170,7 +171,7 @@ def _write(
     while True:
         (created,) = yield Commit(row)
         if created is not None:
-            return Admitted(row.workflow_id, row, created[0])
+            return Admitted(row.workflow_id, row, *created)
         if parent is not None:
             yield from parent.verify_refused()  # it may have been the parent's guard that refused
         found = yield from _attach(engine, row, asked, policy)
@@ -203,10 +204,10 @@ def _own(engine: Engine, row: StartWorkflow, there: WorkflowRow) -> Admitted:
 
     So it is if an earlier attempt of the parent wrote it: what that one started runs elsewhere, or is to be adopted.
     """
-    untouched = there.status == row.status and there.epoch == (1 if row.status == Status.PENDING else 0)
-    mine = there.executor_instance == row.executor_instance
-    if untouched and mine and engine.attempt_of(row.workflow_id) is None:
-        return Admitted(row.workflow_id, row, there.workflow_deadline_epoch_ms)
+    as_written = row.status, 1 if row.status == Status.PENDING else 0, row.executor_instance, there.created_at
+    untouched = as_written == (there.status, there.recovery_attempts, there.executor_instance, there.updated_at)
+    if untouched and engine.attempt_of(row.workflow_id) is None:
+        return Admitted(row.workflow_id, row, there.workflow_deadline_epoch_ms, there.epoch)
     return Admitted(row.workflow_id)
 
 

@@ -54,7 +54,7 @@ def _set_aside(engine: Executor, row: WorkflowRow, error: BaseException) -> None
 
 
 def _may_have_history(row: WorkflowRow) -> bool:
-    """Rows are enqueued at epoch 0, so epoch 1 is the first execution. Only a fork begins with steps it did not run."""
+    """Rows are enqueued at epoch 0 or, under an id that was used before, a later one. Only a fork begins with steps."""
     return row.epoch > 1 or row.forked_from is not None
 
 

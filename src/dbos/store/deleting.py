@@ -3,6 +3,9 @@
 The row of a workflow goes first. Whoever writes for a workflow (a step, an event, a value of a stream, a message, a
 child) holds a lock on its row until he has committed, so the statements that follow see all of it, and nobody adds
 anything behind them. Only what belonged to a row that went is deleted: the id may be in use again.
+
+Of the row itself the epoch stays for a while (`deleted_workflows`), because epochs fence the writers of an id: a later
+workflow of it begins behind that one, and an attempt that has not heard of the deletion is refused by the new row.
 """
 
 from __future__ import annotations
@@ -23,6 +26,13 @@ REMAINS = (
     "delete_witnesses",
 )
 
+EPOCHS_KEPT_MS = 7 * 24 * 3600 * 1000
+"""How long: a process that lives hears of a deletion within a second or so, and ends its attempt after the step it is
+in. A week is for that step, and for a process that was stopped."""
+
+EPOCHS_FORGOTTEN = 1_000
+"""By a deletion at most. That is more than one leaves behind, unless it is a very large one."""
+
 
 Life = tuple[str, str]
 """A workflow that was deleted: its id, and the token that tells it from others of this id."""
@@ -41,10 +51,12 @@ def delete(run: Run, ids: Sequence[str], with_children: bool, guard: Guard | Non
         return None
     doomed = _lock_family(run, ids) if with_children else list(ids)
     run("lock_to_delete", ids=json.dumps(doomed))
+    run("keep_epochs", ids=json.dumps(doomed), kept_ms=EPOCHS_KEPT_MS)
     lives = [(row[0], row[1]) for row in run("delete_workflows", ids=json.dumps(doomed))]
     if lives:
         for statement in REMAINS:
             run(statement, ids=json.dumps([workflow_id for workflow_id, _ in lives]))
+        run("forget_epochs", kept_ms=EPOCHS_KEPT_MS, limit=EPOCHS_FORGOTTEN)
     return Deleted(doomed, lives)
 
 

@@ -46,13 +46,13 @@ class StartWorkflow(NamedTuple):
 
     The run of a tick is written only if the schedule is still as it was when the tick was found due.
 
-    The result is `(deadline_ms,)` (None inside when there is no deadline) if this write created the row,
+    The result is `(deadline_ms, epoch)` (the first None when there is no deadline) if this write created the row,
     and None if the id was taken or the guard no longer holds.
     """
 
     workflow_id: str
     token: str  # names this very call: tells our own row from another's after an unknown commit (owner_xid)
-    status: str  # PENDING (runs here at once: epoch 1, one attempt), ENQUEUED or DELAYED (epoch 0, no owner)
+    status: str  # PENDING (runs here at once, one attempt), ENQUEUED or DELAYED (one epoch less, no owner)
     name: str
     class_name: str | None
     config_name: str | None

@@ -1,7 +1,8 @@
 """Taking workflows out of one database and into another, with their whole history: rows as plain data.
 
 An exported workflow is a dict: a table -> its row, or rows. Exported and imported, it is the same in every column but
-two: its place in the order of arrival is a new one, and it is owned by nobody.
+two: its place in the order of arrival is a new one, and it is owned by nobody. (Unfinished, a third one where it was
+deleted: its epoch is beyond that of any attempt that it had there.)
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ from tests.mutants.mutant import Mutant
 STATUS_MACHINE = "tests/crash/test_status_machine.py::test_every_sequence_of_verbs_ends_as_the_model_says[sqlite]"
 FINISHED = "tests/crash/test_status_machine.py::test_what_is_finished_takes_nothing_more[sqlite-SUCCESS]"
 FENCED = "tests/crash/test_status_machine.py::test_whoever_lost_its_workflow_writes_nothing_more[sqlite]"
+REUSED = "tests/store/test_deleted_ids.py::test_who_ran_the_deleted_workflow_writes_nothing_into_the_next[sqlite-{}]"
 
 MUTANTS = (
     Mutant(
@@ -44,6 +45,55 @@ MUTANTS = (
         "    i.guard_workflow_id is null or exists (\n",
         "    i.guard_workflow_id is not null or i.guard_workflow_id is null or exists (\n",
         PROMISES.format("test_a_workflow_cancelled_elsewhere_starts_no_child"),
+    ),
+    Mutant(
+        "a deleted workflow leaves no epoch",
+        "store/deleting.py",
+        '    run("keep_epochs", ids=json.dumps(doomed), kept_ms=EPOCHS_KEPT_MS)\n',
+        "",
+        REUSED.format("started"),
+    ),
+    Mutant(
+        "a workflow begins at the epoch of a deleted one",
+        "store/sql/deleting.sql",
+        "select w.workflow_uuid, w.epoch + 1, {now_ms}",
+        "select w.workflow_uuid, w.epoch, {now_ms}",
+        REUSED.format("enqueued"),
+    ),
+    Mutant(
+        "a new workflow does not mind who was deleted",
+        "store/sql/journal.sql",
+        "as d where d.workflow_uuid = i.workflow_id), 0)",
+        "as d where d.workflow_uuid = i.workflow_id and false), 0)",
+        REUSED.format("debounced"),
+    ),
+    Mutant(
+        "a fork does not mind who was deleted",
+        "store/sql/forking.sql",
+        "as d where d.workflow_uuid = :workflow_id), 0)",
+        "as d where d.workflow_uuid = :workflow_id and false), 0)",
+        REUSED.format("forked"),
+    ),
+    Mutant(
+        "an import does not mind who was deleted",
+        "store/sql/transfer.sql",
+        "d.next_epoch > :epoch",
+        "d.next_epoch > :epoch and false",
+        REUSED.format("imported"),
+    ),
+    Mutant(
+        "a start waits for a deletion, and does not see its epoch",
+        "store/sql/journal.sql",
+        "(select w.epoch from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id) is null",
+        "true",
+        "tests/store/test_deleted_ids.py::test_whoever_starts_while_the_workflow_is_being_deleted_finds_it_still_there",
+    ),
+    Mutant(
+        "epochs of deleted workflows are kept for ever",
+        "store/deleting.py",
+        '        run("forget_epochs", kept_ms=EPOCHS_KEPT_MS, limit=EPOCHS_FORGOTTEN)\n',
+        "",
+        "tests/store/test_deleted_ids.py::test_epochs_are_forgotten_by_later_deletions[sqlite]",
     ),
     Mutant(
         "cancelling keeps the epoch",

@@ -90,10 +90,10 @@ def start(
         return new_row(engine, ticket, names, inputs, permitted, version, owner=engine.owner)
 
     admitted = yield from admit(engine, "start", names, asked, make_row, step_id)
-    if admitted.row is None:
+    row, epoch = admitted.row, admitted.epoch
+    if row is None or epoch is None:
         return Started(admitted.workflow_id)
-    row = admitted.row
-    attempt = Attempt(engine, row.workflow_id, row.name, 1, admitted.deadline_ms, identity_of(row), life=row.token)
+    attempt = Attempt(engine, row.workflow_id, row.name, epoch, admitted.deadline_ms, identity_of(row), life=row.token)
     attempt.format = outcome_format(target, row.serialization)
     if engine.tracing is not None:
         attempt.carrier = stored(row.attributes)

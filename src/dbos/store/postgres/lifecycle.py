@@ -48,6 +48,7 @@ TABLES = (
     "workflow_events_history",
     "streams",
     "workflow_status",
+    "deleted_workflows",
     "executors",
     "queues",
     "queue_starts",

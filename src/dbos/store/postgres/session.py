@@ -246,7 +246,7 @@ def _error(reply: pq.abc.PGresult) -> psycopg.Error:
 
 # What `returning` says beyond that, and how it reads.
 _ANSWERS: dict[type[Record], tuple[Callable[[bytes | None], Any], ...]] = {
-    StartWorkflow: (_number,),  # deadline_ms
+    StartWorkflow: (_number, _number),  # deadline_ms, epoch
     Debounce: (_text, _text),  # workflow_id, owner's token
     ReceiveMessage: (_text, _text),  # message, serialization
 }

@@ -51,8 +51,13 @@ on conflict do nothing
     )
 )
 
+-- fragment: first_epoch
+-- Epochs of an id go on where a workflow of it that was deleted left off: its attempts may still be about to write.
+coalesce((select d.next_epoch from {schema}.deleted_workflows as d where d.workflow_uuid = i.workflow_id), 0)
+
 -- name: StartWorkflow
--- A new workflow, if its id is free and the attempt that starts it (if one does) still owns its own row.
+-- A new workflow, if its id is free and the attempt that starts it (if one does) still owns its own row. Who is being
+-- deleted still has the id: the insert would wait for that commit, and then not see the epoch that it leaves.
 insert into {schema}.workflow_status (
     workflow_uuid, owner_xid, status, name, class_name, config_name, inputs, serialization,
     application_name, application_version, application_id, executor_id, executor_instance,
@@ -68,14 +73,16 @@ select
     case when i.deadline_ms is null and i.status = 'PENDING' then {now_ms} + i.timeout_ms else i.deadline_ms end,
     {now_ms} + i.delay_ms, i.deduplication_id, i.priority, i.queue_partition_key, i.parent_workflow_id,
     cast(i.attributes as {json}), i.schedule_name,
-    case when i.status = 'PENDING' then 1 else 0 end,
+    {first_epoch} + case when i.status = 'PENDING' then 1 else 0 end,
     case when i.status = 'PENDING' then 1 else 0 end,
     case when i.status = 'PENDING' then {now_ms} end,
     {now_ms}, {now_ms}
 from {input} as i
-where {attempt_goes_on} and {schedule_goes_on}
+where
+    {attempt_goes_on} and {schedule_goes_on}
+    and (select w.epoch from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id) is null
 on conflict do nothing
-returning owner_xid, workflow_deadline_epoch_ms;
+returning owner_xid, workflow_deadline_epoch_ms, epoch;
 
 -- name: Debounce
 -- A new delayed workflow, or other inputs for the one that is delayed under the key. The lock of that row decides between
@@ -96,7 +103,7 @@ select
     {now_ms} + case when i.longest_delay_ms < i.period_ms then i.longest_delay_ms else i.period_ms end,
     {now_ms} + i.longest_delay_ms,
     i.timeout_ms, i.deadline_ms, i.priority, i.parent_workflow_id, cast(i.attributes as {json}),
-    0, 0, {now_ms}, {now_ms}
+    {first_epoch}, 0, {now_ms}, {now_ms}
 from {input} as i
 where
     {attempt_goes_on}
@@ -109,6 +116,7 @@ where
                 w.owner_xid = i.token
                 or coalesce(w.queue_name, '') <> i.queue_name
                 or coalesce(w.deduplication_id, '') <> i.deduplication_id
+                or w.status || '' <> 'DELAYED'
             )
     )
 on conflict (queue_name, deduplication_id) where deduplication_id is not null do update set

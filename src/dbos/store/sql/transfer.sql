@@ -19,7 +19,8 @@ select
 from {schema}.workflow_status where workflow_uuid = :workflow_id;
 
 -- name: import_workflow_status
--- Nobody's, as yet.
+-- Nobody's, as yet; nor of an attempt of a workflow of this id that was deleted here. (For what has ended nobody writes,
+-- and to reopen it adds one to its epoch.)
 insert into {schema}.workflow_status (
     workflow_uuid, status, epoch, name, class_name, config_name, inputs, output, error, serialization,
     outcome_serialization, created_at, updated_at, completed_at, started_at_epoch_ms, recovery_attempts, executor_id,
@@ -29,7 +30,16 @@ insert into {schema}.workflow_status (
     forked_from, was_forked_from, parent_workflow_id, schedule_name, attributes, debounce_token
 )
 values (
-    :workflow_uuid, :status, :epoch, :name, :class_name, :config_name, :inputs, :output, :error, :serialization,
+    :workflow_uuid, :status,
+    coalesce(
+        (
+            select d.next_epoch - case when cast(:status as text) in ('PENDING', 'ENQUEUED', 'DELAYED') then 0 else 1 end
+            from {schema}.deleted_workflows as d
+            where d.workflow_uuid = :workflow_uuid and d.next_epoch > :epoch
+        ),
+        :epoch
+    ),
+    :name, :class_name, :config_name, :inputs, :output, :error, :serialization,
     :outcome_serialization, :created_at, :updated_at, :completed_at, :started_at_epoch_ms, :recovery_attempts,
     :executor_id, :owner_xid, :application_name, :application_version, :application_id, :authenticated_user,
     :assumed_role, :authenticated_roles, :request, :queue_name, :workflow_timeout_ms, :workflow_deadline_epoch_ms,

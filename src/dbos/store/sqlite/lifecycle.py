@@ -24,6 +24,7 @@ TABLES = (
     "workflow_events_history",
     "streams",
     "workflow_status",
+    "deleted_workflows",
     "executors",
     "queues",
     "queue_starts",

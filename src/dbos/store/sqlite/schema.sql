@@ -1,8 +1,8 @@
 -- The schema as it is now, for reading. The migrations build exactly this (a test compares them); nothing runs this file.
 --
 -- Table and column names follow the documented DBOS system tables where the meaning is the same, because users query
--- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the tables executors and
--- queue_starts.
+-- them. Ours are: sequence, epoch, executor_instance, outcome_serialization, and the tables executors,
+-- queue_starts and deleted_workflows.
 --
 -- Times are milliseconds since 1970 on the clock of this database. `completed_at` is set exactly when the status is a
 -- final one: SUCCESS, ERROR, CANCELLED or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Only whoever holds the current `epoch` of a
@@ -249,3 +249,13 @@ create table workflow_schedules (
     created_at integer not null,
     active_since integer not null -- defined so, or resumed: ticks before that are none of its own
 ) strict, without rowid;
+
+-- Epochs of an id never restart: who ran the deleted workflow, and does not know, writes nothing into a later one.
+-- Forgotten after a week, by later deletions.
+create table deleted_workflows (
+    workflow_uuid text primary key,
+    next_epoch integer not null, -- of a later workflow of the id
+    deleted_at integer not null
+) strict, without rowid;
+
+create index deleted_workflow_age on deleted_workflows (deleted_at);
