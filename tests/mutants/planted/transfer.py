@@ -15,8 +15,8 @@ MUTANTS = (
     Mutant(
         "an imported workflow loses its place among the versions of its id",
         "store/sql/transfer.sql",
-        "    :workflow_uuid, :status, :epoch, :name,",
-        "    :workflow_uuid, :status, :epoch * 0, :name,",
+        "        ),\n        :epoch\n    ),\n",
+        "        ),\n        :epoch * 0\n    ),\n",
         "tests/acceptance/test_transfer.py::test_export_and_import_are_the_identity[sqlite]",
     ),
     Mutant(
