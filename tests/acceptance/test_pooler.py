@@ -110,7 +110,7 @@ def test_a_pooler_that_comes_later_and_goes_again(
             proxy.cut_now()
 
         eventually(lambda: announced("(push)"))
-        assert store.journal.write([start("w")]) == [(None,)]
+        assert store.journal.write([start("w")]) == [(None, 1)]
         lead_to(pooler.through(direct_url))
         for step in range(2, 10):
             assert store.journal.write([checkpoint("w", step)]) == [()]
