@@ -496,6 +496,19 @@ def test_only_the_library_commits(launch: Launch, database_url: str, user_url: s
     assert notes(user_url) == ["kept", "kept, too"]
 
 
+def test_a_commit_that_is_refused_takes_nothing_back(launch: Launch, user_url: str) -> None:
+    @DBOS.transaction()
+    def go_on() -> None:
+        write("before")
+        with pytest.raises(InvalidRequestError, match="closed transaction inside context manager"):
+            DBOS.sql_session.commit()
+        write("after")
+
+    launch(application_database_url=user_url)
+    go_on()
+    assert notes(user_url) == ["before", "after"]
+
+
 def test_sql_session_is_only_there_inside_a_transaction(launch: Launch) -> None:
     @DBOS.step()
     def step() -> None:

@@ -55,6 +55,13 @@ MUTANTS = (
         "tests/acceptance/test_transactions.py::test_a_deadlock_is_overcome[sqlite]",
     ),
     Mutant(
+        "transactions: a commit that is refused takes the writes back",
+        "userdata/database.py",
+        "    if not session.info.get(_MAY_COMMIT) and not session.in_nested_transaction():\n",
+        "    if session.info.get(_MAY_COMMIT) is None and session.in_nested_transaction() is None:\n",
+        TRANSACTIONS.format("test_a_commit_that_is_refused_takes_nothing_back", ""),
+    ),
+    Mutant(
         "transactions: a witness of an older life counts",
         "runtime/operations/starting.py",
         "identity_of(row), life=row.token)",
