@@ -22,7 +22,7 @@ class Facts(NamedTuple):
 
     key: tuple[int, ...]  # what tells a record by the row that it became
     payloads: tuple[int, ...]  # values of users, encoded
-    inserted_once: bool  # a second one in a statement changes nothing, or (a value of a stream) knows of the first
+    inserted_once: bool  # a second one in a statement changes nothing
 
 
 FACTS: dict[type, Facts] = {}
@@ -262,7 +262,7 @@ class KeepEvent(NamedTuple):
     serialization: str
 
 
-@kind("workflow_id epoch function_id token", "value", inserted_once=True)
+@kind("workflow_id epoch function_id token", "value")
 class WriteStream(NamedTuple):
     """The next value of a stream and, if the body of a workflow wrote it, the step that records it: both or neither.
 

@@ -1,42 +1,31 @@
 -- The values of streams: what readers ask, and what the journal's record WriteStream shares between the dialects.
 
 -- fragment: new_values
--- What may be written of a batch, each value with its place in its stream: the next free one, in the order of the batch.
+-- What may be written, each value at the next free place of its stream. At most one of each workflow: the next one is for
+-- the next statement, which sees this one.
 --
--- An attempt may write while its guard holds (see journal.sql), each value once, and nobody behind the end of a stream,
--- wherever that was written: before, or earlier in the same batch. Two sessions never write to one stream at the same
--- time, for the guard locks the row of the workflow and only one epoch passes it. But a batch may run twice at the same
--- time, when its connection was lost and the server did not notice: the second run waits for the lock, has looked
--- before the first one committed, and finds all its places taken (`on conflict`).
+-- An attempt may write while its guard holds (see journal.sql), each value once, and nobody behind the end of a stream.
+-- Two sessions never write to one stream at the same time, for the guard locks the row of the workflow and only one epoch
+-- passes it. But a batch may run twice at the same time, when its connection was lost and the server did not notice: the
+-- second run waits for the lock, has looked before the first one committed, and finds its place taken (`on conflict`).
 select
-    c.workflow_id, c.key, c."offset", c.value, c.serialization, c.function_id, c.epoch, c.step_attempt,
-    nullif(c.token, ''), c.written_at_ms
-from (
-    select
-        i.workflow_id, i.key, i.value, i.serialization, i.function_id, i.epoch, i.step_attempt, i.token,
-        i.written_at_ms,
-        coalesce(last."offset", -1) + row_number() over (partition by i.workflow_id, i.key order by i.place)
-        as "offset",
-        max(case when {closes:i} then 1 else 0 end) over (
-            partition by i.workflow_id, i.key order by i.place rows between unbounded preceding and 1 preceding
-        ) as closed_before
-    from {input} as i
-    left join {schema}.streams as last
-        on last.workflow_uuid = i.workflow_id and last.key = i.key
-        and last."offset" = (
-            select max(s."offset") from {schema}.streams as s
-            where s.workflow_uuid = i.workflow_id and s.key = i.key
-        )
-    where
-        {attempt_owns}
-        and not exists (
-            select 1 from {schema}.operation_outputs as o
-            where i.token = '' and o.workflow_uuid = i.workflow_id and o.function_id = i.function_id
-        )
-        and not exists (select 1 from {schema}.streams as t where t.token = i.token)
-        and (last.value is null or not {closes:last})
-) as c
-where coalesce(c.closed_before, 0) = 0
+    i.workflow_id, i.key, coalesce(last."offset" + 1, 0), i.value, i.serialization, i.function_id, i.epoch,
+    i.step_attempt, nullif(i.token, ''), i.written_at_ms
+from {input} as i
+left join {schema}.streams as last
+    on last.workflow_uuid = i.workflow_id and last.key = i.key
+    and last."offset" = (
+        select max(s."offset") from {schema}.streams as s
+        where s.workflow_uuid = i.workflow_id and s.key = i.key
+    )
+where
+    {attempt_owns}
+    and not exists (
+        select 1 from {schema}.operation_outputs as o
+        where i.token = '' and o.workflow_uuid = i.workflow_id and o.function_id = i.function_id
+    )
+    and not exists (select 1 from {schema}.streams as t where t.token = i.token)
+    and (last.value is null or not {closes:last})
 on conflict do nothing
 
 -- fragment: stream_columns

@@ -1,6 +1,6 @@
 -- name: WriteStream
 -- The next values of streams and, for those that the body of a workflow wrote, the steps that record them: both or
--- neither. Here one statement does both for a whole batch. Its last part tells which records were written.
+-- neither. Here one statement does both. Its last part tells which records were written.
 with written as (
     insert into {schema}.streams ({stream_columns})
     {new_values}
