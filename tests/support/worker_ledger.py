@@ -35,7 +35,11 @@ class Entry:
 
 
 class Ledger:
-    """A file that only grows. Whole lines: each is one `write` at the end of the file, then an fsync."""
+    """A file that only grows. Each line is one `write` at the end of the file, then an fsync.
+
+    Who is killed may leave half a line, where it meets a page of the file: he did not go on, so nothing had begun. The
+    next line begins behind it.
+    """
 
     def __init__(self, path: str | Path) -> None:
         self._path = Path(path)
@@ -46,14 +50,14 @@ class Ledger:
         if self._file is None:
             self._file = os.open(self._path, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
         entry = Entry(time.monotonic(), os.getpid(), event, workflow_id or "", step_id or 0, label, epoch)
-        os.write(self._file, json.dumps(asdict(entry)).encode() + b"\n")
+        os.write(self._file, b"\n" + json.dumps(asdict(entry)).encode() + b"\n")
         os.fsync(self._file)
 
     def read(self, workflow_id: str | None = None) -> list[Entry]:
         """Everything so far in order of time, of one workflow or of all."""
         if not self._path.exists():
             return []
-        lines = self._path.read_text().splitlines()
+        lines = [line for line in self._path.read_text().splitlines() if line.endswith("}")]
         entries = sorted((Entry(**json.loads(line)) for line in lines), key=lambda entry: entry.at)
         return [entry for entry in entries if workflow_id in (None, entry.workflow_id)]
 
