@@ -28,9 +28,10 @@ from dbos import (
 from dbos.api.launched import current_registry, launched_engine
 from dbos.model.queue import QueueSpec
 from dbos.runtime.executor import Executor
+from dbos.runtime.openings import Opening
 from dbos.services import dispatcher
 from dbos.services.dispatcher import Dispatcher
-from dbos.store.claims import Claim
+from dbos.store.claims import Claim, Claims, Survey
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 from tests.store.records import start as start_record
@@ -308,6 +309,35 @@ def test_a_delay_that_ends_is_news_of_its_queue(launch: Launch, gated: Gated, mo
             handles.append(queue.enqueue(work, 2))
         eventually(lambda: gate.passes == 2)
     assert [handle.get_result() for handle in handles] == [0, 1, 2]
+
+
+def test_a_delay_ends_while_another_queue_has_no_end(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who knows that more waits goes on without looking at the queues, but not past the end of a delay."""
+    Queue("endless", polling_interval_sec=NEVER_POLLED)
+    queue = Queue("delayed", polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    serve = Dispatcher._serve
+    served = threading.Event()
+
+    def endless(self: Dispatcher, there: dispatcher.Served, news: Opening | None) -> bool:
+        if there.spec.name != "endless":
+            return serve(self, there, news)
+        served.set()
+        return True
+
+    monkeypatch.setattr(Dispatcher, "_serve", endless)
+    launch()
+    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)
+    with SetEnqueueOptions(app_version="another"):
+        DBOS.enqueue_workflow("endless", work)
+    with SetEnqueueOptions(delay_seconds=0.5):
+        handle = queue.enqueue(work)
+    assert served.wait(PATIENCE_SECONDS)
+    assert handle.get_result(polling_interval_sec=0.05) == "done"
 
 
 def test_a_cancelled_workflow_gives_up_its_slot_though_its_step_goes_on(launch: Launch, gated: Gated) -> None:
@@ -692,3 +722,37 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
         handle.get_result()
     assert counters.records >= 300
     assert counters.commits < 300
+
+
+def test_nobody_looks_whether_more_waits_who_has_just_seen_it(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    handles = [queue.enqueue(work) for _ in range(1_000)]
+    current_registry().listened_queues = None
+    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)  # what was seen is not old yet
+    done: list[str] = []
+    claim, survey = Claims.claim, Claims.survey
+
+    def noted_claim(self: Claims, spec: QueueSpec, owner: Any, runnable: Any, limit: int, **options: Any) -> Claim:
+        claimed = claim(self, spec, owner, runnable, limit, **options)
+        done.append("claimed all" if len(claimed.rows) == limit else "claimed the rest")
+        return claimed
+
+    def noted_survey(self: Claims, *arguments: Any) -> Survey:
+        done.append("looked")
+        return survey(self, *arguments)
+
+    monkeypatch.setattr(Claims, "claim", noted_claim)
+    monkeypatch.setattr(Claims, "survey", noted_survey)
+    launch(application_version="1")
+    for handle in handles:
+        handle.get_result()
+    drain = done[done.index("claimed all") : done.index("claimed the rest")]
+    assert drain.count("claimed all") >= 4
+    assert drain.count("looked") <= 1, "a look at the news that a launch brings"

@@ -20,8 +20,9 @@ from dbos.runtime.served import look_at_queues
 from dbos.services.service import NEVER, Service
 from dbos.store.claims import Claim, Turn
 
-BATCH = 500  # workflows claimed by one statement, and of those claimed a moment ago, how many may not have ended yet
+BATCH = 250  # workflows claimed by one statement; they run while the next are claimed
 SMALLEST_BATCH = 100  # not worth a statement before there is room for so many
+ROOM = 1_000  # of the workflows claimed a moment ago, so many may not have ended yet
 MOMENT_SECONDS = 0.1  # after that a workflow counts as one that takes its time, and makes room for others
 ROOM_SECONDS = 0.002  # until the next look whether there is room
 CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
@@ -60,12 +61,13 @@ class Dispatcher(Service):
         self._published: list[str] = []
         self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
         self._losses = 0  # of connections, after which we asked what is ours
-        self._looked_at = float("-inf")  # by the steady clock: at the queues
-        self._wants_room = False  # something waited then, and could not begin here
+        self._look_at = float("-inf")  # by the steady clock: then the queues are worth another look
+        self._unfinished: list[Served] = []  # until then we know without one that more waits here
+        self._wants_room = False  # it could not begin here
 
     def poll(self) -> float:
         """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
-        if self._wants_room and clock.steady() < self._looked_at + MOMENT_SECONDS and not self._room():
+        if self._wants_room and clock.steady() < self._look_at and not self._room():
             return ROOM_SECONDS  # there is no need to ask the database whether there is room
         if self._losses != self.engine.store.losses:
             self._recognise_our_own()
@@ -77,23 +79,32 @@ class Dispatcher(Service):
             raise
 
     def _round(self, news: Mapping[str, Opening], everywhere: bool) -> float:
+        unfinished, self._unfinished = self._unfinished, []
+        if unfinished and not news and not everywhere and clock.steady() < self._look_at:
+            self._serve_all(unfinished, {})
+            return 0.0
         waiting, next_due_ms = self._look()
         promoted: list[str] = []
         if next_due_ms is not None and next_due_ms <= 0:
             promoted = self.engine.store.claims.promote_delayed()
             self.engine.store.hints.publish("enqueued", promoted)
             waiting, next_due_ms = self._look()
+        for queue in waiting:
+            if everywhere or queue.spec.name in promoted:
+                queue.not_before = 0.0
+        self._serve_all(waiting, news)
+        if self._unfinished or self._losses != self.engine.store.losses:
+            return 0.0
+        return self._rest_seconds(next_due_ms, waiting)
+
+    def _serve_all(self, waiting: list[Served], news: Mapping[str, Opening]) -> None:
+        self._wants_room = False
         random.shuffle(waiting)  # none is always the last
-        more = False
         for queue in waiting:
             if self._stopping:
                 break
-            if everywhere or queue.spec.name in promoted:
-                queue.not_before = 0.0
-            more |= self._serve(queue, news.get(queue.spec.name))
-        if more or self._losses != self.engine.store.losses:
-            return 0.0
-        return self._rest_seconds(next_due_ms, waiting)
+            if self._serve(queue, news.get(queue.spec.name)):
+                self._unfinished.append(queue)
 
     def _recognise_our_own(self) -> None:
         """Find what a claim whose reply was lost has given us: run it, or let it wait in its queue again.
@@ -111,8 +122,10 @@ class Dispatcher(Service):
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""
-        self._looked_at, self._wants_room = clock.steady(), False
+        looked_at = clock.steady()
         look = look_at_queues(self.engine)
+        rest = MOMENT_SECONDS if look.next_due_ms is None else min(MOMENT_SECONDS, look.next_due_ms / 1000)
+        self._look_at = looked_at + rest
         served: dict[str, Served] = {}
         waiting: list[Served] = []
         for queue in look.queues:
@@ -138,7 +151,7 @@ class Dispatcher(Service):
     # ------------------------------------------------------------ one queue
 
     def _serve(self, queue: Served, news: Opening | None) -> bool:
-        """Claim a batch from a queue, and run it. Is there likely more?"""
+        """Claim a batch from a queue, and run it. Is there likely more, or was there no room for it?"""
         now = clock.steady()
         partitions: list[str] | None = None
         if now < queue.not_before and now < queue.look_at:
@@ -152,7 +165,7 @@ class Dispatcher(Service):
             if news is not None:
                 queue.not_before = 0.0
                 self.engine.openings.put_back(queue.spec.name, news)
-            return False
+            return True
         engine = self.engine
         runnable = engine.registry.runnable()
         claim = engine.store.claims.claim(
@@ -202,7 +215,7 @@ class Dispatcher(Service):
     # ------------------------------------------------------------ how much, and when
 
     def _room(self) -> int:
-        """How many more may begin now: a process does not claim what it cannot start soon."""
+        """How many may be claimed now: a process does not claim what it cannot start soon."""
         engine = self.engine
         if engine.threads.crowded:
             return 0
@@ -212,8 +225,8 @@ class Dispatcher(Service):
         if not self._recent:
             return SMALLEST_BATCH  # what comes first begins soon; the rest is claimed meanwhile
         beginning = sum(engine.attempt_of(each) is not None for _, ids in self._recent for each in ids)
-        room = BATCH - beginning
-        return room if room >= SMALLEST_BATCH else 0
+        room = ROOM - beginning
+        return min(room, BATCH) if room >= SMALLEST_BATCH else 0
 
     def due_in_seconds(self) -> float:
         look = look_at_queues(self.engine)

@@ -51,6 +51,20 @@ MUTANTS = (
         "tests/acceptance/test_queue_dispatch.py::test_a_delay_that_ends_is_news_of_its_queue[sqlite]",
     ),
     Mutant(
+        "queues: a delay ends unnoticed while another queue is drained",
+        "services/dispatcher.py",
+        "rest = MOMENT_SECONDS if look.next_due_ms is None else min(MOMENT_SECONDS, look.next_due_ms / 1000)",
+        "rest = MOMENT_SECONDS",
+        "tests/acceptance/test_queue_dispatch.py::test_a_delay_ends_while_another_queue_has_no_end[sqlite]",
+    ),
+    Mutant(
+        "queues: everybody is asked again whether more waits that was seen to wait",
+        "services/dispatcher.py",
+        "if unfinished and not news and not everywhere and",
+        "if False and",
+        "tests/acceptance/test_queue_dispatch.py::test_nobody_looks_whether_more_waits_who_has_just_seen_it[sqlite]",
+    ),
+    Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/claimed.py",
         "        engine.store.claims.give_back(row.workflow_uuid, row.epoch, engine.owner.instance, False)\n",
