@@ -73,7 +73,7 @@ def _inbox(world: World, workflow_id: str, received: Any) -> list[str]:
         world.reached("a receiver waits in vain")
     numbers = [letter for letter in letters if isinstance(letter, int)]
     others = [letter for letter in letters if not isinstance(letter, int)]
-    if _has_sender_of_two_lives(world, workflow_id):
+    if _has_senders_of_one_name(world, workflow_id):
         others = list(dict.fromkeys(others))
     twice = [letter for letter, count in Counter(numbers + others).items() if count > 1]
     if twice:
@@ -87,10 +87,10 @@ def _inbox(world: World, workflow_id: str, received: Any) -> list[str]:
     return found
 
 
-def _has_sender_of_two_lives(world: World, workflow_id: str) -> bool:
-    """Was one deleted, to be begun anew by its twin perhaps? Each life sends its own letters."""
-    senders = (act.target for act in world.plan.acts if (act.options.get("args") or [None])[0] == workflow_id)
-    return any(world.asked("delete", sender) for sender in senders)
+def _has_senders_of_one_name(world: World, workflow_id: str) -> bool:
+    """Was one deleted, perhaps to be begun anew, or forked before it sent? Each sends letters of its own."""
+    senders = [act.target for act in world.plan.acts if (act.options.get("args") or [None])[0] == workflow_id]
+    return any(world.asked(verb, sender) for verb in ("delete", "fork") for sender in senders)
 
 
 def _ticks(world: World, rows: Sequence[tuple[Any, ...]]) -> list[str]:
