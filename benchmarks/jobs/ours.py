@@ -12,10 +12,9 @@ import sys
 import threading
 import time
 
-from dbos import DBOS, DBOSClient, Queue
+from dbos import DBOS, DBOSClient
 
 url, count, colour = sys.argv[1], int(sys.argv[2]), sys.argv[3]
-queue = Queue("jobs")
 counting = threading.Lock()
 left = count
 begun = 0.0
@@ -49,6 +48,7 @@ def fill() -> None:
     construct()
     DBOS.listen_queues([])
     DBOS.launch()
+    DBOS.register_queue("jobs")
     function = {"sync": blocking_job, "async": async_job}[colour]
     client = DBOSClient(system_database_url=url)
     client.enqueue_bulk([({"workflow_name": function.__qualname__, "queue_name": "jobs"}, ())] * count)

@@ -150,6 +150,10 @@ class Executor(Engine):
     def attempt_of(self, workflow_id: str) -> Attempt | None:
         return self._active.get(workflow_id)
 
+    def count_active(self, workflow_ids: frozenset[str]) -> int:
+        """How many of these run in this process."""
+        return len(self._active.keys() & workflow_ids)
+
     def active(self) -> dict[str, Attempt]:
         with self._lock:
             return dict(self._active)

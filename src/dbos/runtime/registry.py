@@ -91,6 +91,11 @@ class Function:
         return self.name if self.workflow is not None else TEMPORARY + self.name
 
     @property
+    def serialization_type(self) -> WorkflowSerializationFormat:
+        """How the arguments of a workflow of this function are stored, and its outcome."""
+        return WorkflowSerializationFormat.DEFAULT if self.workflow is None else self.workflow.serialization_type
+
+    @property
     def signature(self) -> inspect.Signature | None:
         """Which arguments it takes, if it tells. Read once: it takes long."""
         if self._signature == "unread":
@@ -123,10 +128,7 @@ class Target(NamedTuple):
     def names(self) -> Names:
         """What is stored of it, and how its arguments are."""
         function = self.function
-        kind = (
-            WorkflowSerializationFormat.DEFAULT if function.workflow is None else function.workflow.serialization_type
-        )
-        return Names(function.workflow_name, self.class_name, self.config_name, None, kind)
+        return Names(function.workflow_name, self.class_name, self.config_name, None, function.serialization_type)
 
     def bind(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
         """The arguments as the plain function takes them."""
@@ -163,7 +165,7 @@ class Target(NamedTuple):
 
         The arguments of others are validated when they come from the database: a caller in Python is trusted.
         """
-        portable = self.names.serialization_type is WorkflowSerializationFormat.PORTABLE
+        portable = self.function.serialization_type is WorkflowSerializationFormat.PORTABLE
         return self.validated(args, kwargs) if portable else (args, kwargs)
 
 

@@ -71,7 +71,7 @@ def _status(outcome: Outcome[Any]) -> Status:
 
 def outcome_format(target: Target, codec: str | None) -> WorkflowSerializationFormat:
     """How the outcome is stored: as portable JSON if the function says so, or if its arguments came like that."""
-    portable = codec == PORTABLE_JSON or target.names.serialization_type is WorkflowSerializationFormat.PORTABLE
+    portable = codec == PORTABLE_JSON or target.function.serialization_type is WorkflowSerializationFormat.PORTABLE
     return WorkflowSerializationFormat.PORTABLE if portable else WorkflowSerializationFormat.DEFAULT
 
 

@@ -59,7 +59,7 @@ class Dispatcher(Service):
         super().__init__(engine)
         self._served: dict[str, Served] = {}
         self._published: list[str] = []
-        self._recent: deque[tuple[float, list[str]]] = deque()  # when claimed, which
+        self._recent: deque[tuple[float, frozenset[str]]] = deque()  # when claimed, which
         self._losses = 0  # of connections, after which we asked what is ours
         self._look_at = float("-inf")  # by the steady clock: then the queues are worth another look
         self._unfinished: list[Served] = []  # until then we know without one that more waits here
@@ -180,7 +180,7 @@ class Dispatcher(Service):
         )
         started = run_claimed(engine, claim.rows, queue.limited)
         if started:
-            self._recent.append((clock.steady(), started))
+            self._recent.append((clock.steady(), frozenset(started)))
             engine.metrics.workflows_dequeued.add(queue.spec.name, by=len(started))
         if partitions is None or claim.contended:
             self._schedule(queue, claim, clock.steady() - now)
@@ -224,7 +224,7 @@ class Dispatcher(Service):
             self._recent.popleft()
         if not self._recent:
             return SMALLEST_BATCH  # what comes first begins soon; the rest is claimed meanwhile
-        beginning = sum(engine.attempt_of(each) is not None for _, ids in self._recent for each in ids)
+        beginning = sum(engine.count_active(ids) for _, ids in self._recent)
         room = ROOM - beginning
         return min(room, BATCH) if room >= SMALLEST_BATCH else 0
 
