@@ -14,7 +14,6 @@ import random
 import select
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -23,6 +22,7 @@ from psycopg import pq
 
 from dbos.error import DBOSException
 from dbos.fields import dataclass
+from dbos.model.ids import uuid4
 from dbos.store.database import Session
 from dbos.store.hints import ANYTHING, Hint, NoHints
 from dbos.store.pool import Pool
@@ -67,7 +67,7 @@ class PostgresHints:
         """
         self._pool = pool
         self._channel = channel
-        sender = uuid.uuid4().hex
+        sender = uuid4(os.urandom(16))
         self._test_channel = f"dbos test {sender}"
         self._test = json.dumps([sender])
         self._echo = self._test[:-1].encode()  # how all that we send begins: it is dropped when it comes back
@@ -254,7 +254,7 @@ class HintsOfTransaction(NoHints):
         self._session = session
         self._notify = notify
         self._channel = channel
-        self._sender = uuid.uuid4().hex  # nobody's: this process shall hear it, too
+        self._sender = uuid4(os.urandom(16))  # nobody's: this process shall hear it, too
 
     def publish(self, kind: str, ids: Iterable[str]) -> None:
         for payload in payloads(self._sender, [(kind, identifier) for identifier in ids]):
