@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import ExitStack
 
+from dbos.error import DBOSNonExistentWorkflowError
+from dbos.model.serialization import Serialization
 from tests.processes.test_kill_at_commit import EXPECTED
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import PostgresProxy
@@ -112,16 +114,35 @@ def _fail_over(run: Run, *, synchronously: bool) -> None:
             if synchronously:
                 assert_outcomes(executors, ids)
             else:
-                with world.sql() as sql:
-                    there = {workflow_id for (workflow_id,) in sql("select workflow_uuid from workflow_status")}
-                left = [workflow_id for workflow_id in ids if workflow_id in there]
-                run.counts["workflows lost"] += len(ids) - len(left)
-                assert_outcomes(executors, left)
+                assert_outcomes(executors, _left_of(run, world, ids))
             run.counts.update(failovers=1, workflows=len(ids))
         world.verify(lossy=not synchronously, counts_attempts=synchronously)
         for worker in executors:
             worker.kill()
             worker.wait()
+
+
+def _left_of(run: Run, world: World, ids: list[str]) -> list[str]:
+    """Those that a lossy failover has left. Whoever lost a child that it had started is told so, and counted."""
+    with world.sql() as sql:
+        rows = {
+            row[0]: row[1:] for row in sql("select workflow_uuid, error, outcome_serialization from workflow_status")
+        }
+    left = []
+    for workflow_id in ids:
+        error, codec = rows.get(workflow_id, (None, None))
+        if error is not None:
+            failure = Serialization().decode_error(error, codec)
+            assert isinstance(failure, DBOSNonExistentWorkflowError), f"{workflow_id}: {failure}"
+            child = str(failure).rpartition(" ")[2]
+            assert child.startswith(f"{workflow_id}-"), f"{workflow_id}: {failure}"
+            assert child not in rows, f"{workflow_id}: {failure}"
+            run.counts["children lost"] += 1
+        elif workflow_id in rows:
+            left.append(workflow_id)
+        else:
+            run.counts["workflows lost"] += 1
+    return left
 
 
 DELAYS = (0.01, 0.02), (0.05, 0.2, 1.0)  # seconds for each round trip: in the reduced form, in the long one
