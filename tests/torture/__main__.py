@@ -36,8 +36,10 @@ def main(arguments: Sequence[str]) -> int:
         report.write(list(results.load().values()))
         return 0
 
+    names = SCENARIOS.keys() | ENUMERATIONS.keys()
+
     def wanted(name: str) -> bool:
-        return not options.only or any(word in name for word in options.only)
+        return not options.only or any(name == word if word in names else word in name for word in options.only)
 
     scenarios = [each for name, each in SCENARIOS.items() if wanted(name)]
     enumerations = [each for name, each in ENUMERATIONS.items() if wanted(name)]
@@ -77,7 +79,7 @@ def read(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument("what", nargs="?", choices=["run", "report"], default="run")
     parser.add_argument("--minutes", type=float, default=30.0, help="of harm, shared by the scenarios (default: 30)")
     parser.add_argument("--seed", type=int, default=secrets.randbelow(1_000_000))
-    parser.add_argument("--only", action="append", default=[], help="a part of names; may be given again")
+    parser.add_argument("--only", action="append", default=[], help="a name, or a part of names; may be given again")
     parser.add_argument("--reduced", action="store_true", help="one small round of each")
     parser.add_argument("--keep", action="store_true", help="keep the results for the report")
     parser.add_argument("--limit", type=float, default=float("inf"), help="minutes of each enumeration (default: all)")

@@ -144,4 +144,6 @@ def test_parts_together_are_the_whole() -> None:
 def test_names_can_be_chosen(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--list", "--only", "fleet"]) == 0
     assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["fleet-sqlite", "fleet-postgres"]
+    assert main(["--list", "--only", "failover-postgres"]) == 0
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()] == ["failover-postgres"], "not its like"
     assert main(["--only", "nothing"]) == 2
