@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from typing import Any
 
+import psycopg
 import pytest
 
 from dbos import (
@@ -338,6 +339,41 @@ def test_a_delay_ends_while_another_queue_has_no_end(launch: Launch, monkeypatch
         handle = queue.enqueue(work)
     assert served.wait(PATIENCE_SECONDS)
     assert handle.get_result(polling_interval_sec=0.05) == "done"
+
+
+@pytest.mark.parametrize("room", [True, False])
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)
+def test_a_delay_that_is_over_and_held_by_somebody_else_is_not_asked_for_without_a_pause(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, database_url: str, room: bool
+) -> None:
+    queue = Queue("q", polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work() -> str:
+        return "done"
+
+    launch()
+    promote, asked = Claims.promote_delayed, threading.Semaphore(0)
+
+    def noted(self: Claims) -> list[str]:
+        asked.release()
+        return promote(self)
+
+    with SetEnqueueOptions(delay_seconds=0.3):
+        delayed = queue.enqueue(work)
+    with psycopg.connect(database_url) as holder:
+        holder.execute("select 1 from dbos.workflow_status where status = 'DELAYED' for update")
+        with monkeypatch.context() as patch:
+            if not room:
+                patch.setattr(Dispatcher, "_room", lambda _: 0)
+            waiting = queue.enqueue(work)
+            patch.setattr(Claims, "promote_delayed", noted)
+            assert asked.acquire(timeout=PATIENCE_SECONDS)
+            began = time.monotonic()
+            for _ in range(10):
+                assert asked.acquire(timeout=PATIENCE_SECONDS)
+            assert time.monotonic() - began > 9 * dispatcher.HELD_MS / 1000
+    assert [delayed.get_result(), waiting.get_result()] == ["done", "done"]
 
 
 def test_a_cancelled_workflow_gives_up_its_slot_though_its_step_goes_on(launch: Launch, gated: Gated) -> None:

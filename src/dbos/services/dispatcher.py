@@ -25,6 +25,7 @@ SMALLEST_BATCH = 100  # not worth a statement before there is room for so many
 ROOM = 1_000  # of the workflows claimed a moment ago, so many may not have ended yet
 MOMENT_SECONDS = 0.1  # after that a workflow counts as one that takes its time, and makes room for others
 ROOM_SECONDS = 0.002  # until the next look whether there is room
+HELD_MS = 20  # until the next look at what is due and in somebody else's hands, who may let it go without a word
 CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
 LONGEST_CONTENTION = 10  # polling intervals
 SPACING = 2  # a look at a queue that brought nothing is repeated after so many times what it took, then twice that ...
@@ -89,6 +90,10 @@ class Dispatcher(Service):
             promoted = self.engine.store.claims.promote_delayed()
             self.engine.store.hints.publish("enqueued", promoted)
             waiting, next_due_ms = self._look()
+            if next_due_ms is not None and next_due_ms <= 0 and not promoted:
+                next_due_ms = HELD_MS
+        rest = MOMENT_SECONDS if next_due_ms is None else min(MOMENT_SECONDS, next_due_ms / 1000)
+        self._look_at = clock.steady() + rest
         for queue in waiting:
             if everywhere or queue.spec.name in promoted:
                 queue.not_before = 0.0
@@ -122,10 +127,7 @@ class Dispatcher(Service):
 
     def _look(self) -> tuple[list[Served], int | None]:
         """The queues on which something waits, and in how long the next delay is over."""
-        looked_at = clock.steady()
         look = look_at_queues(self.engine)
-        rest = MOMENT_SECONDS if look.next_due_ms is None else min(MOMENT_SECONDS, look.next_due_ms / 1000)
-        self._look_at = looked_at + rest
         served: dict[str, Served] = {}
         waiting: list[Served] = []
         for queue in look.queues:

@@ -53,9 +53,17 @@ MUTANTS = (
     Mutant(
         "queues: a delay ends unnoticed while another queue is drained",
         "services/dispatcher.py",
-        "rest = MOMENT_SECONDS if look.next_due_ms is None else min(MOMENT_SECONDS, look.next_due_ms / 1000)",
+        "rest = MOMENT_SECONDS if next_due_ms is None else min(MOMENT_SECONDS, next_due_ms / 1000)",
         "rest = MOMENT_SECONDS",
         "tests/acceptance/test_queue_dispatch.py::test_a_delay_ends_while_another_queue_has_no_end[sqlite]",
+    ),
+    Mutant(
+        "queues: a delay that is over and held by somebody else is asked for without a pause",
+        "services/dispatcher.py",
+        "next_due_ms = HELD_MS",
+        "pass",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_a_delay_that_is_over_and_held_by_somebody_else_is_not_asked_for_without_a_pause[postgres-False]",
     ),
     Mutant(
         "queues: everybody is asked again whether more waits that was seen to wait",
