@@ -9,6 +9,7 @@ import json
 import logging
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -758,6 +759,37 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
         handle.get_result()
     assert counters.records >= 300
     assert counters.commits < 300
+
+
+def test_what_has_no_thread_yet_leaves_no_room_however_long_ago_it_was_claimed(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = Queue("q")
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    launch()
+    threads, room, turned_away = executor().threads, Dispatcher._room, Counter[str]()
+
+    def noted_room(self: Dispatcher) -> int:
+        found = room(self)
+        turned_away["here"] += found == 0
+        return found
+
+    monkeypatch.setattr(dispatcher, "ROOM", 150)
+    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", 0.0)  # all was claimed long ago
+    with monkeypatch.context() as patch:
+        patch.setattr(threads, "_wants_thread", lambda: False)
+        handles = [queue.enqueue(work) for _ in range(300)]
+        patch.setattr(Dispatcher, "_room", noted_room)
+        eventually(lambda: turned_away["here"] > 10 or not waits_on("q"))
+        assert waits_on("q")
+        assert threads.backlog <= 150
+    threads.submit(lambda: None)
+    for handle in handles:
+        handle.get_result()
 
 
 def test_nobody_looks_whether_more_waits_who_has_just_seen_it(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -36,9 +36,14 @@ class ThreadHost:
         self._closed = False
 
     @property
+    def backlog(self) -> int:
+        """How much work waits for a thread."""
+        return len(self._work)
+
+    @property
     def crowded(self) -> bool:
         """Is there a limit, and as much work behind it as there are threads?"""
-        return self._limit is not None and len(self._work) >= self._limit
+        return self._limit is not None and self.backlog >= self._limit
 
     def submit(self, *work: Callable[[], Any]) -> None:
         """Run each piece of work on a thread of ours as soon as there is room. Raises RuntimeError if that is never."""

@@ -22,8 +22,8 @@ from dbos.store.claims import Claim, Turn
 
 BATCH = 250  # workflows claimed by one statement; they run while the next are claimed
 SMALLEST_BATCH = 100  # not worth a statement before there is room for so many
-ROOM = 1_000  # of the workflows claimed a moment ago, so many may not have ended yet
-MOMENT_SECONDS = 0.1  # after that a workflow counts as one that takes its time, and makes room for others
+ROOM = 1_000  # of the workflows claimed a moment ago, so many may not have ended yet, and so many wait for a thread
+MOMENT_SECONDS = 0.1  # after that a workflow that runs counts as one that takes its time, and makes room for others
 ROOM_SECONDS = 0.002  # until the next look whether there is room
 HELD_MS = 20  # until the next look at what is due and in somebody else's hands, who may let it go without a word
 CONTENTION_SECONDS = 0.002, 0.02  # the first pause and its growth when somebody else claims by the same limits
@@ -224,10 +224,11 @@ class Dispatcher(Service):
         long_ago = clock.steady() - MOMENT_SECONDS
         while self._recent and self._recent[0][0] < long_ago:
             self._recent.popleft()
-        if not self._recent:
+        backlog = engine.threads.backlog
+        if not self._recent and not backlog:
             return SMALLEST_BATCH  # what comes first begins soon; the rest is claimed meanwhile
         beginning = sum(engine.count_active(ids) for _, ids in self._recent)
-        room = ROOM - beginning
+        room = ROOM - max(beginning, backlog)
         return min(room, BATCH) if room >= SMALLEST_BATCH else 0
 
     def due_in_seconds(self) -> float:

@@ -66,6 +66,14 @@ MUTANTS = (
         "test_a_delay_that_is_over_and_held_by_somebody_else_is_not_asked_for_without_a_pause[postgres-False]",
     ),
     Mutant(
+        "queues: what has no thread yet makes room for more",
+        "services/dispatcher.py",
+        "        backlog = engine.threads.backlog\n",
+        "        backlog = 0\n",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_what_has_no_thread_yet_leaves_no_room_however_long_ago_it_was_claimed[sqlite]",
+    ),
+    Mutant(
         "queues: everybody is asked again whether more waits that was seen to wait",
         "services/dispatcher.py",
         "if unfinished and not news and not everywhere and",
