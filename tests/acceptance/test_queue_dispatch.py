@@ -761,6 +761,40 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
     assert counters.commits < 300
 
 
+def test_every_queue_has_its_turn_where_there_is_room_for_one_at_a_time(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    names = {f"q{number}" for number in range(20)}
+
+    @DBOS.workflow()
+    def work() -> None:
+        pass
+
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    handles = [queue.enqueue(work) for queue in map(Queue, names) for _ in range(3)]
+    current_registry().listened_queues = None
+    room, served = [0], list[str]()
+    claim, poll = Claims.claim, Dispatcher.poll
+
+    def poll_with_room_for_one(self: Dispatcher) -> float:
+        room[0] = 1
+        return poll(self)
+
+    def noted_claim(self: Claims, spec: QueueSpec, *arguments: Any, **options: Any) -> Claim:
+        room[0] = 0
+        served.append(spec.name)
+        return claim(self, spec, *arguments, **options)
+
+    monkeypatch.setattr(Dispatcher, "poll", poll_with_room_for_one)
+    monkeypatch.setattr(Dispatcher, "_room", lambda _: room[0])
+    monkeypatch.setattr(Claims, "claim", noted_claim)
+    launch(application_version="1")
+    for handle in handles:
+        handle.get_result()
+    assert set(served[:20]) == set(served[20:40]) == names
+
+
 def test_what_has_no_thread_yet_leaves_no_room_however_long_ago_it_was_claimed(
     launch: Launch, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -43,6 +43,7 @@ class Served:
     look_at: float = NEVER  # by the steady clock: then a rate limit may let more start
     collisions: int = 0  # in a row
     fruitless: int = 0  # looks in a row that brought nothing, although something waits
+    turned_away: int = 0  # times in a row that there was no room here for what waits
 
     @property
     def limited(self) -> bool:
@@ -104,7 +105,8 @@ class Dispatcher(Service):
 
     def _serve_all(self, waiting: list[Served], news: Mapping[str, Opening]) -> None:
         self._wants_room = False
-        random.shuffle(waiting)  # none is always the last
+        random.shuffle(waiting)  # not in the order of all other processes
+        waiting.sort(key=lambda queue: -queue.turned_away)  # none is always the last
         for queue in waiting:
             if self._stopping:
                 break
@@ -164,10 +166,12 @@ class Dispatcher(Service):
         limit = self._room()
         if limit == 0:
             self._wants_room = True
+            queue.turned_away += 1
             if news is not None:
                 queue.not_before = 0.0
                 self.engine.openings.put_back(queue.spec.name, news)
             return True
+        queue.turned_away = 0
         engine = self.engine
         runnable = engine.registry.runnable()
         claim = engine.store.claims.claim(

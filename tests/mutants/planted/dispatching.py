@@ -74,6 +74,14 @@ MUTANTS = (
         "test_what_has_no_thread_yet_leaves_no_room_however_long_ago_it_was_claimed[sqlite]",
     ),
     Mutant(
+        "queues: who is turned away is the last again",
+        "services/dispatcher.py",
+        "            queue.turned_away += 1\n",
+        "",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_every_queue_has_its_turn_where_there_is_room_for_one_at_a_time[sqlite]",
+    ),
+    Mutant(
         "queues: everybody is asked again whether more waits that was seen to wait",
         "services/dispatcher.py",
         "if unfinished and not news and not everywhere and",
