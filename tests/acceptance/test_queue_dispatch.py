@@ -757,7 +757,7 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
     eventually(lambda: not waits_on("q"))
     for handle in handles:
         handle.get_result()
-    assert counters.records >= 300
+    eventually(lambda: counters.records >= 300)  # they are counted when the database has them already
     assert counters.commits < 300
 
 

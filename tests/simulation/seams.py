@@ -19,6 +19,7 @@ from contextlib import contextmanager
 from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
+from dbos import lazy
 from dbos.api import launched
 from dbos.runtime import hosts
 from dbos.services import recovery
@@ -84,13 +85,15 @@ def installed(machine: Machine) -> Iterator[None]:
         put.append((place, name, getattr(place, name)))
         setattr(place, name, value)
 
-    stand_ins = {id(module): (module, other) for module, other in replacements(machine).items()}
+    stand_ins: dict[int, object] = {}
+    for module, other in replacements(machine).items():
+        stand_ins[id(module)] = stand_ins[id(vars(lazy).get(module.__name__, module))] = other
     for name, module in list(sys.modules.items()):
         if name.partition(".")[0] == "dbos" and not name.startswith(APART):
             for attribute in ("threading", "time", "random", "os", "uuid"):
-                found = stand_ins.get(id(vars(module).get(attribute)))
-                if found is not None:
-                    put_there(module, attribute, found[1])
+                there = vars(module).get(attribute)
+                if id(there) in stand_ins:
+                    put_there(module, attribute, stand_ins[id(there)])
 
     def here() -> Process:
         process: Any = machine.fibre.place
