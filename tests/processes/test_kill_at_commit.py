@@ -68,9 +68,10 @@ class Trials:
 
     def _die(self, workflow_id: str, phase: Phase, commit: int) -> bool:
         already = self._recorded(workflow_id)
-        victim = self.start_on(self.url)
+        victim = self.start_on(self.url, launched=False)
+        victim.call("die_at", commit, phase)  # before it recovers anything
         try:
-            victim.call("die_at", commit, phase)  # dies before it answers, if what it recovers is as fast as that
+            victim.call("launch")  # dies before it answers, if what it recovers is as fast as that
             victim.begin("run", self.workflow, workflow_id, "Ada").result(30)
         except WorkerGone:
             assert victim.wait() == -signal.SIGKILL
