@@ -55,10 +55,7 @@ class Vocabulary(Protocol):
         """How the driver spells a parameter; positions count from 1."""
 
     def inputs(self) -> Mapping[str, Relation]:
-        """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record.
-
-        One more column, `place`, numbers the records in the order of the batch.
-        """
+        """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record."""
 
 
 class Statements:

@@ -122,13 +122,13 @@ _TYPES = {str: "text", int: "bigint", bool: "boolean"}
 
 def _one_row(columns: Mapping[str, type]) -> str:
     fields = ", ".join(f"cast(:{name} as {_TYPES[kind]}) as {name}" for name, kind in columns.items())
-    return f"(select {fields}, 1 as place)"
+    return f"(select {fields})"
 
 
 def _many_rows(columns: Mapping[str, type]) -> str:
     arrays = ", ".join(f"cast(:{name} as {_TYPES[kind]}[])" for name, kind in columns.items())
-    names = ", ".join((*columns, "place"))
-    return f"(select {names} from unnest({arrays}) with ordinality as arrays ({names}))"
+    names = ", ".join(columns)
+    return f"(select {names} from unnest({arrays}) as arrays ({names}))"
 
 
 @lru_cache(maxsize=16)

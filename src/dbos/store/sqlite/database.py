@@ -89,7 +89,7 @@ class _Vocabulary:
 
     def inputs(self) -> Mapping[str, Callable[[Mapping[str, type]], str]]:
         # Plain `?`: the fields of a record are bound in their order. One record per execution is the fastest way here.
-        return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)}, 1 as place)"}
+        return {"": lambda columns: f"(select {', '.join(f'? as {name}' for name in columns)})"}
 
 
 @cache
