@@ -42,6 +42,13 @@ MUTANTS = (
         "runtime/callables.py",
         "    if is_plain(func):\n        return bool(func.__code__.co_flags & GENERATORS)\n",
         "",
-        PUBLIC.format("test_importing_is_light"),
+        PUBLIC.format("test_importing_is_light[sqlite]"),
+    ),
+    Mutant(
+        "who listens on Postgres is named by the module `uuid`",
+        "store/postgres/hints.py",
+        "        sender = uuid4(os.urandom(16))\n",
+        "        import uuid\n\n        sender = uuid.uuid4().hex\n",
+        PUBLIC.format("test_importing_is_light[postgres]"),
     ),
 )
