@@ -152,7 +152,8 @@ class Executor(Engine):
 
     def count_active(self, workflow_ids: frozenset[str]) -> int:
         """How many of these run in this process."""
-        return len(self._active.keys() & workflow_ids)
+        with self._lock:
+            return len(self._active.keys() & workflow_ids)
 
     def active(self) -> dict[str, Attempt]:
         with self._lock:

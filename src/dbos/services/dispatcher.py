@@ -1,7 +1,8 @@
 """Claim enqueued workflows and run them.
 
-One statement asks about all queues at once; whatever waits is claimed in batches, queue by queue. Woken by an enqueue
-in this process, by the end of a workflow of a limited queue, and by notifications; polling is the floor.
+One statement asks about all queues at once; whatever waits is claimed in batches, queue by queue, and for a moment on
+without asking again where a batch was full. Woken by an enqueue in this process, by the end of a workflow of a limited
+queue, and by notifications; polling is the floor.
 """
 
 from __future__ import annotations
@@ -65,10 +66,10 @@ class Dispatcher(Service):
         self._losses = 0  # of connections, after which we asked what is ours
         self._look_at = float("-inf")  # by the steady clock: then the queues are worth another look
         self._unfinished: list[Served] = []  # until then we know without one that more waits here
-        self._wants_room = False  # it could not begin here
+        self._wants_room = False  # what waits could not begin here
 
     def poll(self) -> float:
-        """Look at all queues, claim a batch from each that has something waiting, and say when to look again."""
+        """Claim a batch from each queue that has something waiting, and say when to come back."""
         if self._wants_room and clock.steady() < self._look_at and not self._room():
             return ROOM_SECONDS  # there is no need to ask the database whether there is room
         if self._losses != self.engine.store.losses:
