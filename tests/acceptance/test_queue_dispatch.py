@@ -217,6 +217,31 @@ def test_a_slot_that_frees_while_there_is_no_room_here_is_taken_when_there_is(
     assert second.get_result() == 2
 
 
+def test_no_more_is_claimed_than_can_begin_soon(launch: Launch, gated: Gated, monkeypatch: pytest.MonkeyPatch) -> None:
+    gate, work = gated
+    queue = Queue("q")
+    limits = {"SMALLEST_BATCH": 2, "BATCH": 4, "ROOM": 10, "MOMENT_SECONDS": NEVER_POLLED}
+    for name, value in limits.items():
+        monkeypatch.setattr(dispatcher, name, value)
+    room, answers = Dispatcher._room, list[int]()
+
+    def noted(self: Dispatcher) -> int:
+        answer = room(self)
+        answers.append(answer)
+        return answer
+
+    monkeypatch.setattr(Dispatcher, "_room", noted)
+    launch()
+    with gate:
+        handles = [queue.enqueue(work, n) for n in range(14)]
+        eventually(lambda: statuses(handles).count("PENDING") > 8)
+        answers.clear()
+        eventually(lambda: 0 in answers)
+        assert statuses(handles).count("PENDING") <= 10
+    assert [handle.get_result() for handle in handles] == list(range(14))
+    assert max(answers) <= 4
+
+
 def test_a_slot_is_handed_on_in_its_partition(launch: Launch, gated: Gated) -> None:
     gate, work = gated
     queue = Queue("q", partition_queue=True, concurrency=1, polling_interval_sec=NEVER_POLLED)

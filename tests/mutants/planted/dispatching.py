@@ -89,6 +89,13 @@ MUTANTS = (
         "tests/acceptance/test_queue_dispatch.py::test_nobody_looks_whether_more_waits_who_has_just_seen_it[sqlite]",
     ),
     Mutant(
+        "queues: a process claims what it cannot begin soon",
+        "services/dispatcher.py",
+        "room = ROOM - beginning",
+        "room = ROOM",
+        "tests/acceptance/test_queue_dispatch.py::test_no_more_is_claimed_than_can_begin_soon[sqlite]",
+    ),
+    Mutant(
         "queues: a workflow that cannot be read holds its slot",
         "runtime/claimed.py",
         "        engine.store.claims.give_back(row.workflow_uuid, row.epoch, engine.owner.instance, False)\n",
