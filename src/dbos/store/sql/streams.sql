@@ -1,13 +1,14 @@
 -- The values of streams: what readers ask, and what the journal's record WriteStream shares between the dialects.
 
 -- fragment: new_values
--- What may be written, each value at the next free place of its stream. At most one of each workflow: the next one is for
--- the next statement, which sees this one.
+-- What may be written, each value at the next free place of its stream. At most one of each workflow: the next one is
+-- written by the next statement, which sees this one.
 --
 -- An attempt may write while its guard holds (see journal.sql), each value once, and nobody behind the end of a stream.
--- Two sessions never write to one stream at the same time, for the guard locks the row of the workflow and only one epoch
--- passes it. But a batch may run twice at the same time, when its connection was lost and the server did not notice: the
--- second run waits for the lock, has looked before the first one committed, and finds its place taken (`on conflict`).
+-- Two sessions never write to one stream at the same time, for the guard locks the row of the workflow, and only one
+-- epoch passes it. But a batch may run twice at the same time, when its connection was lost and the server did not
+-- notice: the second run waits for the lock, has looked before the first one committed, and finds its place taken
+-- (`on conflict`).
 select
     i.workflow_id, i.key, coalesce(last."offset" + 1, 0), i.value, i.serialization, i.function_id, i.epoch,
     i.step_attempt, nullif(i.token, ''), i.written_at_ms
