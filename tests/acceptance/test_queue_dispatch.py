@@ -262,23 +262,26 @@ class Looks:
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.fruitless = threading.Event()
         self.disturbed = threading.Event()
+        self._lock = threading.Lock()  # guards _disturbs, and keeps it as it is while this process claims
         self._disturbs = False
         self._claim = executor().store.claims.claim
         monkeypatch.setattr(executor().store.claims, "claim", self.look)
 
     def look(self, spec: QueueSpec, *arguments: Any, **options: Any) -> Claim:
-        if spec.name == "q" and self._disturbs:
-            self._disturbs = False
-            self.disturbed.set()
-            return Claim([], contended=True)
-        answer = self._claim(spec, *arguments, **options)
+        with self._lock:
+            if spec.name == "q" and self._disturbs:
+                self._disturbs = False
+                self.disturbed.set()
+                return Claim([], contended=True)
+            answer = self._claim(spec, *arguments, **options)
         if spec.name == "q" and not answer.rows:
             self.fruitless.set()
         return answer
 
     def disturb(self) -> None:
         assert self.fruitless.wait(PATIENCE_SECONDS)
-        self._disturbs = True
+        with self._lock:
+            self._disturbs = True
 
 
 def test_a_slot_that_frees_in_a_partition_while_somebody_else_claims_is_taken_at_once(
