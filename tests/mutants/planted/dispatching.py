@@ -91,8 +91,8 @@ MUTANTS = (
     Mutant(
         "queues: a process claims what it cannot begin soon",
         "services/dispatcher.py",
-        "room = ROOM - beginning",
-        "room = ROOM",
+        "room = ROOM - max(beginning, backlog)",
+        "room = ROOM - backlog",
         "tests/acceptance/test_queue_dispatch.py::test_no_more_is_claimed_than_can_begin_soon[sqlite]",
     ),
     Mutant(
