@@ -30,6 +30,7 @@ from dbos.runtime.operation import Ask, Commit, Operation, Outcome
 from dbos.runtime.registry import Names
 from dbos.runtime.requests import Inherit, Requests
 from dbos.runtime.step import encode, record
+from dbos.store.database import Row
 from dbos.store.executors import Owner
 from dbos.store.records import Checkpoint, Debounce, StartWorkflow
 from dbos.telemetry import carrier
@@ -81,7 +82,8 @@ def admit(
     if parent is None:
         workflow_id, policy = take_id(asked)
         row = make_row(Ticket(workflow_id or engine.new_id(), engine.new_token()))
-        return (yield from _write(engine, None, row, asked, policy))
+        (created,) = yield Commit(row)
+        return (yield from _settle(engine, None, row, created, asked, policy))
     if step_id is None:
         step_id = parent.next_step_id()
     return (yield from _admit_child(engine, parent, step_id, names, asked, make_row))
@@ -115,11 +117,7 @@ def admit_many(engine: Engine, entries: Sequence[tuple[Requests, MakeRow]]) -> O
     answers = yield Commit(*rows)
     admitted = []
     for (asked, _), row, policy, created in zip(entries, rows, policies, answers, strict=True):
-        if created is not None:
-            admitted.append(Admitted(row.workflow_id, row, *created))
-            continue
-        found = yield from _attach(engine, row, asked, policy)
-        admitted.append(found or (yield from _write(engine, None, row, asked, policy)))
+        admitted.append((yield from _settle(engine, None, row, created, asked, policy)))
     return admitted
 
 
@@ -150,13 +148,10 @@ def _admit_child(
 
     if workflow_id is None and row.deduplication_id is None:
         (created,) = yield from record(parent, step(row.workflow_id), row)
-        if created is not None:
-            return Admitted(row.workflow_id, row, *created)
-        return (yield from _attach(engine, row, asked, policy)) or (
-            yield from _write(engine, parent, row, asked, policy)
-        )
+        return (yield from _settle(engine, parent, row, created, asked, policy))
+    (created,) = yield Commit(row)
     try:
-        admitted = yield from _write(engine, parent, row, asked, policy)
+        admitted = yield from _settle(engine, parent, row, created, asked, policy)
     except REFUSALS as refusal:
         yield from record(parent, encode(parent, step_id, name, Outcome(error=refusal), now_ms))
         raise
@@ -164,19 +159,18 @@ def _admit_child(
     return admitted
 
 
-def _write(
-    engine: Engine, parent: Attempt | None, row: StartWorkflow, asked: Requests, policy: str | None
+def _settle(
+    engine: Engine, parent: Attempt | None, row: StartWorkflow, created: Row | None, asked: Requests, policy: str | None
 ) -> Operation[Admitted]:
-    """Write the row, or find whoever is in its way; if he has gone meanwhile, there is room again."""
-    while True:
-        (created,) = yield Commit(row)
-        if created is not None:
-            return Admitted(row.workflow_id, row, *created)
+    """What comes of a row: it was `created`, or somebody is in its way. If he has gone since, there is room again."""
+    while created is None:
         if parent is not None:
             yield from parent.verify_refused()  # it may have been the parent's guard that refused
         found = yield from _attach(engine, row, asked, policy)
         if found is not None:
             return found
+        (created,) = yield Commit(row)
+    return Admitted(row.workflow_id, row, *created)
 
 
 def _attach(engine: Engine, row: StartWorkflow, asked: Requests, policy: str | None) -> Operation[Admitted | None]:
