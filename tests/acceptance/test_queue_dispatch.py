@@ -342,33 +342,58 @@ def test_a_delay_that_ends_is_news_of_its_queue(launch: Launch, gated: Gated, mo
     assert [handle.get_result() for handle in handles] == [0, 1, 2]
 
 
-def test_a_delay_ends_while_another_queue_has_no_end(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who knows that more waits goes on without looking at the queues, but not past the end of a delay."""
+@pytest.fixture
+def endless(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Launched, and there is a queue on which more waits however much is claimed, and nobody looks at the others."""
     Queue("endless", polling_interval_sec=NEVER_POLLED)
+
+    @DBOS.workflow()
+    def work_for_others() -> None:
+        pass
+
+    serve = Dispatcher._serve
+    served = threading.Event()
+
+    def serve_endlessly(self: Dispatcher, there: dispatcher.Served, news: Opening | None) -> bool:
+        if there.spec.name != "endless":
+            return serve(self, there, news)
+        served.set()
+        return True
+
+    monkeypatch.setattr(Dispatcher, "_serve", serve_endlessly)
+    launch()
+    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)
+    with SetEnqueueOptions(app_version="another"):
+        DBOS.enqueue_workflow("endless", work_for_others)
+    assert served.wait(PATIENCE_SECONDS)
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_delay_ends_while_another_queue_has_no_end() -> None:
+    """Who knows that more waits goes on without looking at the queues, but not past the end of a delay."""
     queue = Queue("delayed", polling_interval_sec=NEVER_POLLED)
 
     @DBOS.workflow()
     def work() -> None:
         pass
 
-    serve = Dispatcher._serve
-    served = threading.Event()
-
-    def endless(self: Dispatcher, there: dispatcher.Served, news: Opening | None) -> bool:
-        if there.spec.name != "endless":
-            return serve(self, there, news)
-        served.set()
-        return True
-
-    monkeypatch.setattr(Dispatcher, "_serve", endless)
-    launch()
-    monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)
-    with SetEnqueueOptions(app_version="another"):
-        DBOS.enqueue_workflow("endless", work)
     with SetEnqueueOptions(delay_seconds=0.5):
         handle = queue.enqueue(work)
-    assert served.wait(PATIENCE_SECONDS)
     eventually(lambda: handle.get_status().status == "SUCCESS")
+
+
+@pytest.mark.usefixtures("endless")
+def test_a_rate_limit_lets_them_begin_while_another_queue_has_no_end() -> None:
+    queue = Queue("limited", limiter={"limit": 1, "period": 0.3}, polling_interval_sec=NEVER_POLLED)
+    began: list[int] = []
+
+    @DBOS.workflow()
+    def work(number: int) -> None:
+        began.append(number)
+
+    for number in range(3):
+        queue.enqueue(work, number)
+    eventually(lambda: sorted(began) == [0, 1, 2])
 
 
 @pytest.mark.parametrize("room", [True, False])

@@ -113,6 +113,8 @@ class Dispatcher(Service):
                 break
             if self._serve(queue, news.get(queue.spec.name)):
                 self._unfinished.append(queue)
+            elif queue.not_before > 0.0:
+                self._look_at = min(self._look_at, queue.not_before, queue.look_at)
 
     def _recognise_our_own(self) -> None:
         """Find what a claim whose reply was lost has given us: run it, or let it wait in its queue again.

@@ -58,6 +58,14 @@ MUTANTS = (
         "tests/acceptance/test_queue_dispatch.py::test_a_delay_ends_while_another_queue_has_no_end[sqlite]",
     ),
     Mutant(
+        "queues: a rate limit lets more begin unnoticed while another queue is drained",
+        "services/dispatcher.py",
+        "min(self._look_at, queue.not_before, queue.look_at)",
+        "min(self._look_at, queue.not_before)",
+        "tests/acceptance/test_queue_dispatch.py::"
+        "test_a_rate_limit_lets_them_begin_while_another_queue_has_no_end[sqlite]",
+    ),
+    Mutant(
         "queues: a delay that is over and held by somebody else is asked for without a pause",
         "services/dispatcher.py",
         "next_due_ms = HELD_MS",
