@@ -129,12 +129,12 @@ def test_a_process_killed_before_it_commits_has_lost_nothing_and_repeats_nothing
     with subprocess.Popen(command, cwd=ROOT) as process:
         assert process.wait(30) == -9
     assert not (tmp_path / "ledger").exists()
+    ids = [f"kafka:killed:0:{offset}:killed-group" for offset in range(3)]
+    rows = "select workflow_uuid, status from workflow_status order by 1"
+    assert run_sql(postgres_url, rows) == [(workflow_id, "ENQUEUED") for workflow_id in ids], "recorded first"
     with subprocess.Popen(command, cwd=ROOT) as process:
         eventually((tmp_path / "committed").exists)
-        expected = [(f"kafka:killed:0:{offset}:killed-group", "SUCCESS") for offset in range(3)]
-        eventually(
-            lambda: run_sql(postgres_url, "select workflow_uuid, status from workflow_status order by 1") == expected
-        )
+        eventually(lambda: run_sql(postgres_url, rows) == [(workflow_id, "SUCCESS") for workflow_id in ids])
         process.kill()
     assert sorted((tmp_path / "ledger").read_text().split()) == ["1", "2", "3"]
 

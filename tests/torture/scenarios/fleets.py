@@ -7,6 +7,7 @@ import signal
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from typing import Any
 
 from dbos import DBOSClient, EnqueueOptions
@@ -15,7 +16,7 @@ from tests.processes.freezing import freeze
 from tests.processes.test_kill_at_commit import EXPECTED
 from tests.support.waiting import eventually
 from tests.support.worker_workflows import POISON_ATTEMPTS
-from tests.support.workers import Worker
+from tests.support.workers import Worker, WorkerGone
 from tests.torture.scenario import Run, scenario
 from tests.torture.world import QUIET_SECONDS, World
 
@@ -195,8 +196,9 @@ def poison(run: Run) -> None:
         while deaths <= POISON_ATTEMPTS:
             index = eventually(lambda: _dead(executors), QUIET_SECONDS) - 1
             executors[index].wait()
-            executors[index] = world.start()
             deaths += 1
+            with suppress(WorkerGone):  # dead before it says that it has launched; its place is found empty again
+                executors[index] = world.start()
         world.settle()
         with world.sql() as sql:
             rows = sql("select status, recovery_attempts from workflow_status where workflow_uuid = ?", poisoned)
