@@ -344,7 +344,7 @@ def test_deleting(launch: Launch, job: Callable[..., Any]) -> None:
 def test_a_paused_schedule_that_is_due_does_not_fire(
     launch: Launch, job: Callable[..., Any], database_url: str
 ) -> None:
-    """Even if nobody told the scheduler: it looks once more before it fires."""
+    """Even if nobody told the scheduler: it looks once more before it fires, and plans for it no longer."""
     launch(scheduler_polling_interval_sec=1000)
     DBOS.create_schedule(schedule_name="s", workflow_fn=job, schedule=EVERY_SECOND)
     DBOS.create_schedule(schedule_name="other", workflow_fn=job, schedule=EVERY_SECOND)
@@ -353,6 +353,9 @@ def test_a_paused_schedule_that_is_due_does_not_fire(
     before, later = len(runs_of("s")), len(runs_of("other")) + 3
     eventually(lambda: len(runs_of("other")) >= later)
     assert len(runs_of("s")) <= before + 1
+    running = DBOS._instance and DBOS._instance._running
+    assert running is not None
+    assert [plan.row and plan.row.schedule_name for plan in running.scheduler._plans.values()] == ["other"]
 
 
 def test_a_pause_between_the_last_look_and_the_commit_is_heeded(
