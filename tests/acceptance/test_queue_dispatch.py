@@ -116,6 +116,7 @@ def test_order_of_what_waited_before_the_launch(launch: Launch) -> None:
     for number, priority in ((1, 5), (2, None), (3, 1), (4, 5), (5, None)):
         with SetEnqueueOptions(priority=priority):
             queue.enqueue(work, number)
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     launch(application_version="1")
     eventually(lambda: len(began) == 5)
@@ -514,6 +515,7 @@ def test_a_workflow_that_cannot_be_run_stops_no_other(launch: Launch, database_u
         queue.enqueue(work)
     behind = queue.enqueue(work)
     run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     launch(application_version="1")
     assert behind.get_result() == "done"
@@ -537,6 +539,7 @@ def test_a_workflow_that_cannot_be_read_holds_no_slot(
     behind = [queue.enqueue(work, f"done {n}") for n in range(3)]
     ((inputs,),) = run_sql(database_url, "select inputs from workflow_status where workflow_uuid = 'broken'")
     run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     launch(application_version="1")
     assert [handle.get_result() for handle in behind] == ["done 0", "done 1", "done 2"]
@@ -805,6 +808,7 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
     current_registry().listened_queues = ()
     launch(application_version="1")
     handles = [queue.enqueue(work) for _ in range(300)]
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     launch(application_version="1")
     counters = executor().store.journal.counters
@@ -827,6 +831,7 @@ def test_every_queue_has_its_turn_where_there_is_room_for_one_at_a_time(
     current_registry().listened_queues = ()
     launch(application_version="1")
     handles = [queue.enqueue(work) for queue in map(Queue, names) for _ in range(3)]
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     room, served = [0], list[str]()
     claim, poll = Claims.claim, Dispatcher.poll
@@ -890,6 +895,7 @@ def test_nobody_looks_whether_more_waits_who_has_just_seen_it(launch: Launch, mo
     current_registry().listened_queues = ()
     launch(application_version="1")
     handles = [queue.enqueue(work) for _ in range(1_000)]
+    DBOS.destroy()  # before what it serves changes under it
     current_registry().listened_queues = None
     monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)  # what was seen is not old yet
     done: list[str] = []
