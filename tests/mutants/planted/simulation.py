@@ -15,7 +15,7 @@ MUTANTS = (
         "-- fragment: attempt_goes_on",
         "where w.workflow_uuid = i.workflow_id and w.completed_at is null\n    {lock}\n)\n\n"
         "-- fragment: attempt_goes_on",
-        SEEDS.format(0),
+        SEEDS.format(4),
     ),
     Mutant(
         "simulation: claims do not count what runs",
