@@ -27,8 +27,8 @@ select
     :workflow_id, :token, 'ENQUEUED',
     coalesce((select d.next_epoch from {schema}.deleted_workflows as d where d.workflow_uuid = :workflow_id), 0),
     o.name, o.class_name, o.config_name, o.inputs, o.serialization, o.application_name, o.application_id,
-    :application_version, o.authenticated_user, o.assumed_role, o.authenticated_roles, o.attributes, :queue_name, :queue_partition_key, :timeout_ms, o.workflow_uuid,
-    {now_ms}, {now_ms}
+    :application_version, o.authenticated_user, o.assumed_role, o.authenticated_roles, o.attributes,
+    :queue_name, :queue_partition_key, :timeout_ms, o.workflow_uuid, {now_ms}, {now_ms}
 from {schema}.workflow_status as o
 where o.workflow_uuid = :origin
 on conflict do nothing
