@@ -10,7 +10,8 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import psycopg
@@ -62,6 +63,16 @@ def statuses(handles: list[WorkflowHandle]) -> list[str]:
     return [handle.get_status().status for handle in handles]
 
 
+@contextmanager
+def serving_nothing(launch: Launch) -> Iterator[None]:
+    """What is enqueued within the block waits for the next launch of version 1."""
+    current_registry().listened_queues = ()
+    launch(application_version="1")
+    yield
+    DBOS.destroy()  # before what it serves changes under it
+    current_registry().listened_queues = None
+
+
 @pytest.fixture
 def gated() -> tuple[Gate, Callable[[int], int]]:
     """A workflow that waits at a gate."""
@@ -111,13 +122,10 @@ def test_order_of_what_waited_before_the_launch(launch: Launch) -> None:
     def work(number: int) -> None:
         began.append(number)
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    for number, priority in ((1, 5), (2, None), (3, 1), (4, 5), (5, None)):
-        with SetEnqueueOptions(priority=priority):
-            queue.enqueue(work, number)
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        for number, priority in ((1, 5), (2, None), (3, 1), (4, 5), (5, None)):
+            with SetEnqueueOptions(priority=priority):
+                queue.enqueue(work, number)
     launch(application_version="1")
     eventually(lambda: len(began) == 5)
     assert began == [2, 5, 3, 1, 4]
@@ -509,14 +517,11 @@ def test_a_workflow_that_cannot_be_run_stops_no_other(launch: Launch, database_u
     def work() -> str:
         return "done"
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    with SetWorkflowID("broken"):
-        queue.enqueue(work)
-    behind = queue.enqueue(work)
-    run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        with SetWorkflowID("broken"):
+            queue.enqueue(work)
+        behind = queue.enqueue(work)
+        run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
     launch(application_version="1")
     assert behind.get_result() == "done"
     eventually(lambda: DBOS.retrieve_workflow("broken").get_status().status == "ENQUEUED")
@@ -532,15 +537,12 @@ def test_a_workflow_that_cannot_be_read_holds_no_slot(
     def work(text: str) -> str:
         return text
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    with SetWorkflowID("broken"):
-        queue.enqueue(work, "mended")
-    behind = [queue.enqueue(work, f"done {n}") for n in range(3)]
-    ((inputs,),) = run_sql(database_url, "select inputs from workflow_status where workflow_uuid = 'broken'")
-    run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        with SetWorkflowID("broken"):
+            queue.enqueue(work, "mended")
+        behind = [queue.enqueue(work, f"done {n}") for n in range(3)]
+        ((inputs,),) = run_sql(database_url, "select inputs from workflow_status where workflow_uuid = 'broken'")
+        run_sql(database_url, "update workflow_status set inputs = 'no json' where workflow_uuid = 'broken'")
     launch(application_version="1")
     assert [handle.get_result() for handle in behind] == ["done 0", "done 1", "done 2"]
     status = DBOS.retrieve_workflow("broken").get_status()
@@ -805,11 +807,8 @@ def test_draining_takes_few_statements(launch: Launch) -> None:
     def work() -> None:
         pass
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    handles = [queue.enqueue(work) for _ in range(300)]
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        handles = [queue.enqueue(work) for _ in range(300)]
     launch(application_version="1")
     counters = executor().store.journal.counters
     eventually(lambda: not waits_on("q"))
@@ -828,11 +827,8 @@ def test_every_queue_has_its_turn_where_there_is_room_for_one_at_a_time(
     def work() -> None:
         pass
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    handles = [queue.enqueue(work) for queue in map(Queue, names) for _ in range(3)]
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        handles = [queue.enqueue(work) for queue in map(Queue, names) for _ in range(3)]
     room, served = [0], list[str]()
     claim, poll = Claims.claim, Dispatcher.poll
 
@@ -892,11 +888,8 @@ def test_nobody_looks_whether_more_waits_who_has_just_seen_it(launch: Launch, mo
     def work() -> None:
         pass
 
-    current_registry().listened_queues = ()
-    launch(application_version="1")
-    handles = [queue.enqueue(work) for _ in range(1_000)]
-    DBOS.destroy()  # before what it serves changes under it
-    current_registry().listened_queues = None
+    with serving_nothing(launch):
+        handles = [queue.enqueue(work) for _ in range(1_000)]
     monkeypatch.setattr(dispatcher, "MOMENT_SECONDS", NEVER_POLLED)  # what was seen is not old yet
     done: list[str] = []
     claim, look = Claims.claim, dispatcher.look_at_queues
