@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import fields
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -33,7 +34,11 @@ def on_shop(launch: Callable[..., type[DBOS]], database_url: str, run: Run) -> C
     def buy(*items: str) -> int:
         return sum(price(item) for item in items)
 
-    launch(name="shop", application_version="v1", console_log_level="WARNING")  # it logs to the stderr of commands
+    @DBOS.workflow(name="stocktaking")
+    def stocktaking(planned: datetime, context: Any) -> str:
+        return f"{planned:%d %B}"
+
+    launch(name="shop", application_version="v1", console_log_level="CRITICAL")  # stderr belongs to the commands
     DBOS.register_queue("waiting", concurrency=1)
     with SetWorkflowID("good"):
         buy("tea", "pot")
@@ -226,7 +231,7 @@ def test_queues(on_shop: Command) -> None:
 
 def test_schedules(on_shop: Command, database_url: str) -> None:
     with DBOSClient(system_database_url=database_url, application_name="shop") as client:
-        client.create_schedule(schedule_name="nightly", workflow_name="buy", schedule="0 0 * * *")
+        client.create_schedule(schedule_name="nightly", workflow_name="stocktaking", schedule="0 0 * * *")
     assert on_shop("schedule", "list").rows[0][:3] == ["nightly", "ACTIVE", "0 0 * * *"]
     assert "nightly" in on_shop("schedule", "list", terminal=True).out
     assert on_shop("schedule", "pause", "nightly", terminal=True).out == "Paused schedule nightly\n"
