@@ -234,9 +234,11 @@ class _Connection:
         self._upward.join()
 
     def cut(self) -> None:
-        """End both ends at once; the threads notice and finish."""
+        """End both ends at once; the threads notice and finish. The test is told before the client can notice."""
         with self._proxy._changed:
             self.is_cut = True
+            if self.doom is not None:
+                self.doom.done.set()
             self._proxy._changed.notify_all()
         _shut(self._client)
         _shut(self._server)
@@ -252,8 +254,6 @@ class _Connection:
             self._client.close()
             self._server.close()
             self._proxy._forget(self)
-            if self.doom is not None:
-                self.doom.done.set()
 
     def _forward_flights(self) -> None:
         stream = ClientStream()
