@@ -71,7 +71,7 @@ class WarmPython:
         """`python ARGUMENTS`, where the first of them is a file or `-c`."""
         environment = dict(os.environ if env is None else env)
         request = json.dumps({"arguments": arguments, "cwd": str(cwd or Path.cwd()), "environment": environment})
-        ours, theirs = socket.socketpair()
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)  # its id and its end are two messages
         with theirs, Path(os.devnull).open("r+b") as nothing:
             streams = [(stream or nothing).fileno() for stream in (stdin, stdout, stderr)]
             with self._lock:
