@@ -401,8 +401,9 @@ def test_handles_belong_to_their_client(launch: Launch, connect: Connect) -> Non
         return 1
 
     launch()
-    workflow_id = DBOS.start_workflow(workflow).workflow_id
-    handle = connect().retrieve_workflow(workflow_id)
+    started = DBOS.start_workflow(workflow)
+    handle = connect().retrieve_workflow(started.workflow_id)
+    started.get_result()
     DBOS.destroy()
     assert launched_engine() is None
     assert handle.get_result() == 1
