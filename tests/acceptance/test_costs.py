@@ -27,7 +27,7 @@ from dbos.store.steps import Steps
 from dbos.store.store import Store
 from tests.store import records
 from tests.support.fixture_types import Launch
-from tests.support.waiting import Gate, at_best, eventually, eventually_async
+from tests.support.waiting import PATIENCE_SECONDS, Gate, at_best, eventually, eventually_async
 from tests.support.warm_python import WarmPython
 
 RUNS = 20
@@ -304,18 +304,21 @@ def test_the_number_of_threads_is_bounded(launch: Launch) -> None:
     running: list[int] = []
     lock = threading.Lock()
     peak: list[int] = []
+    with Gate() as gate:
 
-    @DBOS.workflow()
-    def workflow() -> None:
-        with lock:
-            running.append(1)
-            peak.append(len(running))
-        time.sleep(0.01)
-        with lock:
-            running.pop()
+        @DBOS.workflow()
+        def workflow() -> None:
+            with lock:
+                running.append(1)
+                peak.append(len(running))
+            gate.pass_through()
+            time.sleep(0.01)
+            with lock:
+                running.pop()
 
-    launch(max_executor_threads=3)
-    handles = [DBOS.start_workflow(workflow) for _ in range(20)]
+        launch(max_executor_threads=3)
+        handles = [DBOS.start_workflow(workflow) for _ in range(20)]
+        gate.wait_for_arrival(3)
     for handle in handles:
         handle.get_result()
     assert max(peak) == 3
@@ -357,7 +360,7 @@ def test_an_outcome_is_told_while_other_workflows_have_all_the_threads(launch: L
     @DBOS.workflow()
     def second() -> bool:
         second_runs.set()
-        return told.wait(5)
+        return told.wait(PATIENCE_SECONDS)
 
     launch(max_executor_threads=1)
     engine = launched_engine()
@@ -400,7 +403,7 @@ def test_a_log_that_breaks_leaves_nobody_waiting_for_other_workflows(launch: Lau
             DBOS.start_workflow(fails)
         eventually(lambda: len(engine.store.journal._queue) >= bodies.parties - 1)
         writer.release()
-        assert engine.wait_until_idle(5)
+        assert engine.wait_until_idle(PATIENCE_SECONDS)
     finally:
         logging.getLogger("dbos").removeFilter(breaking)
 
@@ -418,7 +421,7 @@ def test_an_outcome_is_told_when_the_system_has_no_thread_left(launch: Launch, m
     assert isinstance(engine, Executor)
     monkeypatch.setattr(engine.resuming, "submit", refuse)
     handle = DBOS.start_workflow(workflow)
-    assert engine.wait_until_idle(5)
+    assert engine.wait_until_idle(PATIENCE_SECONDS)
     assert handle.get_result() == "told"
 
 
