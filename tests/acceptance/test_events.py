@@ -10,6 +10,7 @@ import pytest
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandle, WorkflowSerializationFormat, error
 from dbos.api.launched import current_engine
+from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows, run_sql
 from tests.support.waiting import Gate, eventually
@@ -264,20 +265,25 @@ def test_in_a_workflow_no_event_in_time_gives_none_for_good(
     assert replay("r").get_result() == [None]
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_restart_does_not_prolong_the_wait(launch: Launch) -> None:
-    @DBOS.workflow()
-    def workflow() -> tuple[Any, float]:
-        return DBOS.get_event("nobody", "k", 1.0), time.time()
+    """It waits for two hours, and the process ends after each of them."""
 
-    launch()
-    started(workflow)
-    (step,) = eventually(lambda: DBOS.list_workflow_steps("w"))
-    assert (step["function_id"], step["function_name"]) == (2, "DBOS.sleep")
-    launch()
-    launch()
-    value, at = DBOS.get_result("w")
-    assert value is None
-    assert -0.05 <= at - step["output"] < 0.9
+    @DBOS.workflow()
+    def workflow() -> Any:
+        return DBOS.get_event("nobody", "k", 7200)
+
+    shift = Shift()
+    with shift.installed():
+        launch()
+        started(workflow)
+        for _ in range(2):
+            await_readers()
+            eventually(lambda: steps_of("w") == [(2, "DBOS.sleep")])
+            shift.forward(3_600_000)
+            launch()
+        eventually(lambda: DBOS.retrieve_workflow("w").get_status().status == "SUCCESS")
+        assert DBOS.get_result("w") is None
 
 
 def test_an_event_is_found_after_a_restart(launch: Launch, publisher: Publisher, reader: Publisher) -> None:
