@@ -15,6 +15,7 @@ import pytest
 from dbos import DBOS, DBOSClient, Debouncer, Queue, SetEnqueueOptions, SetWorkflowID, SetWorkflowTimeout, error
 from dbos.api.launched import launched_engine
 from dbos.runtime.executor import Executor
+from dbos.store.workflows import Workflows
 from dbos.testing.clock import Clock
 from tests.support.fixture_types import Launch
 from tests.support.waiting import eventually
@@ -370,6 +371,29 @@ def test_code_that_runs_on_is_not_waited_for_for_ever(
     gate.set()
     with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
         handle.get_result()
+
+
+def test_what_the_library_does_itself_is_waited_for(
+    clock: Clock, launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However slowly it goes there: the patience is for user code."""
+    monkeypatch.setattr("dbos.testing.clock.PATIENCE_SECONDS", 0.05)
+    expire = Workflows.expire
+
+    def expire_slowly(workflows: Workflows) -> list[str]:
+        time.sleep(0.3)
+        return expire(workflows)
+
+    @DBOS.workflow()
+    def receive() -> None:
+        DBOS.recv(timeout_seconds=DAY)
+
+    monkeypatch.setattr(Workflows, "expire", expire_slowly)
+    launch()
+    with SetWorkflowTimeout(3600):
+        handle = DBOS.start_workflow(receive)
+    clock.advance(hours=1, seconds=1)
+    assert handle.get_status().status == "CANCELLED"
 
 
 def test_no_lease_is_over_because_time_jumps(clock: Clock, launch: Launch, database_url: str) -> None:

@@ -32,6 +32,8 @@ BUSY_SECONDS = 0.001  # between two looks whether everything is at rest
 IDLE_SECONDS = 0.02  # while somebody waits for what time alone does not bring
 SURPRISING_MS = 100  # more than a jump itself takes
 PATIENCE_SECONDS = 1.0  # for user code that runs and does nothing that we see
+WORK_SECONDS = 10.0  # for what the library does, with a database that is slow or that user code keeps from answering
+LOOK_SECONDS = 0.05  # from one look to the next; what is beyond that goes by without anybody
 FOLLOWERS = ("scheduler", "deadlines", "retention")  # the services to which the time matters, beside the dispatcher
 RESTLESS = (Listener, KafkaConsumer)  # they wait for the outside world instead
 
@@ -153,16 +155,14 @@ class Clock:
 
         Returns the seconds until something will be due. What has become due meanwhile has run.
         """
-        seen, patient_until = -1, 0.0
+        patience = _Patience()
         while True:
             if self._rests():
                 due = self._due_in_seconds()
                 if due > 0:
                     return due
                 self._nudge()
-            if self._watch.effects != seen:
-                seen, patient_until = self._watch.effects, time.monotonic() + PATIENCE_SECONDS
-            if time.monotonic() > patient_until:
+            if patience.is_over(self._watch.effects, self._is_working()):
                 return self._due_in_seconds(overdue=False)
             time.sleep(BUSY_SECONDS)
 
@@ -176,10 +176,11 @@ class Clock:
 
     def _is_quiet(self) -> bool:
         running = _running()
-        if running is None:
-            return True
-        engine, services = running
-        return self._watch.is_quiet(engine, [each for each in services if not isinstance(each, RESTLESS)])
+        return running is None or self._watch.is_quiet(running[0], _restful(running[1]))
+
+    def _is_working(self) -> bool:
+        running = _running()
+        return running is not None and self._watch.is_working(_restful(running[1]))
 
     def _due_in_seconds(self, overdue: bool = True) -> float:
         """Until the next moment at which something is due; without what is `overdue` already, if that is stuck."""
@@ -224,11 +225,39 @@ class Clock:
         return BUSY_SECONDS
 
 
+class _Patience:
+    """With what does not come to rest: short with user code, and long with the library, which waits for its database.
+
+    It begins anew with each effect. Time in which nobody looked does not count: all of a suspended process stood still.
+    """
+
+    def __init__(self) -> None:
+        self._effects = -1
+        self._user_seconds = self._work_seconds = 0.0
+        self._looked_at = time.monotonic()
+
+    def is_over(self, effects: int, is_working: bool) -> bool:
+        now = time.monotonic()
+        passed_seconds, self._looked_at = min(now - self._looked_at, LOOK_SECONDS), now
+        if effects != self._effects:
+            self._effects, self._user_seconds, self._work_seconds = effects, 0.0, 0.0
+        elif is_working:
+            self._work_seconds += passed_seconds
+        else:
+            self._user_seconds += passed_seconds
+        return self._user_seconds > PATIENCE_SECONDS or self._work_seconds > WORK_SECONDS
+
+
 def _running() -> tuple[Executor, Sequence[Service]] | None:
     """What is launched."""
     application = DBOS._instance
     running = None if application is None else application._running
     return None if running is None else (running.engine, running.services)
+
+
+def _restful(services: Sequence[Service]) -> list[Service]:
+    """Those that do not wait for the outside world."""
+    return [each for each in services if not isinstance(each, RESTLESS)]
 
 
 def _span(seconds: float, minutes: float = 0, hours: float = 0, days: float = 0) -> float:

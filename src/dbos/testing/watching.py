@@ -83,14 +83,19 @@ class Watch:
 
     # ------------------------------------------------------------ what is known
 
+    def is_working(self, services: Iterable[Service]) -> bool:
+        """Does the library itself do something: does somebody ask or write, or is a service awake?"""
+        with self._lock:
+            asking = any(count for each, count in self._asking.items() if not each.closed)
+        return asking or not all(service.is_asleep for service in services)
+
     def is_quiet(self, engine: Executor, services: Iterable[Service]) -> bool:
         """Does nothing go on before time passes, or the outside world does something?"""
+        if self.is_working(services):
+            return False
         with self._lock:
             frames = [frame for frame in self._frames if not frame.engine.closed]
             waiting = [each for each in self._waiting if each.registration.is_asleep]
-            asking = any(count for each, count in self._asking.items() if not each.closed)
-        if asking or not all(service.is_asleep for service in services):
-            return False
         waited = {frame for each in waiting for frame in _around(each.frame)}
         begun = {frame.workflow_id for frame in frames}
         return all(frame in waited for frame in frames) and engine.active().keys() <= begun

@@ -30,6 +30,13 @@ MUTANTS = (
         CLOCK.format("test_time_stands_while_user_code_runs"),
     ),
     Mutant(
+        "time jumps while a service is slow",
+        "testing/clock.py",
+        "elif is_working:",
+        "elif False:",
+        CLOCK.format("test_what_the_library_does_itself_is_waited_for"),
+    ),
+    Mutant(
         "held time jumps",
         "testing/clock.py",
         "return self._held > 0",
