@@ -47,6 +47,8 @@ class Clock:
         self._turn = threading.Lock()  # whose it is to move time
         self._gate = threading.Lock()  # guards _held, and keeps it as it is during a jump
         self._held = 0
+        self._read_of: Executor | None = None  # whose clock `now` carries forward
+        self._offset_ms = 0.0
         self._stopped = threading.Event()
 
     @contextmanager
@@ -65,11 +67,14 @@ class Clock:
     # ------------------------------------------------------------ what tests call
 
     def now(self) -> datetime:
-        """What time it is, in UTC."""
+        """What time it is, in UTC: by the database, read once in a launch, so two answers differ by time alone."""
         running = _running()
         if running is None:
             return datetime.now(UTC) + timedelta(milliseconds=self._shift.ahead_ms)
-        return from_ms(running[0].clock.now_ms())
+        engine, _ = running
+        if engine is not self._read_of:
+            self._offset_ms, self._read_of = engine.clock.now_ms() - clock.steady() * 1000, engine
+        return from_ms(int(clock.steady() * 1000 + self._offset_ms))
 
     def advance(self, seconds: float = 0, *, minutes: float = 0, hours: float = 0, days: float = 0) -> None:
         span = _span(seconds, minutes, hours, days)

@@ -37,6 +37,13 @@ MUTANTS = (
         CLOCK.format("test_what_the_library_does_itself_is_waited_for"),
     ),
     Mutant(
+        "two answers of the clock are of two readings",
+        "testing/clock.py",
+        "if engine is not self._read_of:",
+        "if True:",
+        CLOCK.format("test_no_reading_lags_behind_another"),
+    ),
+    Mutant(
         "held time jumps",
         "testing/clock.py",
         "return self._held > 0",
