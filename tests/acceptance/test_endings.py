@@ -11,9 +11,11 @@ from typing import Any
 import pytest
 
 from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout, error
+from dbos.api import assembly
 from dbos.api.launched import launched_engine
 from dbos.runtime.executor import Executor
 from dbos.services import recovery
+from dbos.store.executors import Executors
 from dbos.store.records import Checkpoint, FinishWorkflow, Record, StartWorkflow
 from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch, Replay
@@ -63,6 +65,36 @@ def test_destroying_leaves_everything_that_waits_to_the_next_launch(launch: Laun
     DBOS.destroy()
     assert set(statuses(database_url)) == {"PENDING"}
     assert run_sql(database_url, "select * from operation_outputs where error is not null") == []
+
+
+def test_what_a_launch_leaves_goes_on_with_the_next_though_it_could_not_say_goodbye(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that is slow just then takes no notice of its end; the next launch in this process knows of it."""
+    retire = Executors.retire
+
+    def retire_late(executors: Executors, instance: str) -> None:
+        eventually(executors._pool._closing.is_set)
+        retire(executors, instance)
+
+    with Gate() as gate:
+
+        @DBOS.workflow()
+        def held() -> str:
+            gate.pass_through()
+            return "done"
+
+        launch(executor_lease_sec=3600.0)
+        with SetWorkflowID("w"):
+            DBOS.start_workflow(held)
+        gate.wait_for_arrival()
+        with monkeypatch.context() as patch:
+            patch.setattr(assembly, "FAREWELL_SECONDS", 0.05)
+            patch.setattr(Executors, "retire", retire_late)
+            DBOS.destroy()
+        launch(executor_lease_sec=3600.0)
+        gate.wait_for_arrival(2)
+    assert DBOS.get_result("w") == "done"
 
 
 def test_whoever_waits_while_destroy_waits_still_hears(launch: Launch) -> None:

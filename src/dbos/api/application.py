@@ -9,7 +9,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from dbos.api import decorators, kafka, launched, roles
 from dbos.api.assembly import Running, launch, store_settings
@@ -77,7 +77,8 @@ class DBOS(
     """
 
     _instance: DBOS | None = None
-    _lock = threading.RLock()  # guards _instance and launching and destroying it
+    _lock = threading.RLock()  # guards _instance, and launching and destroying it
+    _unretired: ClassVar[set[str]] = set()  # launches that are over, and could not tell the database
     _settings: Settings
     _running: Running | None
 
@@ -158,6 +159,7 @@ class DBOS(
             version = instance._settings.application_version or registry.fingerprint()
             instance._running = launch(instance._settings, registry, version, launched.new_instance_id())
             launched.set_engine(instance._running.engine)
+            instance._running.recovery.known_dead = tuple(cls._unretired)
             instance._running.start()
             logger.info("DBOS launched!")
 
@@ -173,8 +175,11 @@ class DBOS(
         with cls._lock:
             instance, cls._instance = cls._instance, None
             if instance is not None and instance._running is not None:
+                launch_id = instance._running.engine.owner.instance
+                cls._unretired.add(launch_id)
                 try:
-                    instance._running.stop(workflow_completion_timeout_sec)
+                    if instance._running.stop(workflow_completion_timeout_sec):
+                        cls._unretired.discard(launch_id)
                 finally:
                     instance._running = None
                     launched.set_engine(None)

@@ -67,10 +67,11 @@ class Running(NamedTuple):
         self.dispatcher.dismiss()
         self.recovery.stop_adopting()
 
-    def stop(self, completion_timeout_seconds: float) -> None:
+    def stop(self, completion_timeout_seconds: float) -> bool:
         """Take on nothing more; give running workflows that long to finish; then let go of everything.
 
-        That takes a bounded time even if the database is away: closing the engine ends every wait for it.
+        That takes a bounded time even if the database is away: closing the engine ends every wait for it. Does the
+        database know of the end?
         """
         self.deactivate()
         if completion_timeout_seconds > 0:
@@ -84,8 +85,10 @@ class Running(NamedTuple):
                 for service in self.services:
                     service.stop()
                 self.recovery.retire()
+            return True
         except Exception:
             logger.warning("This executor could not say goodbye; its lease ends by itself", exc_info=True)
+            return False
         finally:
             if not self.engine.closed:
                 self.engine.close()

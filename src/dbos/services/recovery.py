@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import time
+from collections.abc import Sequence
 
 from dbos.model.workflow import Status
 from dbos.runtime.claimed import run_claimed
@@ -76,6 +77,7 @@ class Recovery(Service):
         self._pruned_at = float("-inf")
         self._drift = time.time() - time.monotonic()
         self._heir = True  # adopts; not any more once this executor prepares to end
+        self.known_dead: Sequence[str] = ()  # whose end the database may not have noticed
         self._unowned: dict[str, float] = {}  # rows of ours that nobody here runs -> since when
         self._reported: set[str] = set()
 
@@ -132,7 +134,9 @@ class Recovery(Service):
             for instance, pid, started in living
             if instance != self.engine.owner.instance and process_start(pid) not in (started, UNKNOWN_START)
         ]
+        dead += self.known_dead
         executors.declare_dead(dead)
+        self.known_dead = ()
         return leaves_something or bool(dead)
 
     def _adopt(self) -> bool:

@@ -21,6 +21,14 @@ MUTANTS = (
         "tests/acceptance/test_forking.py::test_deleting_does_not_stop_who_takes_the_id_meanwhile[sqlite]",
     ),
     Mutant(
+        "a launch that could not say goodbye keeps its workflows from the next",
+        "services/recovery.py",
+        "dead += self.known_dead\n",
+        "pass\n",
+        "tests/acceptance/test_endings.py::"
+        "test_what_a_launch_leaves_goes_on_with_the_next_though_it_could_not_say_goodbye[sqlite]",
+    ),
+    Mutant(
         "a resume stops what it made run",
         "runtime/executor.py",
         "        if attempt is not None and not attempt.ended:\n            attempt.revoke(status)\n",
