@@ -18,6 +18,7 @@ from dbos import (
     WorkflowStatus,
     error,
 )
+from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch
 from tests.support.waiting import Gate, eventually
 
@@ -251,20 +252,24 @@ def test_options_are_not_for_what_the_workflow_enqueues_itself(launch: Launch, q
     assert (grandchild.workflow_id, grandchild.priority, grandchild.deduplication_id) == ("p-1", 0, None)
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_delayed_workflow_runs_when_its_time_has_come(launch: Launch, queue: Queue) -> None:
     @DBOS.workflow()
     def task() -> str:
         return "done"
 
-    launch()
-    with SetEnqueueOptions(delay_seconds=0.3):
-        handle = queue.enqueue(task)
-    assert handle.get_status().status == "DELAYED"
-    assert handle.get_result() == "done"
-    status = handle.get_status()
+    shift = Shift()
+    with shift.installed():
+        launch()
+        with SetEnqueueOptions(delay_seconds=3600):
+            handle = queue.enqueue(task)
+        assert handle.get_status().status == "DELAYED"
+        shift.forward(3_600_000)
+        assert handle.get_result() == "done"
+        status = handle.get_status()
     assert status.created_at is not None
     assert status.dequeued_at is not None
-    assert status.dequeued_at >= status.created_at + 300
+    assert status.dequeued_at >= status.created_at + 3_600_000
 
 
 def test_a_delay_can_be_cut_short(launch: Launch, queue: Queue) -> None:
@@ -354,23 +359,28 @@ def test_the_time_of_an_enqueued_workflow_runs_from_its_start(launch: Launch) ->
         assert deadline == started.dequeued_at + 500
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_children_on_a_queue_end_with_their_parent(launch: Launch, queue: Queue) -> None:
     @DBOS.workflow()
     def child() -> None:
-        DBOS.sleep(60)
+        DBOS.sleep(100_000)
 
     @DBOS.workflow()
     def parent() -> None:
         queue.enqueue(child)
-        DBOS.sleep(60)
+        DBOS.sleep(100_000)
 
-    launch()
-    with SetWorkflowTimeout(0.3), SetWorkflowID("p"):
-        handle = queue.enqueue(parent)
-    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
-        handle.get_result()
-    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
-        DBOS.retrieve_workflow("p-1").get_result()
+    shift = Shift()
+    with shift.installed():
+        launch()
+        with SetWorkflowTimeout(3600), SetWorkflowID("p"):
+            handle = queue.enqueue(parent)
+        eventually(lambda: DBOS.get_workflow_status("p-1"))
+        shift.forward(3_600_000)
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            handle.get_result()
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            DBOS.retrieve_workflow("p-1").get_result()
     assert status_of("p-1").workflow_deadline_epoch_ms == status_of("p").workflow_deadline_epoch_ms
 
 

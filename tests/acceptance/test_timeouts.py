@@ -1,16 +1,19 @@
 """api.md §3.7: timeouts, deadlines, and who inherits them."""
 
 import asyncio
+import threading
 import time
 
 import pytest
 
 from dbos import DBOS, SetWorkflowID, SetWorkflowTimeout, WorkflowStatus, error
+from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import Gate, eventually
 
 FOREVER = 1000.0
+HOUR = 3600
 
 
 def status_of(workflow_id: str) -> WorkflowStatus:
@@ -135,6 +138,7 @@ def test_children_share_the_deadline_of_their_parent(launch: Launch) -> None:
     assert (free.workflow_timeout_ms, free.workflow_deadline_epoch_ms) == (None, None)
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 @pytest.mark.parametrize("coroutine", [False, True])
 def test_parent_and_children_expire_together(launch: Launch, coroutine: bool) -> None:
     @DBOS.workflow(name="detached")
@@ -143,7 +147,7 @@ def test_parent_and_children_expire_together(launch: Launch, coroutine: bool) ->
 
     @DBOS.workflow(name="child")
     def child() -> None:
-        DBOS.sleep(FOREVER)
+        DBOS.sleep(2 * HOUR)
 
     @DBOS.workflow(name="parent")
     def parent() -> None:
@@ -153,7 +157,7 @@ def test_parent_and_children_expire_together(launch: Launch, coroutine: bool) ->
 
     @DBOS.workflow(name="child_async")
     async def child_async() -> None:
-        await DBOS.sleep_async(FOREVER)
+        await DBOS.sleep_async(2 * HOUR)
 
     @DBOS.workflow(name="parent_async")
     async def parent_async() -> None:
@@ -161,13 +165,23 @@ def test_parent_and_children_expire_together(launch: Launch, coroutine: bool) ->
             detached()
         await child_async()
 
-    launch()
-    with SetWorkflowTimeout(0.3), SetWorkflowID("p"):
-        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError) as caught:
-            if coroutine:
-                asyncio.run(parent_async())
-            else:
-                parent()
+    shift = Shift()
+
+    def expire() -> None:
+        eventually(lambda: DBOS.list_workflow_steps("p-3"))  # it sleeps
+        shift.forward(HOUR * 1000)
+
+    with shift.installed():
+        launch()
+        expiring = threading.Thread(target=expire, daemon=True)
+        expiring.start()
+        with SetWorkflowTimeout(HOUR), SetWorkflowID("p"):
+            with pytest.raises(error.DBOSAwaitedWorkflowCancelledError) as caught:
+                if coroutine:
+                    asyncio.run(parent_async())
+                else:
+                    parent()
+        expiring.join()
     assert caught.value.workflow_id == "p"
     statuses = {status.workflow_id: status.status for status in DBOS.list_workflows()}
     assert statuses == {"p": "CANCELLED", "p-1": "SUCCESS", "p-3": "CANCELLED"}
@@ -215,8 +229,10 @@ def test_a_deadline_that_passed_meanwhile_is_enforced(launch: Launch, database_u
             DBOS.get_result("w")
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_deadline_fires_even_if_nobody_can_run_the_workflow(launch: Launch, database_url: str) -> None:
-    with Gate() as gate:
+    shift = Shift()
+    with shift.installed(), Gate() as gate:
 
         @DBOS.workflow()
         def workflow() -> None:
@@ -224,15 +240,18 @@ def test_a_deadline_fires_even_if_nobody_can_run_the_workflow(launch: Launch, da
             DBOS.sleep(0)
 
         launch(application_version="old")
-        with SetWorkflowTimeout(0.2), SetWorkflowID("w"):
+        with SetWorkflowTimeout(HOUR), SetWorkflowID("w"):
             DBOS.start_workflow(workflow)
         gate.wait_for_arrival()
         launch(application_version="new")
+        shift.forward(HOUR * 1000)
         eventually(lambda: status_of("w").status == "CANCELLED")
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_resumed_workflow_gets_its_time_anew(launch: Launch) -> None:
-    with Gate() as gate:
+    shift = Shift()
+    with shift.installed(), Gate() as gate:
 
         @DBOS.workflow()
         def workflow() -> str:
@@ -242,16 +261,19 @@ def test_a_resumed_workflow_gets_its_time_anew(launch: Launch) -> None:
             return "second time"
 
         launch()
-        with SetWorkflowTimeout(0.2), SetWorkflowID("quick"):
+        with SetWorkflowTimeout(HOUR), SetWorkflowID("w"):
             handle = DBOS.start_workflow(workflow)
+        gate.wait_for_arrival()
+        shift.forward(HOUR * 1000)
         with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
-            DBOS.get_result("quick")
-        first_deadline = status_of("quick").workflow_deadline_epoch_ms
-    with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
-        handle.get_result()
-    assert DBOS.resume_workflow("quick").get_result() == "second time"
-    status = status_of("quick")
-    assert status.workflow_timeout_ms == 200
+            DBOS.get_result("w")
+        first_deadline = status_of("w").workflow_deadline_epoch_ms
+        gate.open()
+        with pytest.raises(error.DBOSAwaitedWorkflowCancelledError):
+            handle.get_result()
+        assert DBOS.resume_workflow("w").get_result() == "second time"
+    status = status_of("w")
+    assert status.workflow_timeout_ms == HOUR * 1000
     assert status.workflow_deadline_epoch_ms is not None
     assert first_deadline is not None
     assert status.workflow_deadline_epoch_ms > first_deadline
