@@ -35,7 +35,7 @@ def define() -> Callable[[], list[str]]:
     def workflow() -> list[Any]:
         done: list[Any] = [work("first")]
         DBOS.write_stream("log", done[-1])
-        done.append(DBOS.recv("topic", timeout_seconds=5))
+        done.append(DBOS.recv("topic", timeout_seconds=50))
         done.append(child())
         done.append(work("second"))
         DBOS.set_event("at", done[-1])

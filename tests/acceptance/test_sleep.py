@@ -76,7 +76,7 @@ def test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it(
         run_sql(database_url, "update dbos_test_clock set ahead_ms = ?", HOUR * 1000)
         clocks = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + HOUR)
         monkeypatch.setattr(recovery, "time", clocks)
-        eventually(lambda: handle.get_status().output == "awake", timeout_seconds=5)
+        eventually(lambda: handle.get_status().output == "awake")
 
 
 @pytest.mark.parametrize("seconds", [0, -5, -0.0])

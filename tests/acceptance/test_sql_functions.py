@@ -58,7 +58,7 @@ def define() -> Any:
 
     @DBOS.workflow(name="receive")
     def receive(topic: str | None = None) -> Any:
-        return DBOS.recv(topic, timeout_seconds=10)
+        return DBOS.recv(topic, timeout_seconds=50)
 
     Queue("q", polling_interval_sec=60)
     return receive
@@ -164,7 +164,7 @@ def test_the_commit_tells_the_listeners(launch: Launch, listening: Store, databa
     run_sql(database_url, "select dbos.enqueue_workflow('greet', 'nowhere')")
     eventually(lambda: heard.extend(hints.receive(1, 1)) or ("enqueued", "nowhere") in heard)
     run_sql(database_url, "select dbos.send_message('r', '1', 't\u00e4')")
-    eventually(lambda: handle.get_status().status == "SUCCESS", 10)
+    eventually(lambda: handle.get_status().status == "SUCCESS")
     assert handle.get_result() == 1
 
 

@@ -42,7 +42,7 @@ def define() -> Callable[[], Any]:
         DBOS.set_event("k", {"two"})
         DBOS.write_stream("s", "ä\u2028")
         DBOS.close_stream("s")
-        DBOS.recv("t", timeout_seconds=5)
+        DBOS.recv("t", timeout_seconds=50)
         try:
             child()
         finally:
