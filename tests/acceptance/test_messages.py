@@ -14,6 +14,7 @@ from dbos.api.launched import current_engine
 from dbos.runtime.operations.messages import announce_messages
 from dbos.store import records
 from dbos.store.pool import Pool
+from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows, run_sql
 from tests.support.waiting import Gate, eventually
@@ -134,20 +135,25 @@ def test_without_time_it_only_looks(launch: Launch, receiver: Receiver, seconds:
     assert [name for _, name in steps_of("w")] == ["DBOS.recv", "DBOS.sleep"] * 2
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_restart_does_not_prolong_the_wait(launch: Launch) -> None:
-    @DBOS.workflow()
-    def workflow() -> tuple[Any, float]:
-        return DBOS.recv(timeout_seconds=1.0), time.time()
+    """It waits for two hours, and the process ends after each of them."""
 
-    launch()
-    started(workflow)
-    (step,) = eventually(lambda: DBOS.list_workflow_steps("w"))
-    assert (step["function_id"], step["function_name"]) == (2, "DBOS.sleep")
-    launch()
-    launch()
-    message, at = DBOS.get_result("w")
-    assert message is None
-    assert -0.05 <= at - step["output"] < 0.9
+    @DBOS.workflow()
+    def workflow() -> Any:
+        return DBOS.recv(timeout_seconds=7200)
+
+    shift = Shift()
+    with shift.installed():
+        launch()
+        started(workflow)
+        for _ in range(2):
+            await_receivers()
+            eventually(lambda: steps_of("w") == [(2, "DBOS.sleep")])
+            shift.forward(3_600_000)
+            launch()
+        eventually(lambda: DBOS.retrieve_workflow("w").get_status().status == "SUCCESS")
+        assert DBOS.get_result("w") is None
 
 
 def test_a_message_finds_its_receiver_after_a_restart(launch: Launch, receiver: Receiver) -> None:

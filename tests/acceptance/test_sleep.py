@@ -91,21 +91,26 @@ def test_no_time_at_all_is_recorded_too(launch: Launch, seconds: float) -> None:
     assert [step["function_name"] for step in DBOS.list_workflow_steps("w")] == ["DBOS.sleep"]
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_a_restart_does_not_prolong_a_sleep(launch: Launch) -> None:
-    @DBOS.workflow()
-    def workflow() -> float:
-        DBOS.sleep(1.0)
-        return time.time()
+    """Of two hours: the process ends after each of them."""
 
-    launch()
-    with SetWorkflowID("w"):
-        DBOS.start_workflow(workflow)
-    (step,) = eventually(lambda: DBOS.list_workflow_steps("w"))
-    launch()
-    launch()
-    woke = DBOS.get_result("w")
-    assert -0.05 <= woke - step["output"] < 0.9
-    assert DBOS.list_workflow_steps("w") == [step]
+    @DBOS.workflow()
+    def workflow() -> None:
+        DBOS.sleep(2 * HOUR)
+
+    shift = Shift()
+    with shift.installed():
+        launch()
+        with SetWorkflowID("w"):
+            DBOS.start_workflow(workflow)
+        (step,) = eventually(lambda: DBOS.list_workflow_steps("w"))
+        for _ in range(2):
+            assert DBOS.retrieve_workflow("w").get_status().status == "PENDING"
+            shift.forward(HOUR * 1000)
+            launch()
+        eventually(lambda: DBOS.retrieve_workflow("w").get_status().status == "SUCCESS")
+        assert DBOS.list_workflow_steps("w") == [step]
 
 
 def test_the_recorded_time_counts_in_a_replay(launch: Launch, replay: Replay) -> None:
