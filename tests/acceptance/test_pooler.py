@@ -20,7 +20,7 @@ from tests.support.fixture_types import Launch
 from tests.support.pooler import Pooler, PoolMode
 from tests.support.postgres import PostgresCluster
 from tests.support.proxy import PostgresProxy
-from tests.support.waiting import eventually
+from tests.support.waiting import PATIENCE_SECONDS, eventually
 
 SESSIONS = 12  # more than the pooler holds open in these tests
 
@@ -70,7 +70,7 @@ def test_the_self_test_says_in_one_line_whether_it_hears(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr(hints, "HEARING_SECONDS", 0.3 if announced == "poll" else 20)
+    monkeypatch.setattr(hints, "HEARING_SECONDS", 0.3 if announced == "poll" else PATIENCE_SECONDS)
     with contextlib.ExitStack() as stack:
         url = direct_url
         if mode is not None:
@@ -94,7 +94,7 @@ def test_a_pooler_that_comes_later_and_goes_again(
     pooler: Pooler, direct_url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """As when a name in the network is given to another machine: open connections end, new ones lead there."""
-    monkeypatch.setattr(hints, "HEARING_SECONDS", 0.3)
+    monkeypatch.setattr(hints, "HEARING_SECONDS", PATIENCE_SECONDS)
     with (
         PostgresProxy(direct_url) as proxy,
         Store.open(StoreSettings(url=proxy.url)) as store,
@@ -105,18 +105,19 @@ def test_a_pooler_that_comes_later_and_goes_again(
             store.hints.receive(0.05, 1)
             return how in "".join(announcements(caplog)[-1:])
 
-        def lead_to(url: str) -> None:
+        def lead_to(url: str, hearing_seconds: float) -> None:
+            monkeypatch.setattr(hints, "HEARING_SECONDS", hearing_seconds)
             proxy.lead_to(url)
             proxy.cut_now()
 
         eventually(lambda: announced("(push)"))
         assert store.journal.write([start("w")]) == [(None, 1)]
-        lead_to(pooler.through(direct_url))
+        lead_to(pooler.through(direct_url), 0.3)
         for step in range(2, 10):
             assert store.journal.write([checkpoint("w", step)]) == [()]
             assert store.workflows.standing("w") == ("PENDING", 1)
         eventually(lambda: announced("(poll)"))
-        lead_to(direct_url)
+        lead_to(direct_url, PATIENCE_SECONDS)
         assert store.journal.write([checkpoint("w", 10)]) == [()]
         assert store.workflows.standing("w") == ("PENDING", 1)
         eventually(lambda: announced("(push)"))
