@@ -32,6 +32,7 @@ def task(queue: Queue) -> Callable[[], None]:
 def undisturbed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody dispatches and nobody is told: what is counted is enqueueing alone."""
     monkeypatch.setattr(Dispatcher, "poll", lambda self: 60.0)
+    monkeypatch.setattr("dbos.runtime.context.FRESH_SECONDS", 60.0)  # a slow machine asks whether it owns its workflow
     monkeypatch.setattr(PostgresHints, "publish", lambda self, kind, ids: None)
 
 
