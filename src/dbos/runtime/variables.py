@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from contextlib import contextmanager
 from contextvars import ContextVar, Token
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 V = TypeVar("V")
 
 
-@contextmanager
-def holding(variable: ContextVar[V], value: V) -> Generator[None]:
+class holding(Generic[V]):  # called like a function; as a class it costs a third of one that yields
     """Within the block the variable has this value."""
-    token = variable.set(value)
-    try:
-        yield
-    finally:
-        put_back(variable, token)
+
+    __slots__ = ("_token", "_value", "_variable")
+
+    def __init__(self, variable: ContextVar[V], value: V) -> None:
+        self._variable = variable
+        self._value = value
+
+    def __enter__(self) -> None:
+        self._token = self._variable.set(self._value)
+
+    def __exit__(self, *_: object) -> None:
+        put_back(self._variable, self._token)
 
 
 def put_back(variable: ContextVar[V], token: Token[V]) -> None:

@@ -155,7 +155,7 @@ class Pool:
     ) -> T:
         closing = closing or self._closing
         patient = self._patient if patient is None else patient
-        pauses = growing_pauses()
+        pauses: Iterator[float] | None = None
         begun: float | None = None  # the trouble
         while True:
             if closing.is_set():
@@ -182,6 +182,7 @@ class Pool:
                     raise self.database.translate(error) from error
                 begun = begun or time.monotonic()
                 busy = verdict is Verdict.BUSY and time.monotonic() - begun < BUSY_SECONDS
+                pauses = pauses or growing_pauses()
                 pause = random.uniform(*BUSY_PAUSES_SECONDS) if busy else next(pauses)
                 if pause > REPORTED_PAUSE_SECONDS and not self._outage_reported:
                     self._outage_reported = True  # by whoever notices first

@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from dbos.store.database import ValueRefused
 
+HOLDS_NUL = "A text holds a NUL character, which the system database cannot store"
+
 
 def text_array(column: Sequence[str | None]) -> bytes | None:
     """`{"a","b",NULL}`, or no array at all for a column without values: `unnest` fills up with nulls."""
@@ -34,12 +36,11 @@ def number_array(column: Sequence[int | None]) -> bytes | None:
     return ("{" + ",".join([str(int(value)) for value in column if value is not None]) + "}").encode()
 
 
-def scalar(value: str | int | None) -> bytes | None:
+def scalar(value: str | int) -> bytes:
     """One parameter in text form."""
-    if value is None:
-        return None
     if isinstance(value, str):
-        _refuse_nul(value, 0)
+        if "\0" in value:
+            raise ValueRefused(HOLDS_NUL)
         return value.encode()
     return str(int(value)).encode()
 
@@ -54,4 +55,4 @@ def _escape(text: str) -> str:
 
 def _refuse_nul(text: str, allowed: int) -> None:
     if text.count("\0") != allowed:
-        raise ValueRefused("A text holds a NUL character, which the system database cannot store")
+        raise ValueRefused(HOLDS_NUL)

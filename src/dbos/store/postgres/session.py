@@ -48,7 +48,7 @@ class _Part:
         self.records = records
         if len(records) == 1:
             self.name = kind.__name__
-            self.parameters: list[bytes | None] = [scalar(value) for value in records[0]]
+            self.parameters: list[bytes | None] = [None if value is None else scalar(value) for value in records[0]]
         else:
             self.name = kind.__name__ + "_many"
             columns = zip(*records, strict=True)
