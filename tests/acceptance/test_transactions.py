@@ -4,6 +4,7 @@ import asyncio
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, InvalidRequestError
 
 from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, error
+from dbos.runtime import patience
 from tests.acceptance.user_database import create_table, notes, witnesses, write
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows, run_sql
@@ -397,6 +399,39 @@ def test_a_deadlock_is_overcome(launch: Launch, postgres_url: str) -> None:
     assert run_sql(postgres_url, "select n from counter order by id") == [(2,), (2,)]
     assert len(runs) == 3
     DBOS.destroy()
+
+
+def test_whoever_waits_for_the_end_of_many_tries_is_told_why(
+    launch: Launch, user_url: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not at once, for most trouble is over by then, and not with every try."""
+    monkeypatch.setattr(patience, "REPORTED_SECONDS", (0.2, 1_000.0))
+    begun_at = time.monotonic()
+    tries_when_told = []
+
+    def told() -> list[str]:
+        return [record.message for record in caplog.records if "is tried again" in record.message]
+
+    @DBOS.transaction()
+    def unlucky() -> None:
+        if told():
+            tries_when_told.append(time.monotonic() - begun_at)
+        if len(tries_when_told) < 3:
+            raise LookupError("an error of the function") from Clash("could not serialize access")
+
+    launch(application_database_url=user_url)
+    with SetWorkflowID("w"):
+        unlucky()
+    (words,) = told()
+    assert "unlucky of workflow w is tried again, for " in words
+    assert words.endswith(" s now: an error of the function")
+    assert min(tries_when_told) >= 0.2
+
+
+class Clash(Exception):
+    """As drivers of Postgres tell it."""
+
+    sqlstate = "40001"
 
 
 def test_other_errors_of_the_database_are_answers(launch: Launch, database_url: str, user_url: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -16,18 +17,24 @@ FIRST_PAUSE_SECONDS = 0.001, 0.005  # between two tries; growing, because whoeve
 LONGEST_PAUSE_SECONDS = 2.0
 LONGEST_BUSY_PAUSE_SECONDS = 0.02  # for a file: its one lock goes to whoever looks at the right moment
 NESTED_SECONDS = 5.0  # inside another transaction, which may itself hold what is waited for
+REPORTED_SECONDS = 10.0, 60.0  # of trouble: until it is told, and until it is told again
+
+logger = logging.getLogger("dbos")
 
 
 class Patience:
     """That of one transaction: its tries, and the looks for its witness."""
 
-    def __init__(self, attempt: Attempt | None, dialect: str, awaited: bool) -> None:
+    def __init__(self, name: str, attempt: Attempt | None, dialect: str, awaited: bool) -> None:
         """`attempt` of the workflow whose step it is, if it is one; `awaited`: the pauses are, too."""
+        self._name = name
         self._attempt = attempt
         self._awaited = awaited
         self._pauses = _pauses(LONGEST_BUSY_PAUSE_SECONDS if dialect == "sqlite" else LONGEST_PAUSE_SECONDS)
         nested = attempt is None and current_transaction() is not None
-        self._ends_at = time.monotonic() + NESTED_SECONDS if nested else None
+        self._begun_at = time.monotonic()
+        self._ends_at = self._begun_at + NESTED_SECONDS if nested else None
+        self._reported_after, self._reported_every = REPORTED_SECONDS
 
     def covers(self, error: BaseException, lost: bool) -> bool:
         """Is it worth another try? `lost`: the error cost us the connection, or was about getting one.
@@ -36,7 +43,19 @@ class Patience:
         """
         if not isinstance(error, Exception) or not (is_clash(error) or (lost and self._attempt is not None)):
             return False
-        return self._ends_at is None or time.monotonic() < self._ends_at
+        if self._ends_at is not None and time.monotonic() >= self._ends_at:
+            return False
+        self._report(error)
+        return True
+
+    def _report(self, error: Exception) -> None:
+        """No number of tries is too many, but whoever waits for the end of them shall know why there is none."""
+        passed_seconds = time.monotonic() - self._begun_at
+        if passed_seconds < self._reported_after:
+            return
+        self._reported_after = passed_seconds + self._reported_every
+        where = "" if self._attempt is None else f" of workflow {self._attempt.workflow_id}"
+        logger.warning("Transaction %s%s is tried again, for %.0f s now: %s", self._name, where, passed_seconds, error)
 
     def pause(self) -> Operation[None]:
         """Wait a moment. Raises what ends the attempt, if it is over."""

@@ -133,7 +133,7 @@ def transact(work: Work) -> Operation[Outcome[Any]]:
 
 def _transact(work: Work) -> Operation[Outcome[Any]]:
     looks = work.attempt is not None and work.attempt.epoch > 1  # an execution before this one may have been here
-    patience = Patience(work.attempt, work.database.dialect, work.awaited)
+    patience = Patience(work.spec.name, work.attempt, work.database.dialect, work.awaited)
     while True:
         if looks:
             known = yield from _find(work, patience)

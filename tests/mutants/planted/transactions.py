@@ -147,6 +147,13 @@ MUTANTS = (
         FAULTS.format("test_a_commit_whose_reply_was_lost_is_found_out", "sqlite-transaction-before"),
     ),
     Mutant(
+        "transactions: every further try is told of",
+        "runtime/patience.py",
+        "        self._reported_after = passed_seconds + self._reported_every\n",
+        "",
+        TRANSACTIONS.format("test_whoever_waits_for_the_end_of_many_tries_is_told_why", ""),
+    ),
+    Mutant(
         "transactions: a cancellation comes before the record",
         "runtime/transaction.py",
         "        owed = work == self.database.commit\n",
