@@ -310,6 +310,7 @@ def test_a_read_only_server(fresh_database_url: str, direct_url: str, migrated: 
     assert snapshot(fresh_database_url) == before
 
 
+@pytest.mark.owner("there the tables exist")
 def test_a_database_of_somebody_else_is_left_untouched(fresh_database_url: str) -> None:
     if fresh_database_url.startswith("sqlite"):
         run_sql(fresh_database_url, "create table workflow_status (id integer primary key, colour text)")

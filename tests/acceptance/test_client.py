@@ -413,6 +413,7 @@ def test_handles_belong_to_their_client(launch: Launch, connect: Connect) -> Non
 # ---------------------------------------------------------------- the connection
 
 
+@pytest.mark.owner("there the tables exist")
 def test_a_client_never_creates_anything(fresh_database_url: str) -> None:
     with pytest.raises(error.DBOSInitializationError, match=r"a client never|does not exist"):
         DBOSClient(system_database_url=fresh_database_url)

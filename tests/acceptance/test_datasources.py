@@ -409,6 +409,7 @@ def test_the_serializer_is_that_of_the_witnesses(launch: Launch, user_url: str) 
     datasource.close()
 
 
+@pytest.mark.owner("migrates")
 def test_migrations_are_run_or_verified(both: Both, user_url: str) -> None:
     datasource = both.datasource
     both.run(datasource.verify_migrations)

@@ -58,6 +58,7 @@ def test_no_sleep_is_short(launch: Launch) -> None:
     assert min(elapsed) >= 0.02
 
 
+@pytest.mark.owner("makes the table that moves the time of a database")
 def test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it(
     launch: Launch, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

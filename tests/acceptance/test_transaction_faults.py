@@ -143,14 +143,14 @@ def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgre
     [("transaction", "off", "on"), ("datasource", "off", "on"), ("datasource", "local", "local")],
 )
 def test_what_is_recorded_elsewhere_is_durable_here(
-    launch: Launch, postgres_url: str, kind: str, default: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    launch: Launch, direct_url: str, kind: str, default: str, expected: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The step is in another database when a crash of this one would take back what was not on disk."""
     monkeypatch.setattr("dbos.services.forgetting.Forgetting._sweep", lambda *_: None)  # it commits as well
-    create_table(postgres_url)
-    database = postgres_url.rpartition("/")[2]
-    run_sql(postgres_url, f"alter role current_user in database {database} set synchronous_commit = {default}")
-    datasource = SQLAlchemyDatasource.create(postgres_url)
+    create_table(direct_url)
+    database = direct_url.rpartition("/")[2]
+    run_sql(direct_url, f"alter role current_user in database {database} set synchronous_commit = {default}")
+    datasource = SQLAlchemyDatasource.create(direct_url)
     session = (lambda: DBOS.sql_session) if kind == "transaction" else datasource.sql_session
     decorate: Any = DBOS.transaction(name="note") if kind == "transaction" else datasource.transaction(name="note")
     seen: list[tuple[str, str]] = []
@@ -170,7 +170,7 @@ def test_what_is_recorded_elsewhere_is_durable_here(
         if seen:
             seen.append(("at the commit", shown(connection)))
 
-    launch(application_database_url=postgres_url)
+    launch(application_database_url=direct_url)
     sqlalchemy.event.listen(sqlalchemy.Engine, "commit", look)
     try:
         work()

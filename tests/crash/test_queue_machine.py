@@ -30,6 +30,7 @@ from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
 from dbos.store.store import Store
 from tests.store.records import RUNNABLE, finish, start
+from tests.support.postgres import past_entrance
 from tests.support.raw_sql import run_sql
 
 PERIOD_SECONDS = 1000  # far longer than a test takes: time passes only by `wait`
@@ -274,7 +275,7 @@ def machine(database_url: str) -> type[QueueMachine]:
 
         @staticmethod
         def open_store() -> Store:
-            Store.truncate(store_settings)
+            Store.truncate(StoreSettings(past_entrance(database_url)))
             return Store.open(store_settings)
 
     return OnThisDatabase

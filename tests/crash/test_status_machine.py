@@ -29,6 +29,7 @@ from dbos.store.database import StoreSettings
 from dbos.store.executors import Owner
 from dbos.store.records import Checkpoint, FinishWorkflow, StartWorkflow
 from dbos.store.store import Store
+from tests.support.postgres import past_entrance
 
 RUNNABLE = [("work", "", "")]
 OVER = 1  # a deadline in 1970
@@ -265,7 +266,7 @@ def machine(database_url: str) -> type[Workflows]:
     class OnThisDatabase(Workflows):
         @staticmethod
         def open_store() -> Store:
-            Store.truncate(store_settings)
+            Store.truncate(StoreSettings(past_entrance(database_url)))
             return Store.open(store_settings)
 
     return OnThisDatabase

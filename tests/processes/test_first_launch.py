@@ -11,6 +11,7 @@ import pytest
 
 from dbos import DBOS
 from dbos.error import DBOSInitializationError
+from tests.support.postgres import past_entrance
 
 Launch = Callable[..., type[DBOS]]
 
@@ -41,13 +42,14 @@ def plant(url: str, *statements: str) -> None:
                 connection.execute(statement)
             connection.commit()
         return
-    with psycopg.connect(url) as connection:
+    with psycopg.connect(past_entrance(url)) as connection:
         connection.execute("create schema if not exists dbos")
         connection.execute("set search_path = dbos")
         for statement in statements:
             connection.execute(statement.encode())
 
 
+@pytest.mark.owner("there the tables exist")
 def test_the_database_of_another_library_is_refused_untouched(launch: Launch, database_url: str) -> None:
     plant(
         database_url,

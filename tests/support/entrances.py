@@ -5,7 +5,7 @@ from __future__ import annotations
 import psycopg
 from psycopg import sql
 
-from dbos import run_dbos_database_migrations
+from dbos import SQLAlchemyDatasource, run_dbos_database_migrations
 from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster
 from tests.support.waiting import eventually
@@ -29,7 +29,7 @@ def _is_open(url: str) -> bool:
 
 
 def as_worker(cluster: PostgresCluster, database: str) -> str:
-    """The URL of a role that has what `dbos migrate --app-role` grants, and may have tables of its own beside ours."""
+    """The URL of a role that has what our migrations grant, and may have tables of its own beside ours."""
     user, password = cluster.credentials
     owner_url = cluster.url(database)
     with psycopg.connect(owner_url, autocommit=True) as connection:
@@ -41,4 +41,5 @@ def as_worker(cluster: PostgresCluster, database: str) -> str:
         connection.execute("alter default privileges in schema public grant all on tables to worker")
         connection.execute("alter default privileges in schema public grant all on sequences to worker")
     run_dbos_database_migrations(owner_url, application_role=WORKER)
+    SQLAlchemyDatasource.migrate(owner_url, application_role=WORKER)
     return owner_url.replace(f"//{user}:", f"//{WORKER}:", 1)

@@ -335,7 +335,8 @@ class PostgresCluster:
 def past_entrance(url: str) -> str:
     """The same database, straight and as its owner: past whatever leads tests to it."""
     parts = urlsplit(url)
-    return parts._replace(netloc=_straight.get(parts.netloc, parts.netloc)).geturl()
+    straight = _straight.get(parts.netloc)
+    return url if straight is None else parts._replace(netloc=straight).geturl()
 
 
 def _is_ready(pidfile: Path) -> bool:
