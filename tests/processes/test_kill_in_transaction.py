@@ -28,7 +28,8 @@ NOTES = ["first", "second", "third"]
 
 @pytest.mark.parametrize("workflow", ["book", "book_async"])
 def test_killed_around_every_phase(start_on: Start, database_url: str, ledger: Ledger, workflow: str) -> None:
-    run_sql(database_url, "create table effects (run text not null, note text not null)")
+    schema = "main" if database_url.startswith("sqlite") else "public"
+    run_sql(database_url, f"create table {schema}.effects (run text not null, note text not null)")
 
     def start() -> Worker:
         worker = start_on(database_url, launched=False)

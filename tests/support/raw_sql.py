@@ -19,7 +19,7 @@ class Sql:
             path = database_url.removeprefix("sqlite:///")
             self._connection = sqlite3.connect(path, timeout=30, isolation_level=None)
         else:
-            options = "-c search_path=public,dbos"
+            options = "-c search_path=dbos,public"
             self._connection = psycopg.connect(past_entrance(database_url), options=options, autocommit=True)
 
     def __call__(self, statement: str, *values: Any) -> list[tuple[Any, ...]]:
