@@ -614,21 +614,30 @@ def test_what_followed_a_handled_failure_is_not_led_astray(launch: Launch) -> No
     assert DBOS.resume_workflow("w").get_result() == "fallback"
 
 
-def test_a_failure_among_gathered_steps_is_tried_again(launch: Launch) -> None:
+@pytest.mark.parametrize("busy", [None, "body", "good", "step"])
+def test_a_failure_among_gathered_steps_is_tried_again(launch: Launch, busy: str | None) -> None:
+    """However long one of them, or what is before them, keeps the event loop from going on with the others."""
     flaky = Flaky()
     before: list[int] = []
 
+    def keep_busy(name: str) -> None:
+        if busy == name:
+            time.sleep(0.2)
+
     @DBOS.step()
     async def good(number: int) -> int:
+        keep_busy("good")
         before.append(number)
         return number
 
     @DBOS.step()
     async def step() -> str:
+        keep_busy("step")
         return flaky("step")
 
     @DBOS.workflow()
     async def workflow() -> list[Any]:
+        keep_busy("body")
         results = await asyncio.gather(good(1), step(), good(2), return_exceptions=True)
         for result in results:
             if isinstance(result, BaseException):

@@ -33,7 +33,7 @@ def step(number: int, outcome: str, started: int | None, completed: int | None, 
         ([step(1, "other", 0, None)], [1]),
         # something did, beside them
         ([step(1, "boom", 0, 500), step(2, "ok", 1, 900)], [1]),
-        ([step(1, "boom", 0, 0), step(2, "ok", 10, 20)], [1]),
+        ([step(1, "boom", 0, 1), step(2, "ok", 0, 20)], [1]),
         ([step(1, "boom", 0, 500), step(2, "other", 1, 300), step(3, "ok", 2, 600)], [1]),
         ([step(1, "boom", 0, 1, epoch=2), step(2, "ok", 300, 400)], [1]),  # recorded by the attempt before
         # something did, because of them

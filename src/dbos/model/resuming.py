@@ -10,8 +10,6 @@ from collections.abc import Sequence
 
 from dbos.fields import NamedTuple
 
-TOGETHER_MS = 50  # steps of one `gather` begin within this time, also on a busy machine
-
 
 class EndedStep(NamedTuple):
     """How and when a step ended: `error` is the stored error, None if it completed.
@@ -48,9 +46,9 @@ def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
     """Could the later step have begun because of how the earlier one ended? If nobody can tell, it could."""
     if later.epoch != earlier.epoch:  # perhaps by the clock of another host, but epochs only grow
         return later.epoch > earlier.epoch
-    if earlier.started_at_ms is None or earlier.completed_at_ms is None or later.started_at_ms is None:
+    if earlier.completed_at_ms is None or later.started_at_ms is None:
         return True
-    return later.started_at_ms >= max(earlier.completed_at_ms, earlier.started_at_ms + TOGETHER_MS)
+    return later.started_at_ms >= earlier.completed_at_ms  # as `runtime/consequences.py` sees to
 
 
 def step_of_failure(steps: Sequence[EndedStep], error: str | None) -> int:

@@ -30,6 +30,7 @@ from dbos.runtime.variables import holding, put_back
 from dbos.telemetry.metrics import CANCELLED, TAKEN_OVER
 
 if TYPE_CHECKING:
+    from dbos.runtime.consequences import Failures
     from dbos.runtime.executor import Executor
     from dbos.store.records import Record
     from dbos.telemetry.carrier import Carrier
@@ -59,9 +60,11 @@ class Attempt:
         "ended",
         "engine",
         "epoch",
+        "failures",
         "format",
         "history",
         "identity",
+        "last_step_id",
         "life",
         "loop",
         "luggage",
@@ -111,6 +114,8 @@ class Attempt:
         self.queue_name: str | None = None  # that it was taken from
         self.carrier: Carrier | None = None  # of the trace that it belongs to, if that is known before it runs
         self.luggage: tuple[Record, ...] = ()  # becomes durable with the next checkpoint
+        self.failures: Failures | None = None  # of its steps
+        self.last_step_id = 0  # that was drawn
         self._numbers = itertools.count(1)
 
     @property
@@ -122,7 +127,8 @@ class Attempt:
 
     def next_step_id(self) -> int:
         """Draw a step number; from 1, in order of call, before any I/O."""
-        return next(self._numbers)
+        self.last_step_id = step_id = next(self._numbers)
+        return step_id
 
     def recorded_next(self) -> StepRow | None:
         """What an earlier attempt recorded at the next number, without drawing it.

@@ -20,6 +20,7 @@ from dbos.model.workflow import StepRow
 from dbos.runtime import spans
 from dbos.runtime.callables import is_coroutine_function
 from dbos.runtime.clock import wall_ms
+from dbos.runtime.consequences import placed, recording_failure
 from dbos.runtime.context import Attempt, StepStatus, inside_step, refuse_in_transaction, workflow_body
 from dbos.runtime.operation import Ask, Commit, Invoke, Operation, Outcome, Wait
 from dbos.runtime.registry import StepSpec
@@ -159,9 +160,9 @@ def encode(
         output, serialization = codec.encode(outcome.value, "result")
     else:
         error, serialization = codec.encode_error(outcome.error)
-    return Checkpoint(
-        attempt.workflow_id, attempt.epoch, step_id, name, output, error, serialization, child, started_at_ms, wall_ms()
-    )
+    ended_at_ms = wall_ms() if error is None else wall_ms() + 1  # later than whatever has begun: see consequences.py
+    owned = attempt.workflow_id, attempt.epoch
+    return Checkpoint(*owned, step_id, name, output, error, serialization, child, started_at_ms, ended_at_ms)
 
 
 def replay(attempt: Attempt, row: StepRow) -> Outcome[Any]:
@@ -175,7 +176,7 @@ def replay(attempt: Attempt, row: StepRow) -> Outcome[Any]:
 def commit(attempt: Attempt, *records: Record) -> Operation[list[Any]]:
     """Commit what an attempt writes. A journal that closes is no failure of the workflow: the next launch goes on."""
     try:
-        results: list[Any] = yield Commit(*records)
+        results: list[Any] = yield Commit(*(placed(attempt.failures, records) if attempt.failures else records))
     except JournalClosed:
         raise attempt.revocation() from None
     return results
@@ -193,6 +194,19 @@ def record(
     raises what ends it, or the checkpoint is there after all (by the commit whose reply was lost). `otherwise` looks
     into whatever else may have refused it, and raises or lets it be tried again.
     """
+    recording = _record(attempt, checkpoint, others, otherwise)
+    if type(checkpoint) is Checkpoint and checkpoint.error is not None:
+        assert checkpoint.completed_at_ms is not None
+        return recording_failure(attempt, checkpoint.completed_at_ms, recording)
+    return recording
+
+
+def _record(
+    attempt: Attempt,
+    checkpoint: Checkpoint | CheckpointSend,
+    others: tuple[Record, ...],
+    otherwise: Callable[[], Operation[Any]] | None,
+) -> Operation[list[Any]]:
     while True:
         results = yield from commit(attempt, checkpoint, *others, *attempt.luggage)
         if results[0] is not None:

@@ -23,6 +23,20 @@ MUTANTS = (
         PATCHING.format("test_a_workflow_that_has_not_come_to_the_patch_takes_the_new_way"),
     ),
     Mutant(
+        "what began while a failure was recorded was built upon it",
+        "runtime/step.py",
+        "placed(attempt.failures, records) if attempt.failures else records",
+        "records",
+        "tests/acceptance/test_steering.py::test_a_failure_among_gathered_steps_is_tried_again[sqlite-step]",
+    ),
+    Mutant(
+        "nothing is built upon a failure",
+        "runtime/consequences.py",
+        "            if step_id > failure.last_step_id:\n",
+        "            if not failure:\n",
+        "tests/runtime/test_consequences.py::test_what_was_built_upon_a_failure_is_told_from_what_was_not",
+    ),
+    Mutant(
         "the history is not loaded",
         "runtime/claimed.py",
         "        {step.function_id: step for step in history},\n",
