@@ -10,6 +10,7 @@ import pytest
 
 from dbos import DBOS, DBOSClient, Queue, SetWorkflowAttributes, SetWorkflowID, error
 from dbos.api.launched import launched_engine
+from dbos.store import transfer
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
 from tests.support.fixture_types import Launch
@@ -157,6 +158,45 @@ def test_another_workflow_under_the_id_and_an_older_state(launch: Launch, elsewh
     with pytest.raises(error.DBOSConflictingWorkflowError, match="older state"):
         elsewhere.import_workflow(newer)
     assert elsewhere.export_workflow("w") == first
+
+
+@pytest.mark.parametrize("database_url", ["postgres"], indirect=True)  # a file has one writer at a time
+def test_who_is_overtaken_while_he_looks_finds_who_came_first(
+    launch: Launch, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    @DBOS.workflow()
+    def workflow() -> None:
+        pass
+
+    launch()
+    for workflow_id in ("same", "another"):
+        with SetWorkflowID(workflow_id):
+            workflow()
+    documents = {workflow_id: DBOS.export_workflow(workflow_id) for workflow_id in ("same", "another")}
+    DBOS.delete_workflows(["same", "another"])
+    overtaking: list[Callable[[], Any]] = []
+
+    def look(*arguments: Any) -> bool:
+        found = is_here(*arguments)
+        if overtaking:
+            overtaking.pop()()
+        return found
+
+    is_here = transfer._is_here
+    monkeypatch.setattr(transfer, "_is_here", look)
+
+    def start_another() -> None:
+        with SetWorkflowID("another"):
+            workflow()
+
+    with DBOSClient(system_database_url=database_url) as client:
+        overtaking.append(lambda: client.import_workflow(documents["same"]))
+        DBOS.import_workflow(documents["same"])
+        assert client.export_workflow("same") == documents["same"]
+        overtaking.append(start_another)
+        with pytest.raises(error.DBOSConflictingWorkflowError, match="Another workflow of this ID"):
+            DBOS.import_workflow(documents["another"])
+    assert not overtaking
 
 
 def test_in_a_workflow_both_are_steps(launch: Launch) -> None:

@@ -13,6 +13,7 @@ from functools import cached_property
 from typing import Any
 
 from dbos.error import DBOSConflictingWorkflowError, DBOSException
+from dbos.store.database import KeyTaken
 from dbos.store.pool import Pool, Run
 
 WORKFLOW = "workflow_status"
@@ -24,6 +25,8 @@ HISTORY = (
     "streams",
     "transaction_outputs",
 )
+
+LOOKS = 3  # whether a workflow is here already; each further one takes another who writes it in that very moment
 
 _YES_OR_NO = {"rate_limited", "is_debounced", "was_forked_from", "consumed"}  # SQLite counts in 0 and 1
 _JSON = "attributes"
@@ -64,7 +67,12 @@ class Transfers:
                 if not _is_here(run, each[WORKFLOW]):
                     self._bring_in(run, each)
 
-        self._pool.transact(work)
+        for _ in range(LOOKS - 1):
+            try:
+                return self._pool.transact(work)
+            except KeyTaken:
+                pass  # by somebody who came in just now: the next look finds him
+        return self._pool.transact(work)
 
     def _take_out(self, run: Run, workflow_id: str) -> Exported:
         def rows(table: str) -> list[dict[str, Any]]:

@@ -20,6 +20,13 @@ MUTANTS = (
         "tests/acceptance/test_transfer.py::test_export_and_import_are_the_identity[sqlite]",
     ),
     Mutant(
+        "whoever is overtaken by an import gives up",
+        "store/transfer.py",
+        "LOOKS = 3",
+        "LOOKS = 1",
+        "tests/acceptance/test_transfer.py::test_who_is_overtaken_while_he_looks_finds_who_came_first[postgres]",
+    ),
+    Mutant(
         "an import takes an older state for the one that is exported",
         "store/transfer.py",
         'if epoch < workflow["epoch"]:',
