@@ -19,7 +19,10 @@ def freeze(worker: Worker, url: str) -> None:
     tasks = Path(f"/proc/{worker.pid}/task")
 
     def frozen() -> bool:
-        states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+        try:
+            states = [(task / "stat").read_text().rpartition(")")[2].split()[0] for task in tasks.iterdir()]
+        except OSError:  # a thread came to its end meanwhile
+            return False
         return set(states) == {"T"}
 
     def frozen_without_lock() -> bool:

@@ -1,6 +1,7 @@
 """A client in this process, the application in others: they meet in the database alone."""
 
 import itertools
+from pathlib import Path
 
 import pytest
 
@@ -37,14 +38,17 @@ def test_a_client_enqueues_and_hears_what_came_of_it(client: DBOSClient, ledger:
     assert len(steps) == len(set(steps))
 
 
-def test_the_executor_dies_and_the_client_gets_its_result(start: Start, database_url: str, ledger: Ledger) -> None:
+def test_the_executor_dies_and_the_client_gets_its_result(
+    start: Start, database_url: str, ledger: Ledger, gate: Path
+) -> None:
     first = start(executor_id="a")
     with DBOSClient(system_database_url=database_url, use_listen_notify=True) as client:
         client.register_queue("parcels")
-        handle = client.enqueue({**PARCEL, "workflow_name": "walk"}, 60, 20)
+        handle = client.enqueue({**PARCEL, "workflow_name": "walk"}, 60, 20, str(gate))
         eventually(lambda: ledger.begun(handle.workflow_id))
         first.kill()
         first.wait()
+        gate.touch()
         start(executor_id="b")
         handle.get_result()
         assert handle.get_status().executor_id == "b"

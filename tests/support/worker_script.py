@@ -37,11 +37,12 @@ def main(mode: str, url: str, ledger: str, gate: str) -> None:
         with SetWorkflowID("gated"):
             application.gated(gate)
     else:
-        asyncio.run(call_async())
+        asyncio.run(call_async(gate))
 
 
 def leave(gate: str) -> None:
-    work: dict[str, tuple[Any, ...]] = {"gated": (gate,), "walk": (50, 20), "walk_async": (50, 20), "doze": (0.5,)}
+    walk = 50, 20, gate
+    work: dict[str, tuple[Any, ...]] = {"gated": (gate,), "walk": walk, "walk_async": walk, "doze": (3600,)}
     for name, arguments in work.items():
         with SetWorkflowID(name):
             DBOS.start_workflow(application.WORKFLOWS[name], *arguments)
@@ -49,9 +50,9 @@ def leave(gate: str) -> None:
     sys.stdin.readline()
 
 
-async def call_async() -> None:
+async def call_async(gate: str) -> None:
     with SetWorkflowID("walk_async"):
-        await application.walk_async(60, 10)
+        await application.walk_async(60, 10, gate)
 
 
 if __name__ == "__main__":

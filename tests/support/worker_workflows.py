@@ -13,6 +13,7 @@ from typing import Any
 
 from dbos import DBOS
 from dbos.runtime.context import current_attempt
+from tests.support.waiting import eventually_async
 from tests.support.worker_ledger import Ledger
 
 GATE_POLL_SECONDS = 0.002
@@ -77,6 +78,14 @@ def hold(gate: str) -> int:
     """Wait for a file to appear; tells which process waited successfully."""
     with _Traced("hold"):
         _wait_for(Path(gate))
+    return os.getpid()
+
+
+@DBOS.step()
+async def hold_async(gate: str) -> int:
+    """The same as a coroutine."""
+    with _Traced("hold"):
+        await eventually_async(Path(gate).exists, GATE_TIMEOUT_SECONDS)
     return os.getpid()
 
 
@@ -155,18 +164,22 @@ def linger(gates: str) -> int:
 
 
 @DBOS.workflow()
-def walk(steps: int, pause_ms: int = 0) -> int:
-    """Many small steps; tells which process came to the end."""
+def walk(steps: int, pause_ms: int = 0, gate: str | None = None) -> int:
+    """Many small steps, the last of them at a gate if there is one; tells which process came to the end."""
     for number in range(steps):
         note(f"step {number}", pause_ms)
+    if gate is not None:
+        hold(gate)
     return os.getpid()
 
 
 @DBOS.workflow()
-async def walk_async(steps: int, pause_ms: int = 0) -> int:
+async def walk_async(steps: int, pause_ms: int = 0, gate: str | None = None) -> int:
     """The same as a coroutine."""
     for number in range(steps):
         await note_async(f"step {number}", pause_ms)
+    if gate is not None:
+        await hold_async(gate)
     return os.getpid()
 
 
