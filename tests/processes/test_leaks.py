@@ -87,6 +87,8 @@ def test_destroying_with_work_in_flight(launch: Callable[..., type[DBOS]], datab
 
     launch()
     DBOS.destroy()
+    eventually(lambda: not our_threads())
+    gc.collect()
     files = open_files()
     for _ in range(5):
         dbos = launch()
