@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Mapping
 from itertools import chain, count
 from typing import Any
@@ -361,9 +360,9 @@ def test_a_rate_limit(store: Store, database_url: str) -> None:
     assert (later.rows, later.full) == ([], True)
     assert later.opens_in_ms is not None
     assert 50_000 < later.opens_in_ms <= 60_000
-    pass_time(database_url, 59_000)
+    pass_time(database_url, 30_000)
     assert claim(store, queue) == []
-    pass_time(database_url, 1_001)
+    pass_time(database_url, 30_001)
     assert ids_of(claim(store, queue, limit=1)) == ["c"]
     pass_time(database_url, 30_000)
     assert ids_of(claim(store, queue)) == ["d"]
@@ -576,10 +575,9 @@ def test_several_claim_at_once_within_the_limit(open_store: OpenStore, queue: Qu
     stores = [open_store(), open_store(), open_store()]
     stores[0].journal.write([enqueued(f"w{n}", queue_partition_key=f"k{n % 3}") for n in range(60)])
     claimed: list[list[str]] = [[], [], []]
-    until = time.monotonic() + 0.5
 
     def work(place: int) -> None:
-        while time.monotonic() < until:
+        for _ in range(50):
             claimed[place] += ids_of(claim(stores[place], queue, owner(f"e{place}"), limit=3))
 
     threads = [threading.Thread(target=work, args=(place,)) for place in range(3)]
