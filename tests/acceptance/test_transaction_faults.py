@@ -14,6 +14,7 @@ import sqlalchemy
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
 from dbos.api.launched import current_engine
 from dbos.userdata.database import UserDatabase
+from tests.acceptance.hostile_settings import change_defaults
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses, write
 from tests.support.fixture_types import Launch
 from tests.support.proxy import CutPhase, PostgresProxy
@@ -143,14 +144,19 @@ def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgre
     [("transaction", "off", "on"), ("datasource", "off", "on"), ("datasource", "local", "local")],
 )
 def test_what_is_recorded_elsewhere_is_durable_here(
-    launch: Launch, direct_url: str, kind: str, default: str, expected: str, monkeypatch: pytest.MonkeyPatch
+    launch: Launch,
+    postgres_url: str,
+    direct_url: str,
+    kind: str,
+    default: str,
+    expected: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The step is in another database when a crash of this one would take back what was not on disk."""
     monkeypatch.setattr("dbos.services.forgetting.Forgetting._sweep", lambda *_: None)  # it commits as well
-    create_table(direct_url)
-    database = direct_url.rpartition("/")[2]
-    run_sql(direct_url, f"alter role current_user in database {database} set synchronous_commit = {default}")
-    datasource = SQLAlchemyDatasource.create(direct_url)
+    create_table(postgres_url)
+    change_defaults(direct_url, {"synchronous_commit": default})
+    datasource = SQLAlchemyDatasource.create(postgres_url)
     session = (lambda: DBOS.sql_session) if kind == "transaction" else datasource.sql_session
     decorate: Any = DBOS.transaction(name="note") if kind == "transaction" else datasource.transaction(name="note")
     seen: list[tuple[str, str]] = []
@@ -170,7 +176,7 @@ def test_what_is_recorded_elsewhere_is_durable_here(
         if seen:
             seen.append(("at the commit", shown(connection)))
 
-    launch(application_database_url=direct_url)
+    launch(application_database_url=postgres_url)
     sqlalchemy.event.listen(sqlalchemy.Engine, "commit", look)
     try:
         work()
