@@ -42,7 +42,7 @@ from tests.store.records import start as start_record
 from tests.support.fixture_types import Launch
 from tests.support.proxy import PostgresProxy
 from tests.support.raw_sql import run_sql
-from tests.support.waiting import PATIENCE_SECONDS, Gate, eventually
+from tests.support.waiting import PATIENCE_SECONDS, Gate, at_best, eventually
 
 NEVER_POLLED = 300.0
 
@@ -791,9 +791,13 @@ def test_idle_queues_cost_next_to_nothing(launch: Launch) -> None:
     launch()
     eventually(lambda: executor().serves_queues)
     counters = executor().store.journal.counters
-    before, began = counters.queries, time.monotonic()
-    time.sleep(3)  # what is measured is what happens in it, not how long it takes
-    assert (counters.queries - before) / (time.monotonic() - began) < 5
+
+    def queries_a_second() -> float:
+        before, began = counters.queries, time.monotonic()
+        time.sleep(3)  # what is measured is what happens in it, not how long it takes
+        return (counters.queries - before) / (time.monotonic() - began)
+
+    assert at_best(queries_a_second, bound=5) < 5  # in the first seconds, what the launch has begun may still go on
 
 
 def test_draining_takes_few_statements(launch: Launch) -> None:
