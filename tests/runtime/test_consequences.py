@@ -35,8 +35,10 @@ class Steps:
     def begun_ms(self, step_id: int, now_ms: int) -> int:
         """The time that is recorded for a step."""
         step = Checkpoint("w", 1, step_id, "good", "1", None, None, None, now_ms, now_ms)
-        (record,) = [step] if self.failures is None else placed(self.failures, [step])
-        return cast(Checkpoint, record).started_at_ms or 0
+        record = cast(Checkpoint, step if self.failures is None else placed(self.failures, [step])[0])
+        assert record.started_at_ms is not None
+        assert record.completed_at_ms == max(now_ms, record.started_at_ms)
+        return record.started_at_ms
 
 
 def hear(failure: Operation[None]) -> None:
@@ -48,7 +50,7 @@ def hear(failure: Operation[None]) -> None:
 def test_what_was_built_upon_a_failure_is_told_from_what_was_not(
     after_ms: int, drawn_late: bool, recorded_late: bool
 ) -> None:
-    """By the clock, which may be set back, the other step begins so long after the failure."""
+    """By the clock, which may be set back, the other step begins so long after the failure, and ends at once."""
     failed_at_ms = 1_000
     steps = Steps(last_step_id=1 if drawn_late else 2)
     failure = steps.fail(failed_at_ms)

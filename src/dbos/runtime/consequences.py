@@ -19,14 +19,15 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_STEPS: dict[type[Record], tuple[str, str]] = {
-    Checkpoint: ("step_id", "started_at_ms"),
-    CheckpointDebounce: ("step_id", "started_at_ms"),
-    CheckpointSend: ("step_id", "started_at_ms"),
-    ReceiveMessage: ("step_id", "started_at_ms"),
-    WriteStream: ("function_id", "written_at_ms"),
+_TIMES = "started_at_ms", "completed_at_ms"
+_STEPS: dict[type[Record], tuple[str, str, str]] = {
+    Checkpoint: ("step_id", *_TIMES),
+    CheckpointDebounce: ("step_id", *_TIMES),
+    CheckpointSend: ("step_id", *_TIMES),
+    ReceiveMessage: ("step_id", *_TIMES),
+    WriteStream: ("function_id", "written_at_ms", "written_at_ms"),
 }
-"""Records of steps: where their numbers are, and the times at which they began."""
+"""Records of steps: where their numbers are, and the times at which they began and ended."""
 
 
 class _Heard(NamedTuple):
@@ -79,9 +80,11 @@ def placed(failures: Failures, records: Sequence[Record]) -> list[Record]:
 
 
 def _placed(failures: Failures, record: Record) -> Record:
-    number, beginning = _STEPS[type(record)]
+    number, beginning, end = _STEPS[type(record)]
     begun_at_ms: int | None = getattr(record, beginning)
-    if begun_at_ms is None:
+    ended_at_ms: int | None = getattr(record, end)
+    if begun_at_ms is None or ended_at_ms is None:
         return record
-    changes: dict[str, Any] = {beginning: failures.place(getattr(record, number), begun_at_ms)}
+    begun_at_ms = failures.place(getattr(record, number), begun_at_ms)
+    changes: dict[str, Any] = {end: max(begun_at_ms, ended_at_ms), beginning: begun_at_ms}
     return record._replace(**changes)
