@@ -34,7 +34,8 @@ def step(number: int, outcome: str, started: int | None, completed: int | None, 
         # something did, beside them
         ([step(1, "boom", 0, 500), step(2, "ok", 1, 900)], [1]),
         ([step(1, "boom", 0, 1), step(2, "ok", 0, 20)], [1]),
-        ([step(1, "boom", 0, 500), step(2, "other", 1, 300), step(3, "ok", 2, 600)], [1]),
+        ([step(1, "boom", 0, 500), step(2, "other", 1, 300), step(3, "ok", 2, 600)], [1, 2]),
+        ([step(1, "boom", 0, 500), step(2, "ok", 1, 300), step(3, "other", 2, 600)], [1, 3]),
         ([step(1, "boom", 0, 1, epoch=2), step(2, "ok", 300, 400)], [1]),  # recorded by the attempt before
         # something did, because of them
         ([step(1, "other", 0, 0), step(2, "ok", 1, 2)], []),  # the body raised something else
@@ -47,7 +48,7 @@ def step(number: int, outcome: str, started: int | None, completed: int | None, 
     ],
 )
 def test_which_failures_are_forgotten(steps: list[EndedStep], forgotten: list[int]) -> None:
-    assert [each.step_id for each in failures_to_forget(steps, "boom")] == forgotten
+    assert [each.step_id for each in failures_to_forget(steps)] == forgotten
 
 
 # ------------------------------------------------------------ by replay
@@ -121,7 +122,7 @@ class Workflow:
         return self.error is None
 
     def forget(self) -> None:
-        for each in failures_to_forget([self.records[number] for number in sorted(self.records)], self.error):
+        for each in failures_to_forget([self.records[number] for number in sorted(self.records)]):
             del self.records[each.step_id]
 
     def _run(self, program: tuple[Program, ...]) -> None:

@@ -1,7 +1,7 @@
 """Which recorded failures a failed workflow forgets when it is resumed, so that it runs on from what it completed.
 
 A failure that the workflow went on from is part of its past: steps were completed because of it, and a replay without
-it would take another way and find them in its place. A failure that nothing was built upon is what it ended with.
+it would take another way and find them in its place. A failure that nothing was built upon can be tried again.
 """
 
 from __future__ import annotations
@@ -26,18 +26,16 @@ class EndedStep(NamedTuple):
     epoch: int  # of the attempt that recorded it
 
 
-def failures_to_forget(steps: Sequence[EndedStep], error: str | None) -> list[EndedStep]:
-    """Which failures a workflow ended with; `steps` are in order, and `error` is the workflow's own, as stored.
+def failures_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
+    """The failures that no completed step followed; `steps` are in order.
 
-    Those after the last step that completed, for nothing can be built upon them. If there are none, the workflow ended
-    with its body's own error, or with that of a step beside which others completed: of a `gather`, say.
+    One of them may have ended the workflow. The others were handled, or happened beside it, in a `gather` say: to try
+    them again leads nothing astray, for what completed was begun without knowing of them.
     """
-    last_completed = max((place for place, step in enumerate(steps) if step.error is None), default=-1)
-    return list(steps[last_completed + 1 :]) or [
+    return [
         step
         for place, step in enumerate(steps)
         if step.error is not None
-        and step.error == error
         and not any(later.error is None and _may_follow(step, later) for later in steps[place + 1 :])
     ]
 
@@ -51,12 +49,12 @@ def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
     return later.started_at_ms >= earlier.completed_at_ms  # as `runtime/consequences.py` sees to
 
 
-def step_of_failure(steps: Sequence[EndedStep], error: str | None) -> int:
+def step_of_failure(steps: Sequence[EndedStep]) -> int:
     """The first step that a fork of such a workflow runs itself, so that it does not meet the same failure again.
 
     If that is the result of a child, the child is started anew. Without a failure it is the step behind the last.
     """
-    failures = failures_to_forget(steps, error)
+    failures = failures_to_forget(steps)
     children = {step.child_workflow_id for step in failures} - {None}
     anew = [step.step_id for step in steps if step in failures or step.child_workflow_id in children]
     return min(anew, default=steps[-1].step_id + 1 if steps else 1)

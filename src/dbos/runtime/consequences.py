@@ -7,6 +7,7 @@ the end of that at the earliest, and everything else before it, be it by a milli
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -67,16 +68,25 @@ class Failures:
             self._heard.append(_Heard(attempt.last_step_id, ended_at_ms, latest_end_ms))
 
 
+_making = threading.Lock()
+
+
 def recording_failure(attempt: Attempt, ended_at_ms: int, recording: Operation[T]) -> Operation[T]:
     """Record the failure of a step of an attempt."""
     if attempt.failures is None:
-        attempt.failures = Failures()
+        with _making:  # by two threads that fail at the same time
+            attempt.failures = attempt.failures or Failures()
     return attempt.failures.during(ended_at_ms, recording, attempt)
 
 
 def placed(failures: Failures, records: Sequence[Record]) -> list[Record]:
     """The records; those of steps tell which failures they followed."""
-    return [_placed(failures, record) if type(record) in _STEPS else record for record in records]
+    return [_placed(failures, record) if _is_step(record) else record for record in records]
+
+
+def _is_step(record: Record) -> bool:
+    """Not so the value of a stream that a step writes."""
+    return not record.token if isinstance(record, WriteStream) else type(record) in _STEPS
 
 
 def _placed(failures: Failures, record: Record) -> Record:

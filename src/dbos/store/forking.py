@@ -74,7 +74,7 @@ def _copy(run: Run, wanted: Fork) -> None:
         raise DBOSNonExistentWorkflowError("target", wanted.origin)
     start_step = wanted.start_step
     if start_step is None:
-        start_step = _step_of_failure(run, wanted.origin, *origin[0])
+        start_step = _step_of_failure(run, wanted.origin, origin[0][0])
     both = {"workflow_id": wanted.workflow_id, "origin": wanted.origin}
     inserted = run(
         "insert_fork",
@@ -94,7 +94,7 @@ def _copy(run: Run, wanted: Fork) -> None:
     run("copy_streams", **both)
 
 
-def _step_of_failure(run: Run, origin: str, status: str, error: str | None) -> int:
+def _step_of_failure(run: Run, origin: str, status: str) -> int:
     if status not in FAILED:
         raise DBOSException(f"Workflow {origin} is {status} and has not failed: fork it with a start_step instead")
-    return step_of_failure([EndedStep(*row) for row in run("ended_steps", workflow_id=origin)], error)
+    return step_of_failure([EndedStep(*row) for row in run("ended_steps", workflow_id=origin)])

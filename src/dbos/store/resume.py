@@ -1,4 +1,4 @@
-"""Reopening workflows: a failed one forgets the failures that it ended with, and runs on from what it completed.
+"""Reopening workflows: a failed one forgets failures that nothing was built upon, and runs on from what it completed.
 
 Replaying the checkpoint of such a failure would only fail again. If it is the result of a child that failed, the child
 is reopened as well. Which failures these are is a rule of the model (model/resuming.py).
@@ -24,9 +24,9 @@ def resume(run: Run, ids: Sequence[str], queue_name: str) -> list[str]:
     if missing:
         raise DBOSNonExistentWorkflowError("target", ", ".join(missing))
     children: set[str] = set()
-    for workflow_id, status, error in rows:
+    for workflow_id, status in rows:
         if status == Status.ERROR:
-            children |= _forget_failures(run, workflow_id, error)
+            children |= _forget_failures(run, workflow_id)
     reopened = [row[0] for row in run("resume", ids=json.dumps(ids), queue_name=queue_name)]
     return reopened + _reopen_failed(run, sorted(children - set(ids)))
 
@@ -39,10 +39,10 @@ def _reopen_failed(run: Run, ids: Sequence[str]) -> list[str]:
     return resume(run, sorted(failed), INTERNAL_QUEUE) if failed else []
 
 
-def _forget_failures(run: Run, workflow_id: str, error: str | None) -> set[str]:
-    """Drop the checkpoints of the failures that a workflow ended with; the children whose failures they were."""
+def _forget_failures(run: Run, workflow_id: str) -> set[str]:
+    """Drop the checkpoints of the failures that nothing was built upon; the children whose failures they were."""
     steps = [EndedStep(*row) for row in run("ended_steps", workflow_id=workflow_id)]
-    dropped = failures_to_forget(steps, error)
+    dropped = failures_to_forget(steps)
     if dropped:
         run("forget_steps", workflow_id=workflow_id, step_ids=json.dumps([str(step.step_id) for step in dropped]))
     return {step.child_workflow_id for step in dropped if step.name == GET_RESULT and step.child_workflow_id}

@@ -30,6 +30,13 @@ MUTANTS = (
         "tests/acceptance/test_steering.py::test_a_failure_among_gathered_steps_is_tried_again[sqlite-step]",
     ),
     Mutant(
+        "every step was built upon the failures before it",
+        "model/resuming.py",
+        "later.error is None and _may_follow(step, later)",
+        "later.error is None",
+        "tests/acceptance/test_steering.py::test_all_failures_among_gathered_steps_are_tried_again[sqlite]",
+    ),
+    Mutant(
         "nothing is built upon a failure",
         "runtime/consequences.py",
         "            if step_id > failure.last_step_id:\n",

@@ -13,7 +13,7 @@ select owner_xid, forked_from from {schema}.workflow_status where workflow_uuid 
 -- name: mark_forked
 -- Mark the origin. That locks its row, so that it records nothing while it is copied.
 update {schema}.workflow_status set was_forked_from = true where workflow_uuid = :origin
-returning status, error;
+returning status;
 
 -- name: insert_fork
 -- The row of the fork: what the origin was asked to do, and nothing of what came of it. The version is only a wish: without

@@ -215,8 +215,8 @@ group by w.application_version;
 -- ------------------------------------------------------------ resuming
 
 -- name: lock_to_resume
--- Where the workflows stand, and how they failed.
-select w.workflow_uuid, w.status, w.error
+-- Where the workflows stand.
+select w.workflow_uuid, w.status
 from {schema}.workflow_status as w
 where w.workflow_uuid in ({each:ids})
 order by w.workflow_uuid
