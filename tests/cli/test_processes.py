@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from dbos import DBOSClient
+from tests.support.postgres import probably_free_port
 from tests.support.waiting import eventually
 
 DBOS = [sys.executable, "-m", "dbos.cli"]
@@ -109,14 +110,14 @@ def test_a_local_postgres() -> None:
         def run(*arguments: str) -> subprocess.CompletedProcess[str]:
             return subprocess.run([*DBOS, *arguments], capture_output=True, text=True, check=False)
 
-        port = str(free_port())
+        port = str(probably_free_port())
         try:
             started = run("postgres", "start", *at, "-p", port)
             assert (started.returncode, started.stderr) == (0, "")
             url = started.stdout.strip()
             again = json.loads(run("postgres", "start", *at, "--json").stdout)
             assert (again["system_database_url"], again["started"]) == (url, False)
-            elsewhere = run("postgres", "start", *at, "-p", str(free_port()))
+            elsewhere = run("postgres", "start", *at, "-p", str(probably_free_port()))
             assert (elsewhere.returncode, elsewhere.stdout) == (1, "")
             assert f"runs on port {port}" in elsewhere.stderr
             assert run("migrate", "-s", url).returncode == 0
@@ -128,12 +129,3 @@ def test_a_local_postgres() -> None:
         assert stopped["stopped"] is True
         assert run("postgres", "stop", *at).returncode == 0
         assert run("workflow", "list", "-s", url).returncode == 1
-
-
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

@@ -14,6 +14,7 @@ import pytest
 
 from dbos.cli.init import TEMPLATES
 from tests.cli.conftest import Run
+from tests.support.postgres import probably_free_port
 from tests.support.waiting import eventually
 
 DBOS = [sys.executable, "-m", "dbos.cli"]
@@ -80,9 +81,10 @@ def test_the_starter_with_a_clock_runs_until_it_is_interrupted(run: Run) -> None
     assert "Traceback" not in Path("errors").read_text()
 
 
-def test_the_starter_of_an_app_runs(run: Run, free_port: int) -> None:
+def test_the_starter_of_an_app_runs(run: Run) -> None:
     run("init", "toy-shop", "-t", "dbos-app-starter")
-    page = f"http://127.0.0.1:{free_port}/jobs/a?steps=1"
+    port = probably_free_port()
+    page = f"http://127.0.0.1:{port}/jobs/a?steps=1"
 
     def result() -> bool:
         try:
@@ -91,18 +93,8 @@ def test_the_starter_of_an_app_runs(run: Run, free_port: int) -> None:
         except OSError:
             return False
 
-    with started(Path("toy-shop"), PORT=str(free_port)):
+    with started(Path("toy-shop"), PORT=str(port)):
         eventually(result)
-
-
-@pytest.fixture
-def free_port() -> int:
-    import socket
-
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 def test_init_asks_for_a_name_and_can_write_the_file_alone(run: Run) -> None:

@@ -188,7 +188,6 @@ def test_watch_what_has_ended(on_shop: Command) -> None:
 def test_watch_survives_a_cut_and_gives_up_on_a_database_that_is_gone(
     on_shop: Command, run: Run, database_url: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("dbos.cli.watching.PATIENCE_SECONDS", 0.2)
     with PostgresProxy(database_url) as proxy:
 
         def watch(meanwhile: Callable[[], None]) -> Ran:
@@ -203,7 +202,9 @@ def test_watch_survives_a_cut_and_gives_up_on_a_database_that_is_gone(
             proxy.cut_now()
             DBOS.cancel_workflow("later")
 
-        gone = watch(take_away)
+        with monkeypatch.context() as patch:
+            patch.setattr("dbos.cli.watching.PATIENCE_SECONDS", 0.2)
+            gone = watch(take_away)
         assert (gone.code, gone.out) == (1, "")
         assert re.search(r"has been away for \d+ s: Postgres fails", gone.err)
         proxy.heal()
