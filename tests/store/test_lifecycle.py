@@ -55,7 +55,7 @@ def connections(direct_url: str) -> int:
 def test_nothing_is_left_behind(database_url: str, direct_url: str) -> None:
     for _ in range(2):  # the first round imports and caches
         gc.collect()
-        before = (set(threading.enumerate()), set(os.listdir("/proc/self/fd")))
+        threads, files = set(threading.enumerate()), set(os.listdir("/proc/self/fd"))
         for _ in range(5):
             store = Store.open(StoreSettings(url=database_url))
             use_everything(store)
@@ -63,7 +63,8 @@ def test_nothing_is_left_behind(database_url: str, direct_url: str) -> None:
             store.close()
             Store.truncate(StoreSettings(url=database_url))
         gc.collect()
-    assert (set(threading.enumerate()), set(os.listdir("/proc/self/fd"))) == before
+    assert set(threading.enumerate()) <= threads  # one of an earlier test may have ended meanwhile
+    assert set(os.listdir("/proc/self/fd")) <= files
     if database_url.startswith("postgres"):
         eventually(lambda: connections(direct_url) == 0)  # a pooler keeps them for some seconds
     else:
@@ -101,6 +102,8 @@ def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, direct_url:
             assert store.workflows.standing(f"w{n}") == ("PENDING", 1)
             assert store.journal.write([checkpoint(f"w{n}", step)]) == [()]
 
+    if store.dialect == "postgres":
+        eventually(lambda: connections(direct_url) <= size)  # the one that migrated has left the server's list
     threads = [threading.Thread(target=look, args=(n,)) for n in range(30)]
     for thread in threads:
         thread.start()

@@ -267,8 +267,12 @@ def test_connections_that_do_not_open_do_not_hold_up_closing(proxy: PostgresProx
         for thread in threads:
             thread.join(PATIENCE_SECONDS)
         assert not any(thread.is_alive() for thread in threads)
-        proxy.cut_now()  # what is still waiting
-        eventually(lambda: "dbos-opening" not in [each.name for each in threading.enumerate()])
+
+        def nobody_opens() -> bool:
+            proxy.cut_now()  # what is still waiting, or has only now begun to
+            return "dbos-opening" not in [each.name for each in threading.enumerate()]
+
+        eventually(nobody_opens)
         with pytest.raises(StoreClosed):
             store._pool.database.connect(Role.READER)
 
