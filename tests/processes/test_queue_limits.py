@@ -14,7 +14,6 @@ from tests.support.workers import Worker
 
 TASKS = 60
 KEYS = "abcde"
-LEASE_SECONDS = 2.0  # processes of one host find each other dead at once; this is for a busy machine
 
 QUEUES: dict[str, dict[str, Any]] = {
     "concurrency": {"concurrency": 3},
@@ -33,7 +32,7 @@ def test_limits_hold_at_every_commit_while_processes_die(start: Start, database_
     queue = QUEUES[kind]
 
     def worker(name: str) -> Worker:
-        process = start(executor_id=name, executor_lease_sec=LEASE_SECONDS, launched=False)
+        process = start(executor_id=name, launched=False)
         process.call("declare", "q", queue)
         process.call("launch")
         return process
@@ -61,7 +60,7 @@ def test_limits_hold_at_every_commit_while_processes_die(start: Start, database_
 
 def test_a_limit_that_is_lowered_while_several_processes_work(start: Start, database_url: str) -> None:
     """From the commit on that lowers it, nothing begins above it; what runs is left alone."""
-    workers = [start(executor_id=f"w{n}", executor_lease_sec=LEASE_SECONDS) for n in range(3)]
+    workers = [start(executor_id=f"w{n}") for n in range(3)]
     limits.install(database_url)
     workers[0].call("register", "q", {"concurrency": 6})
     workers[0].call("enqueue", "q", "walk", [f"task-{n}" for n in range(TASKS)], [None] * TASKS, [2, 5])

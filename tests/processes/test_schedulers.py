@@ -10,7 +10,6 @@ from tests.support.waiting import eventually
 from tests.support.worker_ledger import Ledger
 
 EVERY_SECOND = "* * * * * *"
-LEASE_SECONDS = 1.0
 
 
 def ticks(url: str, name: str) -> list[datetime]:
@@ -25,8 +24,8 @@ def gaps(found: list[datetime]) -> list[tuple[datetime, datetime]]:
 
 
 def test_no_tick_is_lost_or_doubled_when_a_scheduler_is_killed(start: Start, database_url: str, ledger: Ledger) -> None:
-    first = start(executor_lease_sec=LEASE_SECONDS, scheduler_polling_interval_sec=0.2)
-    second = start(executor_lease_sec=LEASE_SECONDS, scheduler_polling_interval_sec=0.2)
+    first = start(scheduler_polling_interval_sec=0.2)
+    second = start(scheduler_polling_interval_sec=0.2)
     first.call("schedule", "s", EVERY_SECOND)
     eventually(lambda: len(ticks(database_url, "s")) >= 2)
     first.kill()
@@ -58,7 +57,7 @@ def test_a_scheduler_that_was_stopped_makes_up_for_it(start: Start, database_url
 
 
 def test_what_was_due_between_two_launches_is_made_up_for_on_request(start: Start, database_url: str) -> None:
-    first = start(executor_lease_sec=LEASE_SECONDS)
+    first = start()
     first.call("schedule", "thorough", EVERY_SECOND, True)
     first.call("schedule", "plain", EVERY_SECOND)
     eventually(lambda: ticks(database_url, "thorough") and ticks(database_url, "plain"))
@@ -66,7 +65,7 @@ def test_what_was_due_between_two_launches_is_made_up_for_on_request(start: Star
     first.wait()
     before = ticks(database_url, "thorough")[-1]
     eventually(lambda: datetime.now(before.tzinfo) > before + timedelta(seconds=3))
-    start(executor_lease_sec=LEASE_SECONDS)
+    start()
     eventually(lambda: ticks(database_url, "plain")[-1] > before + timedelta(seconds=3))
     eventually(lambda: ticks(database_url, "thorough")[-1] > before + timedelta(seconds=3))
     assert gaps(ticks(database_url, "thorough")) == []
