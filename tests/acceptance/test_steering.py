@@ -4,6 +4,8 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -675,17 +677,24 @@ def test_all_failures_among_gathered_steps_are_tried_again(launch: Launch) -> No
     assert sorted(ran) == sorted([*names, "bad 1", "bad 2", "bad 3"])
 
 
-def test_a_failure_among_gathered_children_is_tried_again(launch: Launch) -> None:
+@pytest.mark.parametrize("busy", [None, "good", "bad"])
+def test_a_failure_among_gathered_children_is_tried_again(launch: Launch, busy: str | None) -> None:
     flaky = Flaky()
     before: list[int] = []
 
+    def keep_busy(name: str) -> None:
+        if busy == name:
+            time.sleep(0.2)
+
     @DBOS.workflow()
     async def good(number: int) -> int:
+        keep_busy("good")
         before.append(number)
         return number
 
     @DBOS.workflow()
     async def bad() -> str:
+        keep_busy("bad")
         return flaky("child")
 
     @DBOS.workflow()
@@ -700,6 +709,63 @@ def test_a_failure_among_gathered_children_is_tried_again(launch: Launch) -> Non
     assert fail_then_resume(lambda: asyncio.run(run_soon(workflow)), flaky) == [1, "child", 2]
     assert sorted(before) == [1, 2]
     assert flaky.calls == ["child", "child"]
+
+
+def test_a_failure_among_steps_on_threads_is_tried_again(launch: Launch) -> None:
+    """The second thread comes to its step when the first has failed; but its number was drawn before."""
+    flaky = Flaky()
+    before: list[int] = []
+
+    @DBOS.workflow()
+    def workflow() -> list[Any]:
+        steps = [DBOS.reserve_step(), DBOS.reserve_step()]
+        with ThreadPoolExecutor(1) as threads:
+            bad = threads.submit(copy_context().run, steps[0].run, {"name": "bad"}, flaky, "step")
+            good = threads.submit(copy_context().run, steps[1].run, {"name": "good"}, before.append, 2)
+        return [bad.result(), good.result()]
+
+    launch()
+    assert fail_then_resume(workflow, flaky) == ["step", None]
+    assert before == [2]
+    assert flaky.calls == ["step", "step"]
+
+
+@pytest.mark.parametrize("coroutine", [False, True])
+def test_a_failure_that_was_cleaned_up_after_is_not_tried_again(launch: Launch, coroutine: bool) -> None:
+    """However soon after it, and though the workflow failed with it: a replay without it would not clean up."""
+    flaky = Flaky()
+    cleaned: list[str] = []
+
+    @DBOS.step()
+    def step() -> str:
+        return flaky("step")
+
+    @DBOS.step()
+    def clean() -> None:
+        cleaned.append("clean")
+
+    def body() -> str:
+        try:
+            return step()
+        except ValueError:
+            clean()
+            raise
+
+    @DBOS.workflow()
+    def plain() -> str:
+        return body()
+
+    @DBOS.workflow()
+    async def slow() -> str:
+        return body()
+
+    launch()
+    with SetWorkflowID("w"), pytest.raises(ValueError, match="broken"):
+        DBOS.start_workflow(slow if coroutine else plain).get_result()
+    flaky.broken = False
+    with pytest.raises(ValueError, match="broken"):
+        DBOS.resume_workflow("w").get_result()
+    assert (flaky.calls, cleaned) == (["step"], ["clean"])
 
 
 async def run_soon(workflow: Callable[[], Any]) -> Any:

@@ -6,6 +6,7 @@ from tests.mutants.killers import POINTS, PROMISES
 from tests.mutants.mutant import Mutant
 
 PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
+STEERING = "tests/acceptance/test_steering.py::{}"
 
 MUTANTS = (
     Mutant(
@@ -27,7 +28,7 @@ MUTANTS = (
         "runtime/step.py",
         "placed(attempt.failures, records) if attempt.failures else records",
         "records",
-        "tests/acceptance/test_steering.py::test_a_failure_among_gathered_steps_is_tried_again[sqlite-step]",
+        STEERING.format("test_a_failure_among_gathered_steps_is_tried_again[sqlite-step]"),
     ),
     Mutant(
         "every step was built upon the failures before it",
@@ -42,6 +43,20 @@ MUTANTS = (
         "            if step_id > failure.last_step_id:\n",
         "            if not failure:\n",
         "tests/runtime/test_consequences.py::test_what_was_built_upon_a_failure_is_told_from_what_was_not",
+    ),
+    Mutant(
+        "what was numbered before a failure was built upon it",
+        "runtime/consequences.py",
+        "            if step_id > failure.last_step_id:\n",
+        "            if failure:\n",
+        STEERING.format("test_a_failure_among_steps_on_threads_is_tried_again[sqlite]"),
+    ),
+    Mutant(
+        "what followed a failure soon was beside it",
+        "model/resuming.py",
+        "return later.started_at_ms >= earlier.completed_at_ms  #",
+        "return later.started_at_ms >= earlier.completed_at_ms + 50  #",
+        STEERING.format("test_a_failure_that_was_cleaned_up_after_is_not_tried_again[sqlite-False]"),
     ),
     Mutant(
         "the history is not loaded",
