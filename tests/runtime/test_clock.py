@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from types import SimpleNamespace
 from typing import cast
 
@@ -35,6 +36,30 @@ def test_the_time_lies_between_the_bounds_whenever_the_database_looked(
         now += pause
         assert known.now_ms() <= true_ms() <= known.latest_ms()
         assert known.latest_ms() - known.now_ms() <= (there_seconds + back_seconds) * 1000 + 2
+
+
+def test_a_reading_does_not_undo_one_that_was_asked_for_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(clock, "READINGS", 1)
+    times = DatabaseClock(lambda: 0)
+    asked, answered = threading.Event(), threading.Event()
+
+    def read_late() -> int:
+        asked.set()
+        answered.wait(20)
+        return 0
+
+    times._read_ms = read_late
+    earlier = threading.Thread(target=times.synchronise)
+    earlier.start()
+    assert asked.wait(20)
+    times._read_ms = lambda: 5_000_000
+    later = threading.Thread(target=times.synchronise)
+    later.start()
+    later.join(0.2)
+    answered.set()
+    for thread in (earlier, later):
+        thread.join(20)
+    assert times.now_ms() >= 5_000_000
 
 
 def test_a_wait_counts_from_the_latest_that_it_may_be(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ moves everything that users can wait for (see testing/clock.py); leases and time
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 
@@ -44,6 +45,7 @@ class DatabaseClock:
         self._read_ms = read_ms
         self._offset_ms = 0.0
         self._latest_offset_ms = 0.0
+        self._reading = threading.Lock()  # held while the database is asked: a reading undoes none that came later
         self.synchronise()
 
     def synchronise(self) -> bool:
@@ -51,16 +53,17 @@ class DatabaseClock:
 
         Has it jumped, or we, with a machine that was suspended? Then who waits has to look at it again.
         """
-        before_ms = self._offset_ms
-        for _ in range(READINGS):
-            asked = steady()
-            reading = self._read_ms()
-            answered = steady()
-            if answered - asked <= PROMPT_SECONDS:
-                break
-        self._offset_ms = reading - answered * 1000
-        self._latest_offset_ms = reading - asked * 1000
-        return abs(self._offset_ms - before_ms) > JUMP_MS
+        with self._reading:
+            before_ms = self._offset_ms
+            for _ in range(READINGS):
+                asked = steady()
+                reading = self._read_ms()
+                answered = steady()
+                if answered - asked <= PROMPT_SECONDS:
+                    break
+            self._offset_ms = reading - answered * 1000
+            self._latest_offset_ms = reading - asked * 1000
+            return abs(self._offset_ms - before_ms) > JUMP_MS
 
     def now_ms(self) -> int:
         """Epoch milliseconds in the database, carried forward since the last reading: never ahead of it."""

@@ -80,6 +80,13 @@ MUTANTS = (
         POINTS.format("coroutines-gathered_children"),
     ),
     Mutant(
+        "a reading of the clock undoes a later one",
+        "runtime/clock.py",
+        "with self._reading:",
+        "with threading.Lock():",
+        "tests/runtime/test_clock.py::test_a_reading_does_not_undo_one_that_was_asked_for_later",
+    ),
+    Mutant(
         "a sleep is short by what has passed of a millisecond",
         "runtime/clock.py",
         "return int(steady() * 1000 + self._latest_offset_ms) + 1",
