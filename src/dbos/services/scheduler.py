@@ -60,7 +60,7 @@ class _Plan:
 
 
 class Scheduler(Service):
-    """Sleeps until the next tick. Reads the schedules anew once in a while, and when it is woken before its time."""
+    """Sleeps until the next tick. Reads the schedules anew once in a while, and when it is woken."""
 
     name = "scheduler"
     engine: Executor
@@ -70,8 +70,7 @@ class Scheduler(Service):
         self._polling_seconds = polling_seconds
         self._plans: dict[TimeTable, _Plan] = {}
         self._reported: set[str] = set()
-        self._read_at = float("-inf")  # by the steady clock, as the next one
-        self._rests_until = float("-inf")
+        self._read_at = float("-inf")  # by the steady clock
         self._floor_ms = engine.clock.now_ms()  # what was due by then is missed: not launched yet, or the clock was set
         self._clock_seen = self._floor_ms, clock.steady()  # the latest reading, and when that was
 
@@ -79,8 +78,7 @@ class Scheduler(Service):
         """Fire what is due, and find out when the next tick will be."""
         now_ms = self.engine.clock.now_ms()
         self._follow_the_clock(now_ms)
-        now = clock.steady()
-        if now < self._rests_until or now - self._read_at >= self._polling_seconds:
+        if self.woken or clock.steady() - self._read_at >= self._polling_seconds:
             self._read(now_ms)
         due = [plan for plan in self._plans.values() if plan.next_ms <= now_ms]
         if due:
@@ -93,9 +91,7 @@ class Scheduler(Service):
         """Seconds until the next tick, or until the schedules are to be read."""
         now, nearest_ms = clock.steady(), self._nearest_ms()
         until_tick = self.engine.clock.remaining_seconds(nearest_ms)
-        rest = max(0.0, min(until_tick, self._read_at + self._polling_seconds - now))
-        self._rests_until = now + rest
-        return rest
+        return max(0.0, min(until_tick, self._read_at + self._polling_seconds - now))
 
     def _nearest_ms(self) -> int:
         return min((plan.next_ms for plan in self._plans.values()), default=NEVER_MS)

@@ -33,6 +33,7 @@ class Service(ABC):
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self.failures = 0  # in a row; 0 means healthy
+        self.woken = False  # since the last round that ended well, or did its time just come?
         self._stopping = False
         self._registration: Registration = engine.waiters.register(("service", self.name))
         self._thread = threading.Thread(target=self._run, name=f"dbos-{self.name}", daemon=True)
@@ -74,7 +75,7 @@ class Service(ABC):
         while not self._stopping:
             try:
                 delay_seconds = self.poll()
-                self.failures = 0
+                self.failures, self.woken = 0, False
             except BaseException:  # whatever stored values may raise when they are loaded: the loop never dies
                 if self._stopping or self.engine.closed:
                     return
@@ -82,5 +83,5 @@ class Service(ABC):
                 self.engine.metrics.service_failures.add(self.name)
                 delay_seconds = min(LAST_RETRY_SECONDS, FIRST_RETRY_SECONDS * 2**self.failures)
                 logger.exception("The %s service failed; it tries again in %.1f s", self.name, delay_seconds)
-            if not self._stopping:
-                self._registration.wait(delay_seconds)
+            if not self._stopping and self._registration.wait(delay_seconds):
+                self.woken = True

@@ -10,6 +10,13 @@ CRON = "tests/model/test_schedule.py::{}"
 
 MUTANTS = (
     Mutant(
+        "scheduler: who was woken does not look if a tick is due by then",
+        "services/scheduler.py",
+        "if self.woken or",
+        "if (self.woken and self._nearest_ms() > now_ms) or",
+        SCHEDULES.format("test_a_new_schedule_is_seen_at_once_though_the_scheduler_is_slow[sqlite]"),
+    ),
+    Mutant(
         "scheduler: a pause between the look and the commit lets a tick through",
         "services/scheduler.py",
         "return [run._replace(schedule_active_since=row.active_since)]",
