@@ -11,11 +11,14 @@ It launches, starts work, says `ready`, waits for a line, and comes to its end i
 from __future__ import annotations
 
 import asyncio
+import select
 import sys
 from typing import Any
 
 from dbos import DBOS, SetWorkflowID
 from tests.support import worker_workflows as application
+
+LOOK_SECONDS = 0.1
 
 
 def main(mode: str, url: str, ledger: str, gate: str) -> None:
@@ -47,6 +50,8 @@ def leave(gate: str) -> None:
         with SetWorkflowID(name):
             DBOS.start_workflow(application.WORKFLOWS[name], *arguments)
     print("ready", flush=True)
+    while not select.select([sys.stdin], [], [], LOOK_SECONDS)[0]:
+        pass  # a signal just before this waits is seen by the next look; reading would not return
     sys.stdin.readline()
 
 
