@@ -23,7 +23,7 @@ queue = Queue("orders", concurrency=AT_A_TIME)
 
 @DBOS.step()
 def pack(order: int) -> str:
-    time.sleep(0.05)
+    time.sleep(0.2)
     return f"parcel {order}"
 
 

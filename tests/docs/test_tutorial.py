@@ -9,6 +9,13 @@ from tests.docs.markdown import ROOT, blocks
 
 PAGE = ROOT / "docs/tutorials/first-workflow.md"
 
+TO_BE_KILLED = """
+import runpy, time
+pause, days = time.sleep, iter((0.5, 60))
+time.sleep = lambda seconds: pause(next(days) if seconds == 0.5 else seconds)
+runpy.run_path("app.py", run_name="__main__")
+"""  # the program, whose second day lasts until it is killed, however late that is
+
 
 def test_the_batch_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     found = blocks(PAGE)
@@ -18,7 +25,9 @@ def test_the_batch_goes_on_where_it_was_killed(tmp_path: Path) -> None:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DBOS_")}
     command = [sys.executable, "app.py"]
 
-    with subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True) as first:
+    with subprocess.Popen(
+        [sys.executable, "-c", TO_BE_KILLED], cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True
+    ) as first:
         assert first.stdout is not None
         seen = [first.stdout.readline().rstrip() for _ in range(2)]
         first.kill()  # the second day has begun, so the first one is recorded
