@@ -1,4 +1,6 @@
-"""A program of its own interpreter, for tests of how one ends: `python -m tests.support.worker_script MODE URL LEDGER`.
+"""A program of its own interpreter, for tests of how one ends.
+
+    python -m tests.support.worker_script MODE URL LEDGER GATE [SECONDS that its sleeper sleeps, by default an hour]
 
 It launches, starts work, says `ready`, waits for a line, and comes to its end in one of these modes:
 
@@ -21,7 +23,7 @@ from tests.support import worker_workflows as application
 LOOK_SECONDS = 0.1
 
 
-def main(mode: str, url: str, ledger: str, gate: str) -> None:
+def main(mode: str, url: str, ledger: str, gate: str, sleep_seconds: str = "3600") -> None:
     application.keep_ledger(ledger)
     DBOS(
         config={
@@ -33,7 +35,7 @@ def main(mode: str, url: str, ledger: str, gate: str) -> None:
     )
     DBOS.launch()
     if mode in ("leave", "destroy"):
-        leave(gate)
+        leave(gate, float(sleep_seconds))
         if mode == "destroy":
             DBOS.destroy()
     elif mode == "call":
@@ -43,9 +45,9 @@ def main(mode: str, url: str, ledger: str, gate: str) -> None:
         asyncio.run(call_async(gate))
 
 
-def leave(gate: str) -> None:
+def leave(gate: str, sleep_seconds: float) -> None:
     walk = 50, 20, gate
-    work: dict[str, tuple[Any, ...]] = {"gated": (gate,), "walk": walk, "walk_async": walk, "doze": (3600,)}
+    work: dict[str, tuple[Any, ...]] = {"gated": (gate,), "walk": walk, "walk_async": walk, "doze": (sleep_seconds,)}
     for name, arguments in work.items():
         with SetWorkflowID(name):
             DBOS.start_workflow(application.WORKFLOWS[name], *arguments)

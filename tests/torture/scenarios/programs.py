@@ -74,7 +74,7 @@ def _script(world: World, mode: str, gate: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [
             *(sys.executable, "-W", "error", "-m", "tests.support.worker_script"),
-            *(mode, world.url, str(world.directory / "ledger.jsonl"), gate),
+            *(mode, world.url, str(world.directory / "ledger.jsonl"), gate, str(SLEEP_SECONDS)),
         ],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
