@@ -52,8 +52,10 @@ def test_whatever_goes_wrong_the_promises_hold_and_everything_ends(part: int, fi
     size = SEEDS // PARTS
     failed = campaign(range(part * size, (part + 1) * size), reached)
     assert not failed, told(failed)
-    (findings / f"{part}.json").write_text(json.dumps(reached.counts))
-    found = [json.loads(each.read_text()) for each in findings.iterdir()]
+    finding = findings / f"{part}.being-written"
+    finding.write_text(json.dumps(reached.counts))
+    finding.rename(findings / f"{part}.json")  # whole, for whoever looks meanwhile
+    found = [json.loads(each.read_text()) for each in findings.glob("*.json")]
     if len(found) == PARTS:
         for counts in found:
             reached.counts.update(counts)
