@@ -192,7 +192,7 @@ def test_closing_ends_every_thread(direct_url: str) -> None:
     connection = psycopg.connect(proxy.url)
     proxy.blackhole()
     proxy.close()
-    assert set(threading.enumerate()) == before
+    assert set(threading.enumerate()) <= before  # one of an earlier test may have ended, too
     with pytest.raises(psycopg.OperationalError):
         connection.execute("select 1")
     connection.close()
