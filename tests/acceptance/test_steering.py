@@ -677,6 +677,36 @@ def test_all_failures_among_gathered_steps_are_tried_again(launch: Launch) -> No
     assert sorted(ran) == sorted([*names, "bad 1", "bad 2", "bad 3"])
 
 
+def test_a_wait_that_ended_with_a_failure_waits_again(launch: Launch) -> None:
+    """What it had come to was half of what the workflow waits for now that nothing fails."""
+    flaky = Flaky()
+    gate = asyncio.Event()
+
+    @DBOS.step()
+    async def bad() -> str:
+        return flaky("bad")
+
+    @DBOS.step()
+    async def good() -> str:
+        await gate.wait()
+        return "good"
+
+    @DBOS.workflow()
+    async def workflow() -> list[str]:
+        done, pending = await DBOS.asyncio_wait([bad(), good()], return_when=asyncio.FIRST_EXCEPTION)
+        for each in pending:
+            each.cancel()
+        return sorted([await each for each in done])
+
+    launch()
+    with SetWorkflowID("w"), pytest.raises(ValueError, match="bad"):
+        asyncio.run(run_soon(workflow))
+    assert status_of("w").status == "ERROR"
+    flaky.broken = False
+    gate.set()
+    assert DBOS.resume_workflow("w").get_result() == ["bad", "good"]
+
+
 @pytest.mark.parametrize("busy", [None, "good", "bad"])
 def test_a_failure_among_gathered_children_is_tried_again(launch: Launch, busy: str | None) -> None:
     flaky = Flaky()

@@ -12,13 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbos.model.resuming import EndedStep, failures_to_forget
+from dbos.model.resuming import ASYNCIO_WAIT, EndedStep, steps_to_forget
 
 # ------------------------------------------------------------ by example
 
 
-def step(number: int, outcome: str, started: int | None, completed: int | None, epoch: int = 1) -> EndedStep:
-    return EndedStep(number, f"step {number}", None if outcome == "ok" else outcome, None, started, completed, epoch)
+def step(
+    number: int, outcome: str, started: int | None, completed: int | None, epoch: int = 1, name: str = "step"
+) -> EndedStep:
+    return EndedStep(number, name, None if outcome == "ok" else outcome, None, started, completed, epoch)
+
+
+def wait(number: int, started: int, completed: int | None, epoch: int = 1) -> EndedStep:
+    return step(number, "ok", started, completed, epoch, ASYNCIO_WAIT)
 
 
 @pytest.mark.parametrize(
@@ -37,6 +43,15 @@ def step(number: int, outcome: str, started: int | None, completed: int | None, 
         ([step(1, "boom", 0, 500), step(2, "other", 1, 300), step(3, "ok", 2, 600)], [1, 2]),
         ([step(1, "boom", 0, 500), step(2, "ok", 1, 300), step(3, "other", 2, 600)], [1, 3]),
         ([step(1, "boom", 0, 1, epoch=2), step(2, "ok", 300, 400)], [1]),  # recorded by the attempt before
+        # it was waited for, and the wait came to an end
+        ([wait(1, 0, 101), step(2, "boom", 0, 101)], [2, 1]),
+        ([wait(1, 0, 100), step(2, "boom", 0, 101)], [2, 1]),
+        ([wait(1, 0, 99), step(2, "boom", 0, 101)], [2]),  # because of something else
+        ([wait(1, 0, 101), step(2, "boom", 0, 101), step(3, "ok", 0, 50)], [2, 1]),
+        ([wait(1, 0, 101), step(2, "boom", 0, 101), step(3, "ok", 101, 102)], []),  # and the workflow went on
+        ([wait(1, 0, None), step(2, "boom", 0, 101)], [2, 1]),
+        ([wait(1, 900, 999), step(2, "boom", 0, 101, epoch=2)], [2]),
+        ([wait(1, 0, 1, epoch=2), step(2, "boom", 900, 999)], [2, 1]),
         # something did, because of them
         ([step(1, "other", 0, 0), step(2, "ok", 1, 2)], []),  # the body raised something else
         ([step(1, "boom", 0, 100), step(2, "ok", 100, 200)], []),  # it cleaned up and raised the same
@@ -47,8 +62,8 @@ def step(number: int, outcome: str, started: int | None, completed: int | None, 
         ([step(1, "boom", 9, 9), step(2, "ok", 1, 2, epoch=2)], []),  # another attempt, another clock
     ],
 )
-def test_which_failures_are_forgotten(steps: list[EndedStep], forgotten: list[int]) -> None:
-    assert [each.step_id for each in failures_to_forget(steps)] == forgotten
+def test_what_is_forgotten(steps: list[EndedStep], forgotten: list[int]) -> None:
+    assert [each.step_id for each in steps_to_forget(steps)] == forgotten
 
 
 # ------------------------------------------------------------ by replay
@@ -122,7 +137,7 @@ class Workflow:
         return self.error is None
 
     def forget(self) -> None:
-        for each in failures_to_forget([self.records[number] for number in sorted(self.records)]):
+        for each in steps_to_forget([self.records[number] for number in sorted(self.records)]):
             del self.records[each.step_id]
 
     def _run(self, program: tuple[Program, ...]) -> None:

@@ -8,7 +8,7 @@ from typing import Any, cast
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dbos.model.resuming import EndedStep, failures_to_forget
+from dbos.model.resuming import EndedStep, steps_to_forget
 from dbos.runtime.consequences import placed, recording_failure
 from dbos.runtime.context import Attempt
 from dbos.runtime.operation import Operation
@@ -62,7 +62,7 @@ def test_what_was_built_upon_a_failure_is_told_from_what_was_not(
         EndedStep(1, "bad", "boom", None, failed_at_ms, failed_at_ms + 1, 1),
         EndedStep(2, "good", None, None, begun_ms, begun_ms + 9, 1),
     ]
-    assert [each.step_id for each in failures_to_forget(found)] == ([] if drawn_late else [1])
+    assert [each.step_id for each in steps_to_forget(found)] == ([] if drawn_late else [1])
     assert abs(begun_ms - (failed_at_ms + after_ms)) <= 6
 
 

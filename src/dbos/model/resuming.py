@@ -10,6 +10,8 @@ from collections.abc import Sequence
 
 from dbos.fields import NamedTuple
 
+ASYNCIO_WAIT = "DBOS.asyncio_wait"  # the step that records which of several were done
+
 
 class EndedStep(NamedTuple):
     """How and when a step ended: `error` is the stored error, None if it completed.
@@ -26,18 +28,29 @@ class EndedStep(NamedTuple):
     epoch: int  # of the attempt that recorded it
 
 
-def failures_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
-    """The failures that no completed step followed; `steps` are in order.
+def steps_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
+    """The failures that no completed step followed, and the waits that came to an end with them; `steps` are in order.
 
-    One of them may have ended the workflow. The others were handled, or happened beside it, in a `gather` say: to try
-    them again leads nothing astray, for what completed was begun without knowing of them.
+    One of the failures may have ended the workflow. The others were handled, or happened beside it, in a `gather` say:
+    to try them again leads nothing astray, for what completed was begun without knowing of them.
     """
-    return [
+    failures = [
         step
         for place, step in enumerate(steps)
         if step.error is not None
         and not any(later.error is None and _may_follow(step, later) for later in steps[place + 1 :])
     ]
+    waits = [step for step in steps if step.name == ASYNCIO_WAIT and any(_may_end(each, step) for each in failures)]
+    return failures + [wait for wait in waits if wait.error is None]
+
+
+def _may_end(failure: EndedStep, wait: EndedStep) -> bool:
+    """Could the wait have come to an end because of the failure? If nobody can tell, it could."""
+    if wait.epoch != failure.epoch:
+        return wait.epoch > failure.epoch
+    if failure.completed_at_ms is None or wait.completed_at_ms is None:
+        return True
+    return wait.completed_at_ms >= failure.completed_at_ms - 1  # a failure ends a millisecond late
 
 
 def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
@@ -54,7 +67,7 @@ def step_of_failure(steps: Sequence[EndedStep]) -> int:
 
     If that is the result of a child, the child is started anew. Without a failure it is the step behind the last.
     """
-    failures = failures_to_forget(steps)
-    children = {step.child_workflow_id for step in failures} - {None}
-    anew = [step.step_id for step in steps if step in failures or step.child_workflow_id in children]
+    forgotten = steps_to_forget(steps)
+    children = {step.child_workflow_id for step in forgotten} - {None}
+    anew = [step.step_id for step in steps if step in forgotten or step.child_workflow_id in children]
     return min(anew, default=steps[-1].step_id + 1 if steps else 1)

@@ -10,7 +10,7 @@ import json
 from collections.abc import Sequence
 
 from dbos.error import DBOSNonExistentWorkflowError
-from dbos.model.resuming import EndedStep, failures_to_forget
+from dbos.model.resuming import EndedStep, steps_to_forget
 from dbos.model.workflow import INTERNAL_QUEUE, Status
 from dbos.store.pool import Run
 
@@ -42,7 +42,7 @@ def _reopen_failed(run: Run, ids: Sequence[str]) -> list[str]:
 def _forget_failures(run: Run, workflow_id: str) -> set[str]:
     """Drop the checkpoints of the failures that nothing was built upon; the children whose failures they were."""
     steps = [EndedStep(*row) for row in run("ended_steps", workflow_id=workflow_id)]
-    dropped = failures_to_forget(steps)
+    dropped = steps_to_forget(steps)
     if dropped:
         run("forget_steps", workflow_id=workflow_id, step_ids=json.dumps([str(step.step_id) for step in dropped]))
     return {step.child_workflow_id for step in dropped if step.name == GET_RESULT and step.child_workflow_id}

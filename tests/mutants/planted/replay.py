@@ -38,6 +38,13 @@ MUTANTS = (
         "tests/acceptance/test_steering.py::test_all_failures_among_gathered_steps_are_tried_again[sqlite]",
     ),
     Mutant(
+        "a wait keeps what it came to with a failure that is tried again",
+        "model/resuming.py",
+        "return failures + [wait for wait in waits if wait.error is None]",
+        "return failures",
+        "tests/acceptance/test_steering.py::test_a_wait_that_ended_with_a_failure_waits_again[sqlite]",
+    ),
+    Mutant(
         "nothing is built upon a failure",
         "runtime/consequences.py",
         "            if step_id > failure.last_step_id:\n",

@@ -9,13 +9,12 @@ from weakref import WeakKeyDictionary
 
 from dbos.error import DBOSException
 from dbos.lazy import asyncio
+from dbos.model.resuming import ASYNCIO_WAIT
 from dbos.runtime.clock import wall_ms
 from dbos.runtime.context import workflow_body
 from dbos.runtime.interpreters import run_async
 from dbos.runtime.operation import Outcome
 from dbos.runtime.step import encode, record, replay
-
-NAME = "DBOS.asyncio_wait"
 
 _numbers = itertools.count()  # of futures, in the order in which they are first listed
 
@@ -42,7 +41,7 @@ async def asyncio_wait(
         return await asyncio.wait(futures, timeout=timeout, return_when=return_when)
     futures = _in_order(attempt.futures, futures, ordered=isinstance(fs, Sequence))
     step_id = attempt.next_step_id()
-    row = attempt.recorded(step_id, NAME)
+    row = attempt.recorded(step_id, ASYNCIO_WAIT)
     if row is not None:
         finished = {futures[index] for index in replay(attempt, row).unwrap()}
         if finished:
@@ -51,7 +50,7 @@ async def asyncio_wait(
     started_at_ms = wall_ms()
     done, pending = await asyncio.wait(futures, timeout=timeout, return_when=return_when)
     indices = [index for index, future in enumerate(futures) if future in done]
-    checkpoint = encode(attempt, step_id, NAME, Outcome(indices), started_at_ms)
+    checkpoint = encode(attempt, step_id, ASYNCIO_WAIT, Outcome(indices), started_at_ms)
     await run_async(attempt.engine, record(attempt, checkpoint))
     return done, pending
 
