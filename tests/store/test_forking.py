@@ -61,6 +61,19 @@ def counts(url: str, workflow_id: str) -> dict[str, int]:
     }
 
 
+def test_what_is_copied_tells_in_which_order_attempts_recorded_it(origin: Store, database_url: str) -> None:
+    """The clock of a later one may have been behind: then the order is all that tells what came after a failure."""
+    run_sql(database_url, "update workflow_status set epoch = 3 where workflow_uuid = 'w'")
+    run_sql(database_url, "update operation_outputs set epoch = 3 where workflow_uuid = 'w' and function_id > 4")
+    assert origin.workflows.fork([fork(7)])
+    assert origin.workflows.fork([fork(7, "fork of the fork", origin="fork")])
+    for copy in ("fork", "fork of the fork"):
+        epochs = run_sql(
+            database_url, "select epoch from operation_outputs where workflow_uuid = ? order by function_id", copy
+        )
+        assert [epoch for (epoch,) in epochs] == [-2, -2, -2, -2, 0, 0]
+
+
 def test_a_fork_has_exactly_what_was_recorded_before_its_first_step(origin: Store, database_url: str) -> None:
     assert origin.workflows.fork([fork(3)])
     assert [row[0] for row in contents(database_url, "operation_outputs", "fork")] == [1, 2]

@@ -9,6 +9,13 @@ REWINDING = "tests/store/test_rewinding.py::{}[sqlite]"
 
 MUTANTS = (
     Mutant(
+        "forks forget in which order attempts recorded what they copy",
+        "store/sql/forking.sql",
+        "    o.epoch - (select w.epoch from {schema}.workflow_status as w where w.workflow_uuid = :origin)\n",
+        "    0\n",
+        "tests/store/test_forking.py::test_what_is_copied_tells_in_which_order_attempts_recorded_it[sqlite]",
+    ),
+    Mutant(
         "a fork copies one step too many",
         "store/sql/forking.sql",
         "o.function_id < :start_step",

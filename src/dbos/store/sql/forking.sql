@@ -35,7 +35,8 @@ on conflict do nothing
 returning workflow_uuid;
 
 -- name: copy_steps
--- The steps before the first that the fork runs itself. Epoch 0: no attempt of the fork recorded them.
+-- The steps before the first that the fork runs itself. No attempt of the fork recorded them, so their epochs are 0 or
+-- less. They keep their order: times of different attempts may come from different clocks (see model/resuming.py).
 insert into {schema}.operation_outputs ({step_columns})
 select
     :workflow_id, o.function_id, o.function_name, o.output, o.error, o.serialization,
@@ -43,7 +44,8 @@ select
         (select r.value from {each_pair}(cast(:replacements as {json})) as r where r.key = o.child_workflow_id),
         o.child_workflow_id
     ),
-    o.started_at_epoch_ms, o.completed_at_epoch_ms, 0
+    o.started_at_epoch_ms, o.completed_at_epoch_ms,
+    o.epoch - (select w.epoch from {schema}.workflow_status as w where w.workflow_uuid = :origin)
 from {schema}.operation_outputs as o
 where o.workflow_uuid = :origin and o.function_id < :start_step;
 
