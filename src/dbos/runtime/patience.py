@@ -32,8 +32,8 @@ class Patience:
         self._awaited = awaited
         self._pauses = _pauses(LONGEST_BUSY_PAUSE_SECONDS if dialect == "sqlite" else LONGEST_PAUSE_SECONDS)
         nested = attempt is None and current_transaction() is not None
-        self._begun_at = time.monotonic()
-        self._ends_at = self._begun_at + NESTED_SECONDS if nested else None
+        self._ends_at = time.monotonic() + NESTED_SECONDS if nested else None
+        self._troubled_since: float | None = None
         self._reported_after, self._reported_every = REPORTED_SECONDS
 
     def covers(self, error: BaseException, lost: bool) -> bool:
@@ -50,7 +50,8 @@ class Patience:
 
     def _report(self, error: Exception) -> None:
         """No number of tries is too many, but whoever waits for the end of them shall know why there is none."""
-        passed_seconds = time.monotonic() - self._begun_at
+        self._troubled_since = self._troubled_since or time.monotonic()
+        passed_seconds = time.monotonic() - self._troubled_since
         if passed_seconds < self._reported_after:
             return
         self._reported_after = passed_seconds + self._reported_every
