@@ -655,6 +655,7 @@ def test_a_failure_among_gathered_steps_is_tried_again(launch: Launch, busy: str
 def test_all_failures_among_gathered_steps_are_tried_again(launch: Launch) -> None:
     """Not only what the workflow ended with, and what was after the last that completed."""
     flaky = Flaky()
+    names = ["bad 1", "good 1", "bad 2", "good 2", "bad 3"]
     ran: list[str] = []
 
     @DBOS.step()
@@ -664,15 +665,13 @@ def test_all_failures_among_gathered_steps_are_tried_again(launch: Launch) -> No
 
     @DBOS.workflow()
     async def workflow() -> list[Any]:
-        calls = map(call, ["bad 1", "good 1", "bad 2", "good 2", "bad 3"])
-        results = await asyncio.gather(*calls, return_exceptions=True)
+        results = await asyncio.gather(*map(call, names), return_exceptions=True)
         for result in reversed(results[:3]):
             if isinstance(result, BaseException):
                 raise result
         return results
 
     launch()
-    names = ["bad 1", "good 1", "bad 2", "good 2", "bad 3"]
     assert fail_then_resume(lambda: asyncio.run(run_soon(workflow)), flaky) == names
     assert sorted(ran) == sorted([*names, "bad 1", "bad 2", "bad 3"])
 

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dbos.fields import NamedTuple
 
 ASYNCIO_WAIT = "DBOS.asyncio_wait"  # the step that records which of several were done
+LATE_MS = 1  # so much later than it failed, a step that failed ends: after whatever has begun by then
 
 
 class EndedStep(NamedTuple):
@@ -41,25 +42,26 @@ def steps_to_forget(steps: Sequence[EndedStep]) -> list[EndedStep]:
         and not any(later.error is None and _may_follow(step, later) for later in steps[place + 1 :])
     ]
     waits = [step for step in steps if step.name == ASYNCIO_WAIT and any(_may_end(each, step) for each in failures)]
-    return failures + [wait for wait in waits if wait.error is None]
-
-
-def _may_end(failure: EndedStep, wait: EndedStep) -> bool:
-    """Could the wait have come to an end because of the failure? If nobody can tell, it could."""
-    if wait.epoch != failure.epoch:
-        return wait.epoch > failure.epoch
-    if failure.completed_at_ms is None or wait.completed_at_ms is None:
-        return True
-    return wait.completed_at_ms >= failure.completed_at_ms - 1  # a failure ends a millisecond late
+    return failures + waits
 
 
 def _may_follow(earlier: EndedStep, later: EndedStep) -> bool:
-    """Could the later step have begun because of how the earlier one ended? If nobody can tell, it could."""
-    if later.epoch != earlier.epoch:  # perhaps by the clock of another host, but epochs only grow
-        return later.epoch > earlier.epoch
-    if earlier.completed_at_ms is None or later.started_at_ms is None:
+    """Could the later step have begun because of how the earlier one ended?"""
+    return _may_be_after(earlier, later, later.started_at_ms)  # exact, as `runtime/consequences.py` sees to
+
+
+def _may_end(failure: EndedStep, wait: EndedStep) -> bool:
+    """Could the wait have come to an end because of the failure?"""
+    return _may_be_after(failure, wait, wait.completed_at_ms, LATE_MS)
+
+
+def _may_be_after(ended: EndedStep, other: EndedStep, at_ms: int | None, slack_ms: int = 0) -> bool:
+    """Could this moment of another step be after the end of the one? If nobody can tell, it could."""
+    if other.epoch != ended.epoch:  # perhaps by the clock of another host, but epochs only grow
+        return other.epoch > ended.epoch
+    if ended.completed_at_ms is None or at_ms is None:
         return True
-    return later.started_at_ms >= earlier.completed_at_ms  # as `runtime/consequences.py` sees to
+    return at_ms + slack_ms >= ended.completed_at_ms
 
 
 def step_of_failure(steps: Sequence[EndedStep]) -> int:

@@ -16,6 +16,7 @@ from dbos.error import (
     DBOSStepNondeterminismError,
     DBOSStepTimeoutError,
 )
+from dbos.model.resuming import LATE_MS
 from dbos.model.workflow import StepRow
 from dbos.runtime import spans
 from dbos.runtime.callables import is_coroutine_function
@@ -160,7 +161,7 @@ def encode(
         output, serialization = codec.encode(outcome.value, "result")
     else:
         error, serialization = codec.encode_error(outcome.error)
-    ended_at_ms = wall_ms() if error is None else wall_ms() + 1  # later than whatever has begun: see consequences.py
+    ended_at_ms = wall_ms() if error is None else wall_ms() + LATE_MS
     owned = attempt.workflow_id, attempt.epoch
     return Checkpoint(*owned, step_id, name, output, error, serialization, child, started_at_ms, ended_at_ms)
 
