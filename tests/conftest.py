@@ -17,6 +17,7 @@ import hypothesis
 import pytest
 
 from dbos import DBOS
+from tests.support.collected import parsing_nothing
 from tests.support.entrances import as_worker, through_pooler
 from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster, past_entrance
@@ -57,6 +58,13 @@ def interruptible() -> None:
     """Processes that tests start can be interrupted, even if the suite runs in the background of a shell."""
     if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def collected_tasks_parse_nothing() -> Iterator[None]:
+    """A test that parses is not failed by the tasks that earlier ones abandoned."""
+    with parsing_nothing():
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)
