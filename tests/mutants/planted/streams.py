@@ -32,6 +32,20 @@ MUTANTS = (
         STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[sqlite-1]"),
     ),
     Mutant(
+        "streams: a write from inside a step is a step of its own",
+        "store/sqlite/sql/streams.sql",
+        "when new.token is null\n",
+        "",
+        STORED_STREAMS.format("test_a_write_from_inside_a_step_has_a_token_and_no_step_of_its_own[sqlite]"),
+    ),
+    Mutant(
+        "streams: a value that is copied to a fork brings its step along, which is there",
+        "store/sqlite/sql/streams.sql",
+        "    on conflict do nothing;\n",
+        "    ;\n",
+        "tests/store/test_forking.py::test_a_fork_has_exactly_what_was_recorded_before_its_first_step[sqlite]",
+    ),
+    Mutant(
         "streams: values follow the end of a stream",
         "store/sql/streams.sql",
         "    and (last.value is null or not {closes:last})\n",

@@ -22,7 +22,7 @@ from dbos.store.database import Results, Role, Row, Session, StoreDamaged, Store
 from dbos.store.engine import take_connection
 from dbos.store.hints import Hints, NoHints
 from dbos.store.pool import Pool
-from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow, WriteStream
+from dbos.store.records import Debounce, ReceiveMessage, Record, StartWorkflow
 from dbos.store.sqlite.hints import SqliteHints
 from dbos.store.statements import Statement, Statements
 
@@ -48,9 +48,6 @@ def classify(error: BaseException) -> Verdict | None:
     if code in _RETRY:
         return Verdict.RETRY
     return Verdict.RECONNECT if code in _RECONNECT else Verdict.REFUSED
-
-
-_TAKE_SEVERAL_STATEMENTS = (ReceiveMessage, WriteStream)
 
 
 class _Vocabulary:
@@ -141,7 +138,7 @@ class SqliteSession:
         self._verify_wal()
 
     def write_batch(self, records: Sequence[Record]) -> tuple[Results, int]:
-        if len(records) == 1 and type(records[0]) not in _TAKE_SEVERAL_STATEMENTS:
+        if len(records) == 1 and type(records[0]) is not ReceiveMessage:
             results = self._write(type(records[0]), records)  # a transaction of its own
             self._verify_wal()
             return results, 1
@@ -158,8 +155,6 @@ class SqliteSession:
             return [rows[0][1:] if (rows := execute(sql, record).fetchall()) else None for record in records]
         if kind is ReceiveMessage:
             return [self._receive(sql, record) for record in records]
-        if kind is WriteStream:
-            return [self._write_stream(sql, record) for record in records]
         return [() if execute(sql, record).rowcount else None for record in records]
 
     def _receive(self, sql: str, record: Record) -> Row | None:
@@ -170,12 +165,6 @@ class SqliteSession:
         else:
             rows = self._connection.execute(self._statements["received_message"].sql, values).fetchall()
         return rows[0] if rows else None
-
-    def _write_stream(self, sql: str, record: Record) -> Row | None:
-        if not self._connection.execute(sql, record).rowcount:
-            return None
-        self._connection.execute(self._statements["WriteStream_step"].sql, record)
-        return ()
 
     def _verify_wal(self) -> None:
         """Before anyone hears of a commit: does the log we wrote to still belong to the database?
@@ -233,6 +222,7 @@ class SqliteDatabase:
                 connection.execute(f"pragma {pragma}")
             if role is Role.WRITER:
                 connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
+                connection.execute(self.statements["record_stream_steps"].sql)
             connection.create_function("attributes_contain", 2, _attributes_contain, deterministic=True)
             if "timeout" not in self._settings.connect_args:
                 connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")

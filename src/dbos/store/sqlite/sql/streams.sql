@@ -1,13 +1,22 @@
+-- SQLite cannot insert into two tables by one statement. But a trigger can follow one: a value and its step cost a single
+-- statement, and with it a transaction of its own.
+
 -- name: WriteStream
--- The next value of a stream. SQLite cannot insert into two tables at once: the step follows in the same transaction.
+-- The next value of a stream.
 insert into {schema}.streams ({stream_columns})
 {new_values};
 
--- name: WriteStream_step
--- The step of a value that was just written by the body of a workflow.
-insert into {schema}.operation_outputs ({stream_step_columns})
-select
-    i.workflow_id, i.function_id, case when {closes:i} then 'DBOS.closeStream' else 'DBOS.writeStream' end,
-    i.written_at_ms, i.written_at_ms, i.epoch
-from {input} as i
-where i.token = '';
+-- name: record_stream_steps
+-- Set up by the session that writes: what the body of a workflow writes is recorded as its step. Values that are copied
+-- to a fork, or imported, come after their steps: for them there is nothing to do.
+create temp trigger if not exists stream_step after insert on {schema}.streams
+when new.token is null
+begin
+    insert into operation_outputs ({stream_step_columns})
+    values (
+        new.workflow_uuid, new.function_id,
+        case when {closes:new} then 'DBOS.closeStream' else 'DBOS.writeStream' end,
+        new.written_at_ms, new.written_at_ms, new.epoch
+    )
+    on conflict do nothing;
+end;
