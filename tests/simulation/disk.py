@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from dbos.store.database import Role
 from dbos.store.migrations.migrate import migrate
 from dbos.store.sqlite import database as dialect
 from dbos.store.sqlite.lifecycle import TABLES, SqliteTarget
@@ -130,10 +131,9 @@ class Disk:
             "tell_lease": lambda *values: self._changes.append(LeaseChange(*values)),
             "tell_message": lambda *values: self._changes.append(MessageChange(*values)),
             "tell_stream": lambda *values: self._changes.append(StreamChange(*values)),
-            "merge_attributes": dialect._merge_attributes,
-            "attributes_contain": dialect._attributes_contain,
         }.items():
             self.connection.create_function(name, -1, call)
+        dialect.equip(self.connection, statements(), Role.WRITER)
 
     def serve(self, now_ms: Callable[[], int], commit: Callable[[list[Change]], None]) -> None:
         """Begin anew, empty. `commit` is told of every commit that changes something."""

@@ -220,10 +220,7 @@ class SqliteDatabase:
             enter_wal(connection, self._path)
             for pragma in ("synchronous = full", "foreign_keys = on", "trusted_schema = off"):
                 connection.execute(f"pragma {pragma}")
-            if role is Role.WRITER:
-                connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
-                connection.execute(self.statements["record_stream_steps"].sql)
-            connection.create_function("attributes_contain", 2, _attributes_contain, deterministic=True)
+            equip(connection, self.statements, role)
             if "timeout" not in self._settings.connect_args:
                 connection.execute(f"pragma busy_timeout = {BUSY_TIMEOUT_MS}")
         except BaseException:
@@ -284,6 +281,14 @@ def enter_wal(connection: sqlite3.Connection, path: str) -> None:
             f"The SQLite database {path} cannot keep a write-ahead log: its file system has no shared memory, like many"
             " network file systems. Move the file to a local disk, or use Postgres."
         )
+
+
+def equip(connection: sqlite3.Connection, statements: Statements, role: Role) -> None:
+    """Give a connection the functions that statements call, and the trigger that records the steps of streams."""
+    connection.create_function("attributes_contain", 2, _attributes_contain, deterministic=True)
+    if role is Role.WRITER:
+        connection.create_function("merge_attributes", 2, _merge_attributes, deterministic=True)
+        connection.execute(statements["record_stream_steps"].sql)
 
 
 def _attributes_contain(attributes: str | None, wanted: str) -> bool:
