@@ -1,13 +1,17 @@
 """api.md §8.4: durable sleep."""
 
 import asyncio
+import threading
 import time
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
 from dbos import DBOS, SetWorkflowID, error
+from dbos.api.launched import current_engine
 from dbos.services import recovery
+from dbos.testing import shifting
 from dbos.testing.shifting import Shift
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
@@ -78,6 +82,30 @@ def test_who_sleeps_through_a_suspension_of_the_machine_wakes_up_with_it(
         clocks = SimpleNamespace(monotonic=time.monotonic, time=lambda: time.time() + HOUR)
         monkeypatch.setattr(recovery, "time", clocks)
         eventually(lambda: handle.get_status().output == "awake")
+
+
+@pytest.mark.owner("makes the table that moves the time of a database")
+def test_a_clock_that_is_read_while_time_moves_moves_once(launch: Launch, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the renewal of the lease reads it, at any moment."""
+    readings: list[threading.Thread] = []
+    write = shifting._write
+
+    def write_and_read(*arguments: Any, **values: Any) -> None:
+        write(*arguments, **values)
+        readings.append(threading.Thread(target=current_engine().clock.synchronise))
+        readings[-1].start()
+        readings[-1].join(0.2)  # it ends here only if it sees the time of the database moved, and ours not yet
+
+    shift = Shift()
+    with shift.installed():
+        launch()
+        begun_ms = current_engine().clock.now_ms()
+        monkeypatch.setattr(shifting, "_write", write_and_read)
+        shift.forward(HOUR * 1000)
+        for reading in readings:
+            reading.join()
+        assert HOUR * 1000 <= current_engine().clock.now_ms() - begun_ms < 2 * HOUR * 1000
+        assert readings
 
 
 @pytest.mark.parametrize("seconds", [0, -5, -0.0])

@@ -6,6 +6,7 @@ in the process, `clock.steady` adds the same. What goes by neither stays in real
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -38,6 +39,7 @@ class Shift:
 
     def __init__(self) -> None:
         self.ahead_ms = 0
+        self._moving = threading.RLock()  # held while only one of the two has moved: a clock would take it for more
         self._stores: list[Store] = []  # opened meanwhile
         self._open_store = Store.__init__
 
@@ -59,17 +61,19 @@ class Shift:
 
     def steady(self) -> float:
         """Seconds that only grow, and jump with the rest."""
-        return time.monotonic() + self.ahead_ms / 1000
+        with self._moving:
+            return time.monotonic() + self.ahead_ms / 1000
 
     def forward(self, by_ms: int) -> None:
         """Move time; the database first, whose time a clock of ours is never ahead of."""
-        ahead_ms = self.ahead_ms + by_ms
-        for store in tuple(self._stores):
-            try:
-                _write(store._pool, MOVE, ahead_ms=ahead_ms)
-            except StoreClosed:
-                self._stores.remove(store)
-        self.ahead_ms = ahead_ms
+        with self._moving:
+            ahead_ms = self.ahead_ms + by_ms
+            for store in tuple(self._stores):
+                try:
+                    _write(store._pool, MOVE, ahead_ms=ahead_ms)
+                except StoreClosed:
+                    self._stores.remove(store)
+            self.ahead_ms = ahead_ms
 
     def _follow(self, store: Store) -> None:
         _write(store._pool, CREATE)
