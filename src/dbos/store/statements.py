@@ -3,8 +3,8 @@
 A file holds `-- name: x` or `-- fragment: x`, a line of purpose, and SQL. The folder `sql` is shared; a dialect's own
 `sql` folder overrides a statement, its reason written above it. What a statement leaves open stands in braces:
 `{fragment}`, a word of the dialect's vocabulary, a phrase with an argument like `{each:ids}` (the elements of a JSON
-list), and in the journal's statements `{input}` (the records of a batch). Values are always parameters: `:name`,
-numbered here for the driver.
+list), and in the journal's statements `{input}` (the records of a batch) and `{returning_key:columns}` (tells which of
+several records were written). Values are always parameters: `:name`, numbered here for the driver.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ _PHRASES: Mapping[str, Callable[[str], str]] = {
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")
+_RETURNING_KEY = re.compile(r"\{returning_key:([^}]+)\}")
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
@@ -55,7 +56,10 @@ class Vocabulary(Protocol):
         """How the driver spells a parameter; positions count from 1."""
 
     def inputs(self) -> Mapping[str, Relation]:
-        """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record."""
+        """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record.
+
+        Without a suffix it takes one record. Whether that was written the driver says, faster than a row that returns.
+        """
 
 
 class Statements:
@@ -86,7 +90,7 @@ class Statements:
             kind = kinds.get(name.partition("_")[0])
             ways: Mapping[str, Relation | None] = {"": None} if kind is None else vocabulary.inputs()
             for suffix, relation in ways.items():
-                self._makers[name + suffix] = partial(self._make, name + suffix, body, kind, relation)
+                self._makers[name + suffix] = partial(self._make, name, suffix, body, kind, relation)
 
     def __getitem__(self, name: str) -> Statement:
         statement = self._by_name.get(name)
@@ -97,9 +101,12 @@ class Statements:
     def __iter__(self) -> Iterator[str]:
         return iter(self._makers)
 
-    def _make(self, name: str, body: str, kind: type[Record] | None, relation: Relation | None) -> Statement:
+    def _make(
+        self, name: str, suffix: str, body: str, kind: type[Record] | None, relation: Relation | None
+    ) -> Statement:
         words = {} if kind is None or relation is None else {"input": relation(columns_of(kind))}
-        return self.compose(name, _strip(body), **words)
+        text = _RETURNING_KEY.sub(r"returning \1" if suffix else "", _strip(body))
+        return self.compose(name + suffix, text, **words)
 
     def reworded(self, **words: str) -> Statements:
         """The same statements, in which some words of the vocabulary mean something else."""

@@ -106,7 +106,6 @@ class _Vocabulary:
         "item": lambda argument: "(cast({} as json) ->> {})".format(*argument.split(", ")),  # of a JSON list in a text
         "not_consumed": "not {}.consumed".format,
         "elements": "json_array_elements_text(cast({} as json))".format,
-        "returning_key": "returning {}".format,  # tells which records of a batch were written
     }
 
     def placeholder(self, name: str, position: int) -> str:

@@ -57,9 +57,10 @@ class _Part:
     def read(self, reply: pq.abc.PGresult, results: Results) -> None:
         """Put what the reply says about each record into its place."""
         answers = _ANSWERS.get(self.kind, ())
-        if not answers and reply.ntuples == len(self.records):
+        count = reply.command_tuples
+        if not answers and count in (0, len(self.records)):  # none or all, and a single record is always either
             for place in self.places:
-                results[place] = ()
+                results[place] = () if count else None
             return
         fields = FACTS[self.kind].key  # what `returning` says of a row that was written
         value, columns, answered = reply.get_value, range(len(fields)), tuple(enumerate(answers, len(fields)))
