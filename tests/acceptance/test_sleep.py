@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dbos import DBOS, SetWorkflowID, error
+from dbos import DBOS, DBOSClient, SetWorkflowID, error
 from dbos.api.launched import current_engine
 from dbos.services import recovery
 from dbos.testing import shifting
@@ -106,6 +106,32 @@ def test_a_clock_that_is_read_while_time_moves_moves_once(launch: Launch, monkey
             reading.join()
         assert HOUR * 1000 <= current_engine().clock.now_ms() - begun_ms < 2 * HOUR * 1000
         assert readings
+
+
+@pytest.mark.owner("makes the table that moves the time of a database")
+def test_who_opens_a_store_while_time_moves_does_not_move_it_back(
+    launch: Launch, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clients: list[threading.Thread] = []
+    write = shifting._write
+
+    def connect() -> None:
+        DBOSClient(system_database_url=database_url).destroy()
+
+    def write_while_somebody_connects(*arguments: Any, **values: Any) -> None:
+        write(*arguments, **values)
+        if not clients:
+            clients.append(threading.Thread(target=connect))
+            clients[0].start()
+            clients[0].join(0.5)  # it ends here only if it does not wait for the move
+
+    shift = Shift()
+    with shift.installed():
+        launch()
+        monkeypatch.setattr(shifting, "_write", write_while_somebody_connects)
+        shift.forward(HOUR * 1000)
+        clients[0].join()
+    assert run_sql(database_url, "select ahead_ms from dbos_test_clock") == [(HOUR * 1000,)]
 
 
 @pytest.mark.parametrize("seconds", [0, -5, -0.0])

@@ -102,6 +102,33 @@ def test_without_its_children_and_in_async_style(launch: Launch, elsewhere: DBOS
     assert elsewhere.list_workflows(workflow_ids=["w-7"]) == []
 
 
+def test_what_a_forgotten_step_wrote_is_no_step(launch: Launch, elsewhere: DBOSClient, database_url: str) -> None:
+    """A fork has what a failed step had written, and a resume forgets the step."""
+
+    @DBOS.step()
+    def fail() -> None:
+        DBOS.write_stream("s", "written")
+        raise ValueError("the end")
+
+    @DBOS.workflow()
+    def workflow() -> None:
+        fail()
+
+    launch()
+    with SetWorkflowID("w"), pytest.raises(ValueError, match="the end"):
+        workflow()
+    fork = DBOS.fork_workflow("w", 2)
+    with pytest.raises(ValueError, match="the end"):
+        fork.get_result()
+    DBOS.destroy()
+    with DBOSClient(system_database_url=database_url) as here:
+        here.resume_workflow(fork.workflow_id)
+        document = here.export_workflow(fork.workflow_id)
+    elsewhere.import_workflow(document)
+    assert elsewhere.list_workflow_steps(fork.workflow_id) == []
+    assert elsewhere.export_workflow(fork.workflow_id) == document
+
+
 def test_what_waits_is_dispatched_where_it_comes_to(launch: Launch) -> None:
     @DBOS.workflow()
     def workflow(number: int) -> int:

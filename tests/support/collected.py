@@ -12,13 +12,14 @@ from collections.abc import Iterator
 
 class _WithoutTraceback(logging.Filter):
     def filter(self, record: logging.LogRecord) -> bool:
-        record.exc_info = None  # the message still names the exception
+        if "exception was never retrieved" in record.getMessage():  # of a task or a future: the message names it
+            record.exc_info = None
         return True
 
 
 @contextlib.contextmanager
 def parsing_nothing() -> Iterator[None]:
-    """Until then, what asyncio logs has no tracebacks."""
+    """Until then, what asyncio logs of the collected has no tracebacks."""
     brief = _WithoutTraceback()
     logger = logging.getLogger("asyncio")
     logger.addFilter(brief)

@@ -58,15 +58,14 @@ class Vocabulary(Protocol):
     def inputs(self) -> Mapping[str, Relation]:
         """Ways to hand records to a statement: suffix of its name -> relation with the columns of the record.
 
-        Without a suffix it takes one record. Whether that was written the driver says, faster than a row that returns.
+        Without a suffix it takes one record. Whether it was written, the driver's count says: that is faster.
         """
 
 
 class Statements:
     """Every statement of a dialect by name. Those of the journal are named after their record, plus a way of input.
 
-    `Kind_word` belongs to the record `Kind` as well: what a dialect has to say in a second statement. Each is written
-    out when it is first asked for: a process needs few of them.
+    Each is written out when it is first asked for: a process needs few of them.
     """
 
     def __init__(self, dialect: str, vocabulary: Vocabulary, words: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -87,7 +86,7 @@ class Statements:
         self._by_name: dict[str, Statement] = {}
         self._makers: dict[str, Callable[[], Statement]] = {}
         for name, body in sources.items():
-            kind = kinds.get(name.partition("_")[0])
+            kind = kinds.get(name)
             ways: Mapping[str, Relation | None] = {"": None} if kind is None else vocabulary.inputs()
             for suffix, relation in ways.items():
                 self._makers[name + suffix] = partial(self._make, name, suffix, body, kind, relation)

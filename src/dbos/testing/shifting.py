@@ -14,6 +14,7 @@ from functools import cache
 from unittest import mock
 
 from dbos.runtime import clock
+from dbos.runtime.clock import DatabaseClock
 from dbos.store.database import Database, Role, Session, StoreClosed, StoreSettings
 from dbos.store.pool import Pool
 from dbos.store.statements import Statements
@@ -39,9 +40,12 @@ class Shift:
 
     def __init__(self) -> None:
         self.ahead_ms = 0
-        self._moving = threading.RLock()  # held while only one of the two has moved: a clock would take it for more
+        self._moving = (
+            threading.Lock()
+        )  # held while a database has moved and the process has not: no clock is read then
         self._stores: list[Store] = []  # opened meanwhile
         self._open_store = Store.__init__
+        self._read = DatabaseClock.synchronise
 
     @contextmanager
     def installed(self) -> Iterator[None]:
@@ -54,15 +58,19 @@ class Shift:
             shift._open_store(store, database, database.connect(Role.WRITER), settings)
             shift._follow(store)
 
+        def synchronise(of_a_store: DatabaseClock) -> bool:
+            with shift._moving:
+                return shift._read(of_a_store)
+
         with ExitStack() as patches:
             patches.enter_context(mock.patch.object(Store, "__init__", open_store))
             patches.enter_context(mock.patch.object(clock, "steady", self.steady))
+            patches.enter_context(mock.patch.object(DatabaseClock, "synchronise", synchronise))
             yield
 
     def steady(self) -> float:
         """Seconds that only grow, and jump with the rest."""
-        with self._moving:
-            return time.monotonic() + self.ahead_ms / 1000
+        return time.monotonic() + self.ahead_ms / 1000
 
     def forward(self, by_ms: int) -> None:
         """Move time; the database first, whose time a clock of ours is never ahead of."""
@@ -76,9 +84,10 @@ class Shift:
             self.ahead_ms = ahead_ms
 
     def _follow(self, store: Store) -> None:
-        _write(store._pool, CREATE)
-        _write(store._pool, MOVE, ahead_ms=self.ahead_ms)
-        self._stores.append(store)
+        with self._moving:
+            _write(store._pool, CREATE)
+            _write(store._pool, MOVE, ahead_ms=self.ahead_ms)
+            self._stores.append(store)
 
 
 def _write(pool: Pool, text: str, **values: object) -> None:

@@ -34,16 +34,23 @@ MUTANTS = (
     Mutant(
         "streams: a write from inside a step is a step of its own",
         "store/sqlite/sql/streams.sql",
-        "when new.token is null\n",
-        "",
+        "when new.token is null and new.epoch > 0\n",
+        "when new.epoch > 0\n",
         STORED_STREAMS.format("test_a_write_from_inside_a_step_has_a_token_and_no_step_of_its_own[sqlite]"),
     ),
     Mutant(
-        "streams: a value that is copied to a fork brings its step along, which is there",
+        "streams: a value that is imported brings its step along, which is there",
         "store/sqlite/sql/streams.sql",
         "    on conflict do nothing;\n",
         "    ;\n",
-        "tests/store/test_forking.py::test_a_fork_has_exactly_what_was_recorded_before_its_first_step[sqlite]",
+        "tests/acceptance/test_transfer.py::test_export_and_import_are_the_identity[sqlite]",
+    ),
+    Mutant(
+        "streams: what a fork was given comes back as a step when it is imported",
+        "store/sqlite/sql/streams.sql",
+        "when new.token is null and new.epoch > 0\n",
+        "when new.token is null\n",
+        "tests/acceptance/test_transfer.py::test_what_a_forgotten_step_wrote_is_no_step[sqlite]",
     ),
     Mutant(
         "streams: values follow the end of a stream",

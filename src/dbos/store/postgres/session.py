@@ -58,7 +58,7 @@ class _Part:
         """Put what the reply says about each record into its place."""
         answers = _ANSWERS.get(self.kind, ())
         count = reply.command_tuples
-        if not answers and count in (0, len(self.records)):  # none or all, and a single record is always either
+        if not answers and count in (0, len(self.records)):  # none, or all: a single record is always one of them
             for place in self.places:
                 results[place] = () if count else None
             return

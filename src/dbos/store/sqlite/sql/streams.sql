@@ -7,10 +7,11 @@ insert into {schema}.streams ({stream_columns})
 {new_values};
 
 -- name: record_stream_steps
--- Set up by the session that writes: what the body of a workflow writes is recorded as its step. Values that are copied
--- to a fork, or imported, come after their steps: for them there is nothing to do.
+-- Set up by the session that writes: what the body of a workflow writes is recorded as its step. What was copied to a
+-- fork is of no attempt (its epoch is 0), and its step may be forgotten since; what is imported comes after its step.
+-- (Inside a trigger, SQLite allows no schema before the table that is written to.)
 create temp trigger if not exists stream_step after insert on {schema}.streams
-when new.token is null
+when new.token is null and new.epoch > 0
 begin
     insert into operation_outputs ({stream_step_columns})
     values (
