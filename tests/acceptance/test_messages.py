@@ -53,6 +53,12 @@ def await_receivers(count: int = 1) -> None:
     eventually(lambda: len(current_engine().waiters.waiting_for("message")) >= count)
 
 
+def await_sleeper() -> None:
+    """Until somebody who waits for a message has looked for one, and sleeps."""
+    registered = current_engine().waiters._registered
+    eventually(lambda: any(each.is_asleep for group in tuple(registered["message"].values()) for each in group))
+
+
 def messages(database_url: str) -> list[tuple[Any, ...]]:
     return run_sql(database_url, "select destination_uuid, topic, message from notifications order by sequence")
 
@@ -548,6 +554,7 @@ def test_in_the_same_process_nothing_but_the_commit_wakes(launch: Launch, receiv
     begun = time.monotonic()
     for number in range(50):
         await_receivers()
+        await_sleeper()
         DBOS.send("w", number)
     assert handle.get_result() == list(range(50))
     assert time.monotonic() - begun < 20
