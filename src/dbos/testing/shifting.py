@@ -40,9 +40,7 @@ class Shift:
 
     def __init__(self) -> None:
         self.ahead_ms = 0
-        self._moving = (
-            threading.Lock()
-        )  # held while a database has moved and the process has not: no clock is read then
+        self._moving = threading.Lock()  # held while databases have moved and the process not: no clock is read then
         self._stores: list[Store] = []  # opened meanwhile
         self._open_store = Store.__init__
         self._read = DatabaseClock.synchronise
