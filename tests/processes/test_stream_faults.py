@@ -57,7 +57,7 @@ def test_connections_that_break_while_somebody_writes_and_reads(
     eventually(lambda: written(postgres_url) == 1)
     proxy.cut_now()
     for number, phase in enumerate(("before", "after"), 1):
-        cut = proxy.cut_at(1, phase, containing="streams (")  # type: ignore[arg-type]
+        cut = proxy.cut_at(1, phase, containing="append_to_stream(")  # type: ignore[arg-type]
         sender.call("send", "w", number)
         eventually(lambda number=number: written(postgres_url) == number + 1)  # type: ignore[misc]
         assert cut.done.wait(10)  # the row can be seen before the proxy has cut

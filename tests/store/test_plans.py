@@ -17,8 +17,10 @@ from dbos.store.postgres.database import PostgresDatabase
 from dbos.store.records import KINDS
 from dbos.store.search import WorkflowFilter, query
 from dbos.store.store import Store
+from tests.store.records import stream_value
 from tests.support.postgres import PostgresCluster
 from tests.support.raw_sql import run_sql
+from tests.support.waiting import eventually
 
 pytestmark = pytest.mark.own_session("plans are those of a session of ours")
 
@@ -129,6 +131,28 @@ def test_hot_statements_go_by_primary_key_whatever_the_planner_believes(grown: s
         plan = plan_of(grown, name, Role.READER)
         assert not relations_scanned(plan), f"{name}:\n{plan}"
         assert indexes_used(plan) <= KEYS | {"workflow_parent", "workflow_forks"}, f"{name}:\n{plan}"
+
+
+def test_a_value_of_a_stream_is_written_by_keys(grown: str) -> None:
+    """What a function does inside shows in no plan of its caller's; but the server counts how tables are read."""
+    tables = "relname in ('workflow_status', 'operation_outputs', 'streams')"
+
+    def read(how: str) -> dict[str, int]:
+        return dict(run_sql(grown, f"select relname, {how} from pg_stat_user_tables where {tables}"))  # type: ignore[arg-type]
+
+    scanned, by_index = read("seq_scan"), read("idx_scan")
+    session = PostgresDatabase(StoreSettings(url=grown)).connect(Role.WRITER)
+    try:
+        with pytest.raises(ZeroDivisionError), session.transaction():
+            for record in (stream_value("w1", 2), stream_value("w1", 3), stream_value("w1", 4, token="inside")):
+                assert session.write_batch([record]) == ([()], 1)
+            assert session.write_batch([stream_value("w1", step) for step in range(5, 9)]) == ([()] * 4, 1)
+            raise ZeroDivisionError  # the others find the tables as they were
+    finally:
+        session.close()
+    read_by_index = {"workflow_status", "streams"}  # steps are only inserted
+    eventually(lambda: all(read("idx_scan")[table] > by_index[table] for table in read_by_index))
+    assert read("seq_scan") == scanned
 
 
 SMALL = {"executors", "queues", "queue_starts", "application_versions"}  # however much there is to do

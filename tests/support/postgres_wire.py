@@ -20,7 +20,8 @@ NOTIFICATION_RESPONSE: Final = b"A"
 # Locking reads say `for update` and `for no key update`; they write nothing.
 WRITE: Final = re.compile(
     r"\b(insert\s+into|delete\s+from|merge\s+into|truncate|commit|create|alter|drop)\b"
-    r"|(?<!for )(?<!for no key )\bupdate\b",
+    r"|(?<!for )(?<!for no key )\bupdate\b"
+    r"|\bappend_to_stream\(",
     re.IGNORECASE,
 )
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import json
+from json.encoder import encode_basestring
 
 from dbos.error import DBOSException
 from dbos.model.ids import MAX_ID_BYTES
@@ -34,4 +34,4 @@ def validate_key(what: str, key: object) -> str:
 
 def place(workflow_id: str, name: str) -> str:
     """A topic or a key of a workflow, as one text that the databases can take apart: a JSON pair."""
-    return json.dumps((workflow_id, name), ensure_ascii=False)
+    return f"[{encode_basestring(workflow_id)}, {encode_basestring(name)}]"

@@ -5,6 +5,8 @@ from __future__ import annotations
 from tests.mutants.killers import LOST_REPLIES
 from tests.mutants.mutant import Mutant
 
+APPEND = "store/migrations/postgres/0013_stream_values.sql"
+SQLITE = "store/sqlite/sql/streams.sql"
 STORED_STREAMS = "tests/store/test_streams.py::{}"
 STREAMS = "tests/acceptance/test_streams.py::{}[sqlite]"
 WAITS = "tests/acceptance/test_waits.py::{}[sqlite-read_stream-plain]"
@@ -12,52 +14,87 @@ WAITS = "tests/acceptance/test_waits.py::{}[sqlite-read_stream-plain]"
 MUTANTS = (
     Mutant(
         "streams: values of one batch get the same place",
-        "store/records.py",
-        '@kind("workflow_id epoch function_id token", "value")',
-        '@kind("workflow_id epoch function_id token", "value", inserted_once=True)',
+        APPEND,
+        """        next_offset := last."offset" + 1;\n""",
+        """        next_offset := greatest(last."offset", 1);\n""",
         STORED_STREAMS.format("test_values_of_a_batch_keep_their_order[postgres]"),
     ),
     Mutant(
         "streams: a value is written again when the reply was lost",
-        "store/sql/streams.sql",
+        SQLITE,
         "        where i.token = '' and o.workflow_uuid",
         "        where i.token = 'never' and o.workflow_uuid",
         LOST_REPLIES.format("streams-written"),
     ),
     Mutant(
+        "streams: the function writes a value again that was written by its step",
+        APPEND,
+        "        if not found then\n            return false;\n        end if;\n    end if;\n    insert",
+        "    end if;\n    insert",
+        STORED_STREAMS.format("test_a_step_that_is_recorded_writes_nothing[postgres]"),
+    ),
+    Mutant(
         "streams: a stale execution writes to a stream",
-        "store/sql/streams.sql",
+        SQLITE,
         "    {attempt_owns}\n",
         "    exists (select 1 from {schema}.workflow_status as w where w.workflow_uuid = i.workflow_id)\n",
         STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[sqlite-1]"),
     ),
     Mutant(
+        "streams: the function lets a stale execution write",
+        APPEND,
+        " and w.epoch = append_to_stream.epoch and",
+        " and",
+        STORED_STREAMS.format("test_nothing_is_written_by_a_stale_epoch_or_after_the_end[postgres-1]"),
+    ),
+    Mutant(
+        "streams: the function does not hold what it saw of the workflow",
+        APPEND,
+        "    for no key update;\n",
+        "    ;\n",
+        "tests/store/test_fencing.py::test_a_takeover_that_commits_first_is_seen[<lambda>9-2]",
+    ),
+    Mutant(
+        "streams: the function fails at a value that was written inside a step before",
+        APPEND,
+        "    on conflict do nothing; -- the token",
+        "    ; -- the token",
+        STORED_STREAMS.format("test_what_was_written_before_is_refused[postgres]"),
+    ),
+    Mutant(
         "streams: a write from inside a step is a step of its own",
-        "store/sqlite/sql/streams.sql",
+        SQLITE,
         "when new.token is null and new.epoch > 0\n",
         "when new.epoch > 0\n",
         STORED_STREAMS.format("test_a_write_from_inside_a_step_has_a_token_and_no_step_of_its_own[sqlite]"),
     ),
     Mutant(
         "streams: a value that is imported brings its step along, which is there",
-        "store/sqlite/sql/streams.sql",
+        SQLITE,
         "    on conflict do nothing;\n",
         "    ;\n",
         "tests/acceptance/test_transfer.py::test_export_and_import_are_the_identity[sqlite]",
     ),
     Mutant(
         "streams: what a fork was given comes back as a step when it is imported",
-        "store/sqlite/sql/streams.sql",
+        SQLITE,
         "when new.token is null and new.epoch > 0\n",
         "when new.token is null\n",
         "tests/acceptance/test_transfer.py::test_what_a_forgotten_step_wrote_is_no_step[sqlite]",
     ),
     Mutant(
         "streams: values follow the end of a stream",
-        "store/sql/streams.sql",
-        "    and (last.value is null or not {closes:last})\n",
+        SQLITE,
+        "\n    and (last.value is null or not {closes:last})",
         "",
         STORED_STREAMS.format("test_nothing_follows_the_end_of_a_stream[sqlite]"),
+    ),
+    Mutant(
+        "streams: the function writes behind the end of a stream",
+        APPEND,
+        "    if last.closes then\n        return false;\n    end if;\n",
+        "",
+        STORED_STREAMS.format("test_nothing_follows_the_end_of_a_stream[postgres]"),
     ),
     Mutant(
         "streams: a reader ends where nothing has come yet",

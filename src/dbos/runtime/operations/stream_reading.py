@@ -38,7 +38,7 @@ READ_OFFSET = "DBOS.readStreamOffset"
 
 FIRST_PAGE = 16  # values fetched at first; a page that was full and light is followed by one of twice as many
 LARGEST_PAGE = 1_000
-GATHERING_SECONDS = 0.002  # from one look of a reader who has caught up to the next: a look costs more than a write
+GATHERING_SECONDS = 0.004  # from one look of a reader who has caught up to the next: a look costs more than a write
 HEAVY_CHARACTERS = 1_000_000  # of a page: the next one has half as many values
 
 END: Final = object()

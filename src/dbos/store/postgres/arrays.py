@@ -36,13 +36,18 @@ def number_array(column: Sequence[int | None]) -> bytes | None:
     return ("{" + ",".join([str(int(value)) for value in column if value is not None]) + "}").encode()
 
 
-def scalar(value: str | int) -> bytes:
-    """One parameter in text form."""
-    if isinstance(value, str):
-        if "\0" in value:
-            raise ValueRefused(HOLDS_NUL)
-        return value.encode()
-    return str(int(value)).encode()
+def scalars(record: Sequence[str | int | None]) -> list[bytes | None]:
+    """The columns of one record, each as a parameter in text form."""
+    parameters: list[bytes | None] = []
+    for value in record:
+        if value is None:
+            parameters.append(None)
+        elif isinstance(value, str):
+            _refuse_nul(value, 0)
+            parameters.append(value.encode())
+        else:
+            parameters.append(b"%d" % value)
+    return parameters
 
 
 def _escape(text: str) -> str:

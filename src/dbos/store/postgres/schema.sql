@@ -8,7 +8,7 @@
 -- final one: SUCCESS, ERROR, CANCELLED or MAX_RECOVERY_ATTEMPTS_EXCEEDED. Only whoever holds the current `epoch` of a
 -- PENDING workflow may write its steps and its outcome.
 --
--- The functions enqueue_workflow and send_message are in migrations/postgres/0009_sql_functions.sql alone.
+-- Functions are in migrations/postgres alone: 0012 enqueue_workflow, 0009 send_message, 0013 append_to_stream.
 --
 -- A planner trap, measured: `... and status = 'PENDING'` beside a primary key lets a plan made on stale statistics walk
 -- the partial index of all pending workflows, a hundred times slower. Hot statements go by primary key, with a guard

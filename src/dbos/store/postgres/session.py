@@ -19,7 +19,7 @@ from psycopg import errors, pq
 from dbos.error import DBOSException, DBOSQueryTimeoutError
 from dbos.store.batch import by_kind, without_repeats
 from dbos.store.database import Results, Row
-from dbos.store.postgres.arrays import number_array, scalar, text_array
+from dbos.store.postgres.arrays import number_array, scalars, text_array
 from dbos.store.records import FACTS, Debounce, ReceiveMessage, Record, StartWorkflow
 from dbos.store.statements import Statement, Statements, columns_of
 
@@ -48,7 +48,7 @@ class _Part:
         self.records = records
         if len(records) == 1:
             self.name = kind.__name__
-            self.parameters: list[bytes | None] = [None if value is None else scalar(value) for value in records[0]]
+            self.parameters: list[bytes | None] = scalars(records[0])
         else:
             self.name = kind.__name__ + "_many"
             columns = zip(*records, strict=True)
@@ -219,7 +219,7 @@ class PostgresSession:
 
 
 def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:
-    if len(records) == 1 or FACTS[kind].inserted_once:
+    if len(records) == 1 or FACTS[kind].repeatable:
         return [_Part(kind, places, records)]
     runs = without_repeats([record[0] for record in records])
     return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]

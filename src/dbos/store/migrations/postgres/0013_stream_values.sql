@@ -1,0 +1,64 @@
+-- The next value of a stream and, if the body of a workflow writes it, the step that records it: both or neither.
+--
+-- One call is one conversation inside the server: each statement sees what the ones before it did, and what was
+-- committed before the lock was ours. So many values of one workflow can be written by one statement, and nothing is
+-- locked, read or written twice. It is the journal's, not for users: who writes has to hold the workflow's epoch.
+
+create function {schema}.append_to_stream(
+    workflow_id text,
+    epoch bigint,
+    key text,
+    value text,
+    serialization text,
+    function_id bigint,
+    step_attempt bigint,
+    token text, -- null: this is a step itself
+    written_at_ms bigint
+) returns boolean language plpgsql as $$
+declare
+    last record;
+    next_offset bigint := 0;
+begin
+    perform 1 from {schema}.workflow_status as w
+    where w.workflow_uuid = workflow_id and w.epoch = append_to_stream.epoch and w.completed_at is null
+    for no key update;
+    if not found then
+        return false;
+    end if;
+    select s."offset", s.value = '"__DBOS_STREAM_CLOSED__"' and s.serialization = 'portable_json' as closes into last
+    from {schema}.streams as s
+    where s.workflow_uuid = workflow_id and s.key = append_to_stream.key
+    order by s.workflow_uuid desc, s.key desc, s."offset" desc
+    limit 1;
+    if last.closes then
+        return false;
+    end if;
+    if found then
+        next_offset := last."offset" + 1;
+    end if;
+    if token is null then
+        insert into {schema}.operation_outputs (
+            workflow_uuid, function_id, function_name, started_at_epoch_ms, completed_at_epoch_ms, epoch
+        )
+        values (
+            workflow_id, function_id,
+            case
+                when value = '"__DBOS_STREAM_CLOSED__"' and serialization = 'portable_json' then 'DBOS.closeStream'
+                else 'DBOS.writeStream'
+            end,
+            written_at_ms, written_at_ms, epoch
+        )
+        on conflict do nothing;
+        if not found then
+            return false;
+        end if;
+    end if;
+    insert into {schema}.streams (
+        workflow_uuid, key, "offset", value, serialization, function_id, epoch, step_attempt, token, written_at_ms
+    )
+    values (
+        workflow_id, key, next_offset, value, serialization, function_id, epoch, step_attempt, token, written_at_ms
+    )
+    on conflict do nothing; -- the token: written before, by a commit whose reply was lost
+    return found;
+end $$;
