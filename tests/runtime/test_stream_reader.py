@@ -8,13 +8,18 @@ from dbos import DBOS, SetWorkflowID
 from dbos.api.launched import launched_engine
 from dbos.runtime.interpreters import run_blocking
 from dbos.runtime.operation import Ask, Wait
-from dbos.runtime.operations.stream_reading import FIRST_PAGE, GATHERING_SECONDS, StreamReader
+from dbos.runtime.operations.stream_reading import (
+    FIRST_PAGE,
+    GATHERING_SECONDS,
+    LONGEST_GATHERING_SECONDS,
+    StreamReader,
+)
 from tests.support.fixture_types import Launch
 
 
-@pytest.mark.parametrize("caught_up", [True, False])
-def test_only_a_reader_who_has_caught_up_lets_values_gather(launch: Launch, caught_up: bool) -> None:
-    count = FIRST_PAGE - 1 if caught_up else FIRST_PAGE
+@pytest.mark.parametrize("count", [1, FIRST_PAGE - 1, FIRST_PAGE])
+def test_only_a_reader_who_has_caught_up_lets_values_gather(launch: Launch, count: int) -> None:
+    caught_up = count < FIRST_PAGE
 
     @DBOS.workflow()
     def writer() -> None:
@@ -35,7 +40,7 @@ def test_only_a_reader_who_has_caught_up_lets_values_gather(launch: Launch, caug
         following.close()
         if isinstance(effect, Wait):
             assert effect.timeout_seconds is not None
-            assert 0 < effect.timeout_seconds <= GATHERING_SECONDS
+            assert 0 < effect.timeout_seconds <= min(GATHERING_SECONDS * count, LONGEST_GATHERING_SECONDS)
             waits = True
             break
         assert isinstance(effect, Ask)

@@ -38,7 +38,10 @@ READ_OFFSET = "DBOS.readStreamOffset"
 
 FIRST_PAGE = 16  # values fetched at first; a page that was full and light is followed by one of twice as many
 LARGEST_PAGE = 1_000
-GATHERING_SECONDS = 0.004  # from one look of a reader who has caught up to the next: a look costs more than a write
+GATHERING_SECONDS = (
+    0.0005  # per value that a reader found who has caught up, until it looks again: a look costs a write
+)
+LONGEST_GATHERING_SECONDS = 0.004
 HEAVY_CHARACTERS = 1_000_000  # of a page: the next one has half as many values
 
 END: Final = object()
@@ -138,7 +141,8 @@ class StreamReader:
             yield from self._gather()
             page = yield from self._fetch()
             if len(page.values) < self._page_size:  # it was all that there is
-                self._next_look = time.monotonic() + GATHERING_SECONDS
+                gathering_seconds = min(GATHERING_SECONDS * len(page.values), LONGEST_GATHERING_SECONDS)
+                self._next_look = time.monotonic() + gathering_seconds
             self._fetched.extend(page.values)
             self._adapt_page_size(page)
         if self._fetched:

@@ -38,16 +38,9 @@ def number_array(column: Sequence[int | None]) -> bytes | None:
 
 def scalars(record: Sequence[str | int | None]) -> list[bytes | None]:
     """The columns of one record, each as a parameter in text form."""
-    parameters: list[bytes | None] = []
-    for value in record:
-        if value is None:
-            parameters.append(None)
-        elif isinstance(value, str):
-            _refuse_nul(value, 0)
-            parameters.append(value.encode())
-        else:
-            parameters.append(b"%d" % value)
-    return parameters
+    texts = [None if value is None else value if isinstance(value, str) else str(int(value)) for value in record]
+    _refuse_nul("".join(filter(None, texts)), 0)
+    return [None if text is None else text.encode() for text in texts]
 
 
 def _escape(text: str) -> str:

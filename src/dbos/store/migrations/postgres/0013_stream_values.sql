@@ -14,7 +14,9 @@ create function {schema}.append_to_stream(
     step_attempt bigint,
     token text, -- null: this is a step itself
     written_at_ms bigint
-) returns boolean language plpgsql as $$
+) returns boolean language plpgsql
+set enable_seqscan = off -- a session keeps the plans, and may have made them while the tables were empty
+as $$
 declare
     last record;
     next_offset bigint := 0;
