@@ -3,8 +3,9 @@
 A file holds `-- name: x` or `-- fragment: x`, a line of purpose, and SQL. The folder `sql` is shared; a dialect's own
 `sql` folder overrides a statement, its reason written above it. What a statement leaves open stands in braces:
 `{fragment}`, a word of the dialect's vocabulary, a phrase with an argument like `{each:ids}` (the elements of a JSON
-list), and in the journal's statements `{input}` (the records of a batch) and `{returning_key:columns}` (tells which of
-several records were written). Values are always parameters: `:name`, numbered here for the driver.
+list), and in the journal's statements `{input}` (the records of a batch), `{returning_key:columns}` and
+`{select_key:columns}` (tells which of several records were written; of a single one, the count is enough). Values are
+always parameters: `:name`, numbered here for the driver.
 """
 
 from __future__ import annotations
@@ -27,7 +28,8 @@ _PHRASES: Mapping[str, Callable[[str], str]] = {
 
 _HEADER = re.compile(r"^-- (name|fragment): (\w+)$", re.MULTILINE)
 _OPEN = re.compile(r"\{(\w+)(?::([^}]+))?\}")
-_RETURNING_KEY = re.compile(r"\{returning_key:([^}]+)\}")
+_KEY = re.compile(r"\{(returning|select)_key:([^}]+)\}")
+_WITHOUT_KEY = {"returning": "", "select": "select"}  # which gives rows of no columns
 _PARAMETER = re.compile(r"(?<![:\w]):([a-z_]\w*)")
 
 
@@ -104,7 +106,7 @@ class Statements:
         self, name: str, suffix: str, body: str, kind: type[Record] | None, relation: Relation | None
     ) -> Statement:
         words = {} if kind is None or relation is None else {"input": relation(columns_of(kind))}
-        text = _RETURNING_KEY.sub(r"returning \1" if suffix else "", _strip(body))
+        text = _KEY.sub(lambda key: f"{key[1]} {key[2]}" if suffix else _WITHOUT_KEY[key[1]], _strip(body))
         return self.compose(name + suffix, text, **words)
 
     def reworded(self, **words: str) -> Statements:

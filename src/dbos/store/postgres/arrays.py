@@ -37,10 +37,11 @@ def number_array(column: Sequence[int | None]) -> bytes | None:
 
 
 def scalars(record: Sequence[str | int | None]) -> list[bytes | None]:
-    """The columns of one record, each as a parameter in text form."""
-    texts = [None if value is None else value if isinstance(value, str) else str(int(value)) for value in record]
-    _refuse_nul("".join(filter(None, texts)), 0)
-    return [None if text is None else text.encode() for text in texts]
+    """The columns of one record, each as a parameter in text form: joined and taken apart again, in C like the rest."""
+    joined = "\0".join(map(str, record))
+    _refuse_nul(joined, len(record) - 1)
+    texts = joined.encode().split(b"\0")
+    return [None if value is None else text for value, text in zip(record, texts, strict=True)]
 
 
 def _escape(text: str) -> str:
