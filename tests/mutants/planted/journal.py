@@ -7,6 +7,13 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "journal: who is alone in his batch is written by the name of his member",
+        "store/postgres/arrays.py",
+        "value if isinstance(value, str) else str(int(value)) for value in record]",
+        "str(value) for value in record]",
+        "tests/store/test_arrays.py::test_a_record_alone_is_read_like_one_of_many[Number.MEMBER-x0]",
+    ),
+    Mutant(
         "callers are woken before the commit",
         "store/journal.py",
         "                entries.extend(self._take_batch())\n",

@@ -37,11 +37,12 @@ def number_array(column: Sequence[int | None]) -> bytes | None:
 
 
 def scalars(record: Sequence[str | int | None]) -> list[bytes | None]:
-    """The columns of one record, each as a parameter in text form: joined and taken apart again, in C like the rest."""
-    joined = "\0".join(map(str, record))
+    """The columns of one record, each as a parameter in text form: one look finds a NUL, and one call encodes."""
+    texts = ["" if value is None else value if isinstance(value, str) else str(int(value)) for value in record]
+    joined = "\0".join(texts)
     _refuse_nul(joined, len(record) - 1)
-    texts = joined.encode().split(b"\0")
-    return [None if value is None else text for value, text in zip(record, texts, strict=True)]
+    encoded = joined.encode().split(b"\0")
+    return [None if value is None else text for value, text in zip(record, encoded, strict=True)]
 
 
 def _escape(text: str) -> str:
