@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import pytest
 
 from dbos import DBOS, SetWorkflowID
 from dbos.api.launched import launched_engine
 from dbos.runtime.interpreters import run_blocking
 from dbos.runtime.operation import Ask, Wait
-from dbos.runtime.operations.stream_reading import (
-    FIRST_PAGE,
-    GATHERING_SECONDS,
-    LONGEST_GATHERING_SECONDS,
-    StreamReader,
-)
+from dbos.runtime.operations import stream_reading
+from dbos.runtime.operations.stream_reading import FIRST_PAGE, StreamReader
 from tests.support.fixture_types import Launch
 
 
-@pytest.mark.parametrize("count", [1, FIRST_PAGE - 1, FIRST_PAGE])
-def test_only_a_reader_who_has_caught_up_lets_values_gather(launch: Launch, count: int) -> None:
-    caught_up = count < FIRST_PAGE
-
+@pytest.mark.parametrize(
+    ("count", "gathers_seconds"), [(1, 0.0005), (4, 0.002), (FIRST_PAGE - 1, 0.004), (FIRST_PAGE, 0)]
+)
+def test_only_a_reader_who_has_caught_up_lets_values_gather(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch, count: int, gathers_seconds: float
+) -> None:
     @DBOS.workflow()
     def writer() -> None:
         for number in range(count):
@@ -31,17 +31,14 @@ def test_only_a_reader_who_has_caught_up_lets_values_gather(launch: Launch, coun
         writer()
     engine = launched_engine()
     assert engine is not None
-    waits = False
-    for _ in range(20):  # until the test itself was fast enough to see it
-        reader = StreamReader(engine, "written", "numbers")
-        assert [run_blocking(engine, reader.next()) for _ in range(count)] == list(range(count))
-        following = reader.next()
-        effect = next(following)
-        following.close()
-        if isinstance(effect, Wait):
-            assert effect.timeout_seconds is not None
-            assert 0 < effect.timeout_seconds <= min(GATHERING_SECONDS * count, LONGEST_GATHERING_SECONDS)
-            waits = True
-            break
+    monkeypatch.setattr(stream_reading, "time", SimpleNamespace(monotonic=lambda: 0.0))
+    reader = StreamReader(engine, "written", "numbers")
+    assert [run_blocking(engine, reader.next()) for _ in range(count)] == list(range(count))
+    following = reader.next()
+    effect = next(following)
+    following.close()
+    if gathers_seconds:
+        assert isinstance(effect, Wait)
+        assert effect.timeout_seconds == pytest.approx(gathers_seconds)
+    else:
         assert isinstance(effect, Ask)
-    assert waits == caught_up

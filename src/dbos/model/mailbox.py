@@ -33,5 +33,8 @@ def validate_key(what: str, key: object) -> str:
 
 
 def place(workflow_id: str, name: str) -> str:
-    """A topic or a key of a workflow, as one text that the databases can take apart: a JSON pair."""
+    """A topic or a key of a workflow, as one text that the databases can take apart: a JSON pair.
+
+    Made for every message, event and value, so without the detour of `json.dumps`.
+    """
     return f"[{encode_basestring(workflow_id)}, {encode_basestring(name)}]"

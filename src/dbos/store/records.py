@@ -22,25 +22,25 @@ class Facts(NamedTuple):
 
     key: tuple[int, ...]  # what tells a record by the row that it became
     payloads: tuple[int, ...]  # values of users, encoded
-    repeatable: bool  # one statement takes several of one workflow: in their order, or all but the first change nothing
+    shares_statement: bool  # one may take several of one workflow: of two for the same row, the first counts
 
 
 FACTS: dict[type, Facts] = {}
 
 
-def kind(key: str, payloads: str = "", *, repeatable: bool = False) -> Callable[[R], R]:
+def kind(key: str, payloads: str = "", *, shares_statement: bool = False) -> Callable[[R], R]:
     """Say what is known of a kind of records, naming its fields."""
 
     def decorate(record: R) -> R:
         fields: Any = record
         places = fields._fields.index
-        FACTS[record] = Facts(tuple(map(places, key.split())), tuple(map(places, payloads.split())), repeatable)
+        FACTS[record] = Facts(tuple(map(places, key.split())), tuple(map(places, payloads.split())), shares_statement)
         return record
 
     return decorate
 
 
-@kind("token", "inputs", repeatable=True)
+@kind("token", "inputs", shares_statement=True)
 class StartWorkflow(NamedTuple):
     """A new workflow row. Written only if the id is free, and only while the guard (if any) still owns its row.
 
@@ -81,7 +81,7 @@ class StartWorkflow(NamedTuple):
     schedule_active_since: int | None = None  # for the run of a tick: the schedule is ACTIVE, and has been since then
 
 
-@kind("workflow_id epoch step_id", "output error", repeatable=True)
+@kind("workflow_id epoch step_id", "output error", shares_statement=True)
 class Checkpoint(NamedTuple):
     """The outcome of one step. Result: a row if written, None if fenced or already recorded (ask the store which)."""
 
@@ -168,7 +168,7 @@ class Debounce(NamedTuple):
     guard_epoch: int | None
 
 
-@kind("workflow_id epoch step_id", repeatable=True)
+@kind("workflow_id epoch step_id", shares_statement=True)
 class CheckpointDebounce(NamedTuple):
     """The step that debounced, in one commit with it: its child is the workflow that has the inputs of the call.
 
@@ -185,7 +185,7 @@ class CheckpointDebounce(NamedTuple):
     completed_at_ms: int
 
 
-@kind("destination message_id", "message", repeatable=True)
+@kind("destination message_id", "message", shares_statement=True)
 class SendMessage(NamedTuple):
     """A message for a workflow. Result: a row if it was written.
 
@@ -202,7 +202,7 @@ class SendMessage(NamedTuple):
     guard_epoch: int | None
 
 
-@kind("workflow_id epoch step_id", repeatable=True)
+@kind("workflow_id epoch step_id", shares_statement=True)
 class CheckpointSend(NamedTuple):
     """The step that sent a message, in one commit with it. Result: a row if written.
 
@@ -262,7 +262,7 @@ class KeepEvent(NamedTuple):
     serialization: str
 
 
-@kind("workflow_id epoch function_id token", "value", repeatable=True)
+@kind("workflow_id epoch function_id token", "value", shares_statement=True)
 class WriteStream(NamedTuple):
     """The next value of a stream and, if the body of a workflow wrote it, the step that records it: both or neither.
 
@@ -280,7 +280,7 @@ class WriteStream(NamedTuple):
     written_at_ms: int
 
 
-@kind("schedule_id", "context", repeatable=True)
+@kind("schedule_id", "context", shares_statement=True)
 class CreateSchedule(NamedTuple):
     """A new schedule. Result: a row if written, None if the name is taken or the guard does not hold."""
 

@@ -1,10 +1,10 @@
 """The named statements of the `sql` folders, read once and written out for one dialect.
 
 A file holds `-- name: x` or `-- fragment: x`, a line of purpose, and SQL. The folder `sql` is shared; a dialect's own
-`sql` folder overrides a statement, its reason written above it. What a statement leaves open stands in braces:
+`sql` folder adds or overrides a statement, its reason written above it. What a statement leaves open stands in braces:
 `{fragment}`, a word of the dialect's vocabulary, a phrase with an argument like `{each:ids}` (the elements of a JSON
 list), and in the journal's statements `{input}` (the records of a batch), `{returning_key:columns}` and
-`{select_key:columns}` (tells which of several records were written; of a single one, the count is enough). Values are
+`{select_key:columns}` (tell which of several records were written; of a single one, the count is enough). Values are
 always parameters: `:name`, numbered here for the driver.
 """
 

@@ -15,8 +15,8 @@ MUTANTS = (
     Mutant(
         "streams: values of one batch get the same place",
         APPEND,
-        """        next_offset := last."offset" + 1;\n""",
-        """        next_offset := greatest(last."offset", 1);\n""",
+        """coalesce(last."offset" + 1, 0)""",
+        """coalesce(greatest(last."offset", 1), 0)""",
         STORED_STREAMS.format("test_values_of_a_batch_keep_their_order[postgres]"),
     ),
     Mutant(
@@ -57,8 +57,8 @@ MUTANTS = (
     Mutant(
         "streams: the function fails at a value that was written inside a step before",
         APPEND,
-        "    on conflict do nothing; -- the token",
-        "    ; -- the token",
+        "    on conflict (token) where token is not null do nothing; --",
+        "    ; --",
         STORED_STREAMS.format("test_what_was_written_before_is_refused[postgres]"),
     ),
     Mutant(
@@ -126,11 +126,18 @@ MUTANTS = (
         STREAMS.format("test_a_local_write_wakes_a_reader_at_once"),
     ),
     Mutant(
+        "streams: a reader of many values looks as soon as one of a few",
+        "runtime/operations/stream_reading.py",
+        "len(page.values) * GATHERING_SECONDS_PER_VALUE",
+        "GATHERING_SECONDS_PER_VALUE",
+        "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-4-0.002]",
+    ),
+    Mutant(
         "streams: a reader looks at every value",
         "runtime/operations/stream_reading.py",
         "            yield from self._gather()\n",
         "",
-        "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-15]",
+        "tests/runtime/test_stream_reader.py::test_only_a_reader_who_has_caught_up_lets_values_gather[sqlite-15-0.004]",
     ),
     Mutant(
         "streams: a reader looks before it listens",

@@ -38,9 +38,8 @@ READ_OFFSET = "DBOS.readStreamOffset"
 
 FIRST_PAGE = 16  # values fetched at first; a page that was full and light is followed by one of twice as many
 LARGEST_PAGE = 1_000
-GATHERING_SECONDS = (
-    0.0005  # per value that a reader found who has caught up, until it looks again: a look costs a write
-)
+# A look costs about as much as a write: who has caught up looks again after a while for each value that it found.
+GATHERING_SECONDS_PER_VALUE = 0.0005
 LONGEST_GATHERING_SECONDS = 0.004
 HEAVY_CHARACTERS = 1_000_000  # of a page: the next one has half as many values
 
@@ -141,8 +140,8 @@ class StreamReader:
             yield from self._gather()
             page = yield from self._fetch()
             if len(page.values) < self._page_size:  # it was all that there is
-                gathering_seconds = min(GATHERING_SECONDS * len(page.values), LONGEST_GATHERING_SECONDS)
-                self._next_look = time.monotonic() + gathering_seconds
+                gathering_seconds = len(page.values) * GATHERING_SECONDS_PER_VALUE
+                self._next_look = time.monotonic() + min(gathering_seconds, LONGEST_GATHERING_SECONDS)
             self._fetched.extend(page.values)
             self._adapt_page_size(page)
         if self._fetched:

@@ -15,9 +15,9 @@ ROW_RIGHTS = "select, insert, update, delete"
 
 
 def grants(schema: str, role: str) -> list[str]:
-    """What the role that runs workflows needs: to read and write the rows of our tables, and nothing else.
+    """What the role that runs workflows needs: to use the rows of our tables and our functions, and nothing else.
 
-    The default privileges are for the tables of later migrations; they hold for those of the role that runs this.
+    The default privileges are for those of later migrations; they hold for what the role that runs this creates.
     """
     where, who = quote(schema), quote(role)
     return [

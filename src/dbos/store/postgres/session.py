@@ -62,7 +62,7 @@ class _Part:
             for place in self.places:
                 results[place] = () if count else None
             return
-        fields = FACTS[self.kind].key  # what `returning` says of a row that was written
+        fields = FACTS[self.kind].key  # what a statement says of a row that was written
         value, columns, answered = reply.get_value, range(len(fields)), tuple(enumerate(answers, len(fields)))
         written = {
             tuple([value(row, column) for column in columns]): tuple(
@@ -219,7 +219,7 @@ class PostgresSession:
 
 
 def _parts(kind: type[Record], places: Sequence[int], records: Sequence[Record]) -> list[_Part]:
-    if len(records) == 1 or FACTS[kind].repeatable:
+    if len(records) == 1 or FACTS[kind].shares_statement:
         return [_Part(kind, places, records)]
     runs = without_repeats([record[0] for record in records])
     return [_Part(kind, [places[i] for i in run], [records[i] for i in run]) for run in runs]
@@ -245,7 +245,7 @@ def _error(reply: pq.abc.PGresult) -> psycopg.Error:
         return psycopg.DatabaseError(message)
 
 
-# What `returning` says beyond that, and how it reads.
+# What it says beyond that, and how it reads.
 _ANSWERS: dict[type[Record], tuple[Callable[[bytes | None], Any], ...]] = {
     StartWorkflow: (_number, _number),  # deadline_ms, epoch
     Debounce: (_text, _text),  # workflow_id, owner's token
