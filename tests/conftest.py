@@ -7,7 +7,6 @@ running.
 
 import contextlib
 import secrets
-import signal
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,6 +20,7 @@ from tests.support.collected import parsing_nothing
 from tests.support.entrances import as_worker, through_pooler
 from tests.support.pooler import Pooler
 from tests.support.postgres import PostgresCluster, past_entrance
+from tests.support.signals import let_children_be_stopped
 from tests.support.warm_python import WarmPython
 from tests.support.workers import Workers
 
@@ -55,9 +55,8 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 @pytest.fixture(scope="session", autouse=True)
 def interruptible() -> None:
-    """Processes that tests start can be interrupted, even if the suite runs in the background of a shell."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Processes that tests start heed signals, even if the suite runs in the background of a shell or under `nohup`."""
+    let_children_be_stopped()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -17,10 +17,10 @@ from __future__ import annotations
 
 import argparse
 import secrets
-import signal
 import sys
 from collections.abc import Sequence
 
+from tests.support.signals import let_children_be_stopped
 from tests.torture import campaign, report, results
 from tests.torture.enumeration import enumerate_points
 from tests.torture.enumerations import ENUMERATIONS
@@ -49,8 +49,7 @@ def main(arguments: Sequence[str]) -> int:
     if not scenarios and not enumerations:
         print("nothing has that in its name", file=sys.stderr)
         return 2
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in the background of a shell; processes inherit it
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    let_children_be_stopped()
     seconds = 0.0 if options.reduced else options.minutes * 60
     shares = sum(each.share for each in scenarios) or 1
     found: list[Result] = []
