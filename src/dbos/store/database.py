@@ -136,12 +136,11 @@ class Database(Protocol):
 
 @dataclass(slots=True)
 class Counters:
-    """What the store did so far. Tests hold the number of round trips per workflow by it."""
+    """What the store did so far. Tests hold by it what a workflow costs."""
 
     commits: int = 0  # batches of the journal that were committed
     records: int = 0  # records in them
     statements: int = 0  # statements in them
-    round_trips: int = 0  # waits for the database in them
     largest_batch: int = 0  # records in the largest of them
     queries: int = 0  # reads and management transactions; under many threads only about right
     losses: int = 0  # connections lost in the middle of something: whether it was committed is not known

@@ -132,7 +132,6 @@ class Pool:
             counters = self.counters  # guarded by the writer's lock, too
             counters.commits += 1
             counters.statements += statements
-            counters.round_trips += 1
             counters.records += len(records)
             if len(records) > counters.largest_batch:
                 counters.largest_batch = len(records)
