@@ -14,6 +14,21 @@ MUTANTS = (
         "tests/store/test_arrays.py::test_a_record_alone_is_read_like_one_of_many[Number.MEMBER-x0]",
     ),
     Mutant(
+        "a record alone waits for the server twice",
+        "store/postgres/session.py",
+        "        libpq.send_query_prepared(part.name.encode(), part.parameters)\n        self._flush()\n",
+        "        libpq.exec_(b'select 1')\n"
+        "        libpq.send_query_prepared(part.name.encode(), part.parameters)\n        self._flush()\n",
+        "tests/acceptance/test_round_trips.py::test_what_a_workflow_does_costs_one_each",
+    ),
+    Mutant(
+        "the statements of a batch go out one by one",
+        "store/postgres/session.py",
+        "zip(parts, self._fly(parts), strict=True)",
+        "zip(parts, [self._fly([part])[0] for part in parts], strict=True)",
+        "tests/acceptance/test_round_trips.py::test_a_batch_of_many_kinds_costs_one",
+    ),
+    Mutant(
         "callers are woken before the commit",
         "store/journal.py",
         "                entries.extend(self._take_batch())\n",
