@@ -84,7 +84,7 @@ class PostgresHints:
         self._closed = False
 
     def publish(self, kind: str, ids: Iterable[str]) -> None:
-        self._notifier.publish((kind, workflow_id) for workflow_id in ids)
+        self._notifier.publish(kind, ids)
 
     def receive(self, timeout_seconds: float, poll_seconds: float) -> list[Hint]:
         with self._in_use:

@@ -40,12 +40,13 @@ class Notifier:
         self._thread: threading.Thread | None = None
         self._closing = threading.Event()
 
-    def publish(self, hints: Iterable[Hint]) -> None:
+    def publish(self, kind: str, ids: Iterable[str]) -> None:
         with self._mutex:
             if self._closing.is_set():
                 return
             if len(self._gathered) < MAX_GATHERED_HINTS:
-                self._gathered.update(dict.fromkeys(hints))
+                for identifier in ids:
+                    self._gathered[kind, identifier] = None
             else:
                 self._gathered = {ANYTHING: None}
             if self._thread is None:

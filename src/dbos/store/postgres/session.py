@@ -142,9 +142,7 @@ class PostgresSession:
         libpq = self._connection.pgconn
         libpq.send_query_prepared(part.name.encode(), part.parameters)
         self._flush()
-        replies: list[pq.abc.PGresult] = []
-        while (reply := self._get_result()) is not None:
-            replies.append(reply)
+        replies = [*iter(self._get_result, None)]
         if libpq.status != pq.ConnStatus.OK:
             raise psycopg.OperationalError("the connection is lost")
         if replies[0].status in _FAILED:
