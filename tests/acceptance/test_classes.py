@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from dbos import DBOS, DBOSConfiguredInstance, SetWorkflowID, error
+from dbos import DBOS, DBOSConfiguredInstance, Queue, SetWorkflowID, error
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows
 from tests.support.waiting import Gate
@@ -44,6 +44,37 @@ def test_methods_of_an_instance(launch: Launch, replay: Replay) -> None:
     assert replay("n").get_result() == "2 hat from Oslo"
     assert replay("s").get_result() == "1 hat from Rome"
     assert replay("a").get_result() == "cap from Rome"
+
+
+@pytest.mark.parametrize("way", ["call", "start", "enqueue"])
+def test_a_method_that_is_taken_from_the_class_belongs_to_the_instance_it_is_given(
+    launch: Launch, replay: Replay, way: str
+) -> None:
+    @DBOS.dbos_class()
+    class Shop(DBOSConfiguredInstance):
+        @DBOS.workflow()
+        def sell(self, item: str) -> str:
+            return f"{item} from {self.config_name}"
+
+    queue = Queue("q")
+    north = Shop("north")
+    launch()
+    with SetWorkflowID("w"):
+        match way:
+            case "call":
+                assert Shop.sell(north, "hat") == "hat from north"
+            case "start":
+                assert DBOS.start_workflow(Shop.sell, north, "hat").get_result() == "hat from north"
+            case "enqueue":
+                assert queue.enqueue(Shop.sell, north, "hat").get_result() == "hat from north"
+    status = DBOS.get_workflow_status("w")
+    assert status is not None
+    assert (status.class_name, status.config_name) == (Shop.__qualname__, "north")
+    assert status.input == {"args": ("hat",), "kwargs": {}}
+    if way != "enqueue":
+        assert replay("w").get_result() == "hat from north"
+    with pytest.raises(TypeError, match="sell"):
+        DBOS.start_workflow(Shop.sell)  # type: ignore[call-arg]
 
 
 def test_the_instance_is_found_again(launch: Launch) -> None:

@@ -1,14 +1,16 @@
 """api.md §3.1, §3.2, §3.4, §3.11 - §3.13: calling and starting workflows, their ids and their status."""
 
 import asyncio
+import functools
 import logging
 import threading
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from dbos import DBOS, SetWorkflowAttributes, SetWorkflowID, WorkflowStatus, error
+from dbos import DBOS, Queue, SetWorkflowAttributes, SetWorkflowID, WorkflowStatus, WorkflowStatusString, error
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import count_rows
 from tests.support.waiting import Gate
@@ -55,6 +57,40 @@ def test_every_way_to_run_a_workflow(launch: Launch) -> None:
     assert asyncio.run(on_a_loop()) == [6, 6, 6, 6]
     assert {(s.status, s.output) for s in DBOS.list_workflows()} == {("SUCCESS", 6)}
     assert len(DBOS.list_workflows()) == 8
+
+
+@pytest.mark.parametrize("way", ["call", "start", "enqueue"])
+def test_a_decorator_in_between_may_take_other_arguments(launch: Launch, replay: Replay, way: str) -> None:
+    """`functools.wraps` shows the signature of what is wrapped, and that is not what callers go by."""
+
+    def inject(func: Callable[..., str]) -> Callable[..., str]:
+        @functools.wraps(func)
+        def wrapper(*args: Any, loud: bool, **kwargs: Any) -> str:
+            found = func("db", *args, **kwargs)
+            return found.upper() if loud else found
+
+        return wrapper
+
+    @DBOS.workflow()
+    @inject
+    def workflow(connection: str, item: str) -> str:
+        return f"{item} in {connection}"
+
+    queue = Queue("q")
+    launch()
+    with SetWorkflowID("w"):
+        match way:
+            case "call":
+                assert workflow("hat", loud=True) == "HAT IN DB"
+            case "start":
+                assert DBOS.start_workflow(workflow, "hat", loud=True).get_result() == "HAT IN DB"
+            case "enqueue":
+                assert queue.enqueue(workflow, "hat", loud=True).get_result() == "HAT IN DB"
+    assert status_of("w").input == {"args": ("hat",), "kwargs": {"loud": True}}
+    if way != "enqueue":
+        assert replay("w").get_result() == "HAT IN DB"
+    with pytest.raises(TypeError, match="loud"):
+        DBOS.start_workflow(workflow, "hat")
 
 
 def test_where_a_workflow_runs(launch: Launch) -> None:
@@ -450,6 +486,9 @@ def test_the_status_of_a_workflow(launch: Launch) -> None:
     assert isinstance(status, WorkflowStatus)
     assert status.workflow_id == handle.workflow_id == handle.get_workflow_id() == "full"
     assert (status.status, status.name) == ("SUCCESS", "work")
+    assert status.status == WorkflowStatusString.SUCCESS == WorkflowStatusString(status.status)
+    assert [each.workflow_id for each in DBOS.list_workflows(status=WorkflowStatusString.SUCCESS)] == ["full"]
+    assert vars(status)["workflow_id"] == "full"  # for those who write it as JSON
     assert status.input == {"args": (1, "x"), "kwargs": {"third": 2.5}}
     assert (status.output, status.error) == ([1, "x", 2.5], None)
     assert status.created_at is not None

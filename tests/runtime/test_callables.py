@@ -105,4 +105,5 @@ def test_who_says_more_about_itself_is_asked() -> None:
     marked.__signature__ = inspect.signature(plain)  # type: ignore[attr-defined]
     assert not callables.takes(marked, (), {})
     assert callables.signature(marked) == inspect.signature(plain)
+    assert callables.signature(wrapper) == inspect.signature(wrapper, follow_wrapped=False)
     assert callables.signature(dict) is None

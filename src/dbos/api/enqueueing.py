@@ -14,7 +14,7 @@ from dbos.runtime.engine import Engine
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operation import Operation
 from dbos.runtime.operations.enqueueing import Entry, enqueue, enqueue_many
-from dbos.runtime.registry import resolve
+from dbos.runtime.registry import resolve_call
 
 
 def enqueue_function(
@@ -62,6 +62,6 @@ def _entry(call: Call) -> Entry:
 def _of_function(
     queue_name: str, func: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[Engine, Operation[Started]]:
-    target = resolve(func)
+    target, rest = resolve_call(func, args)
     engine = launched.engine_of(target.function.registry)
-    return engine, enqueue(engine, queue_name, target, args, kwargs)
+    return engine, enqueue(engine, queue_name, target, rest, kwargs)

@@ -2,13 +2,13 @@
 
 # Annotations are evaluated here: a TypedDict compiles each that is a text, which takes longer.
 
-from typing import Any, Literal, TypedDict
+from typing import Any, TypedDict
 
 from dbos.fields import dataclass
+from dbos.model.workflow import Status
 
-WorkflowStatusString = Literal[
-    "PENDING", "SUCCESS", "ERROR", "MAX_RECOVERY_ATTEMPTS_EXCEEDED", "CANCELLED", "ENQUEUED", "DELAYED"
-]
+WorkflowStatusString = Status
+"""The words that `WorkflowStatus.status` takes. They equal plain strings, and can be given for them."""
 
 
 class WorkflowInputs(TypedDict):
@@ -18,7 +18,7 @@ class WorkflowInputs(TypedDict):
     kwargs: dict[str, Any]
 
 
-@dataclass(slots=True)
+@dataclass
 class WorkflowStatus:
     """A workflow as it stood when it was read. Times are Unix epoch milliseconds."""
 

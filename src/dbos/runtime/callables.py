@@ -45,8 +45,8 @@ def takes(func: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, An
 
 
 def signature(func: Callable[..., Any]) -> inspect.Signature | None:
-    """Which arguments it takes, if it tells."""
+    """Which arguments it takes itself, if it tells: those of what it wraps may be others."""
     try:
-        return inspect.signature(func)
+        return inspect.signature(func, follow_wrapped=False)
     except (TypeError, ValueError):
         return None

@@ -321,6 +321,13 @@ def resolve(func: Callable[..., Any]) -> Target:
     return aim(function, receiver) if receiver is not None else Target(function)
 
 
+def resolve_call(func: Callable[..., Any], args: tuple[Any, ...]) -> tuple[Target, tuple[Any, ...]]:
+    """The same for arguments that may begin with the receiver, and those without it."""
+    target = resolve(func)
+    is_bound = target.receiver is not None or target.function.binding is Binding.FUNCTION
+    return (target, args) if is_bound else split(target.function, args)
+
+
 def aim(function: Function, receiver: Any) -> Target:
     """The target of a call on a class or an instance. Raises DBOSException if that is not registered."""
     if function.binding is Binding.CLASS:
@@ -341,8 +348,10 @@ def aim(function: Function, receiver: Any) -> Target:
 
 
 def split(function: Function, args: tuple[Any, ...]) -> tuple[Target, tuple[Any, ...]]:
-    """The target of a direct call, and the arguments without the receiver."""
+    """The target of a call on the function itself, and the arguments without the receiver."""
     if function.binding is not Binding.FUNCTION:
+        if not args:
+            raise TypeError(f"{function.name}() needs what it is called on as its first argument")
         return aim(function, args[0]), args[1:]
     if args and function.in_class and _is_method_of(function, args[0]):
         aim(function, args[0])

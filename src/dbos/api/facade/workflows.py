@@ -12,7 +12,7 @@ from dbos.api.twins import awaitable, blocking
 from dbos.model.ids import validate_workflow_id
 from dbos.runtime.interpreters import run_async, run_blocking
 from dbos.runtime.operations import inspection, starting
-from dbos.runtime.registry import resolve
+from dbos.runtime.registry import resolve_call
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -39,10 +39,10 @@ class WorkflowCalls:
         Raises DBOSWorkflowFunctionNotFoundError for an undecorated function, DBOSConflictingWorkflowError if the id
         belongs to another function, DBOSSerializationError for arguments that cannot be stored.
         """
-        target = resolve(func)
+        target, rest = resolve_call(func, args)
         engine = launched.engine_of(target.function.registry)
         return WorkflowHandle.of(  # type: ignore[no-any-return]
-            run_blocking(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=False))
+            run_blocking(engine, starting.start_in_background(engine, target, rest, kwargs, on_callers_loop=False))
         )
 
     @overload
@@ -63,10 +63,10 @@ class WorkflowCalls:
 
         See `start_workflow`.
         """
-        target = resolve(func)
+        target, rest = resolve_call(func, args)
         engine = launched.engine_of(target.function.registry)
         return WorkflowHandleAsync.of(  # type: ignore[no-any-return]
-            await run_async(engine, starting.start_in_background(engine, target, args, kwargs, on_callers_loop=True))
+            await run_async(engine, starting.start_in_background(engine, target, rest, kwargs, on_callers_loop=True))
         )
 
     @classmethod
