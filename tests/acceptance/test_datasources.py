@@ -290,6 +290,63 @@ def test_inside_a_step_it_is_a_plain_transaction_of_its_own(launch: Launch, both
     assert len(DBOS.list_workflow_steps("w")) == 1
 
 
+def around(both: Both, inner: Callable[[], Any]) -> Callable[[], Any]:
+    """A transaction that writes a note, and runs another one."""
+    datasource = both.datasource
+    if not both.awaited:
+
+        def plain() -> Any:
+            datasource.sql_session().execute(INSERT, {"note": "outer"})
+            return inner()
+
+        return datasource.transaction(plain)  # type: ignore[no-any-return]
+
+    async def coroutine() -> Any:
+        await datasource.sql_session().execute(INSERT, {"note": "outer"})
+        return await inner()
+
+    return datasource.transaction(coroutine)  # type: ignore[no-any-return]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in a workflow", "on its own"])
+def test_one_inside_another_reads_what_was_there_before(
+    launch: Launch, both: Both, user_url: str, inside: bool
+) -> None:
+    datasource, query = both.datasource, text("select count(*) from ledger")
+    if both.awaited:
+
+        async def count_async() -> Any:
+            return (await datasource.sql_session().execute(query)).scalar()
+
+        inner = datasource.transaction(count_async)
+    else:
+
+        def count() -> Any:
+            return datasource.sql_session().execute(query).scalar()
+
+        inner = datasource.transaction(count)
+    outer = around(both, inner)
+    workflow = both.step(outer)
+    launch()
+    assert both.run(workflow if inside else outer) == ([0] if inside else 0)
+    assert notes(user_url) == ["outer"]
+
+
+@pytest.mark.parametrize("inside", [True, False], ids=["in a workflow", "on its own"])
+def test_one_that_waits_for_what_the_one_around_it_holds_gives_up(
+    launch: Launch, both: Both, user_url: str, inside: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    if not user_url.startswith("sqlite"):
+        return  # there only the same rows clash, and a server has its own limits for that
+    monkeypatch.setattr("dbos.runtime.patience.NESTED_SECONDS", 0.1)
+    outer = around(both, both.datasource.transaction(both.body(lambda write: write("inner"))))
+    workflow = both.step(outer)
+    launch()
+    with pytest.raises(error.DBOSException, match=r"waited 0\.1 s inside another one"):
+        both.run(workflow if inside else outer)
+    assert notes(user_url) == []
+
+
 def test_five_at_once_lose_nothing(both: Both, user_url: str) -> None:
     datasource = both.datasource
 

@@ -613,7 +613,9 @@ CALLS_INSIDE = {
     "DBOS.listWorkflows": DBOS.list_workflows,
     "DBOS.cancelWorkflow": lambda: DBOS.cancel_workflow("x"),
     "DBOS.getResult": lambda: DBOS.get_result("x"),
-    "DBOS": lambda: DBOS.update_workflow_attributes("x", {}),
+    "DBOS.updateWorkflowAttributes": lambda: DBOS.update_workflow_attributes("x", {}),
+    "DBOS.setEvent": lambda: DBOS.set_event("k", 1),
+    "DBOS.send": lambda: DBOS.send("x", 1),
 }
 
 

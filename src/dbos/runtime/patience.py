@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from dbos.error import DBOSException
 from dbos.lazy import asyncio, random
 from dbos.runtime.context import Attempt, current_transaction
 from dbos.runtime.operation import Invoke, Operation
@@ -39,12 +40,17 @@ class Patience:
     def covers(self, error: BaseException, lost: bool) -> bool:
         """Is it worth another try? `lost`: the error cost us the connection, or was about getting one.
 
-        Without a witness nobody can tell whether a lost commit arrived: then the loss is the caller's to judge.
+        Without a witness nobody can tell whether a lost commit arrived: then the loss is the caller's to judge. Raises
+        DBOSException for one inside another transaction that was tried for long enough.
         """
         if not isinstance(error, Exception) or not (is_clash(error) or (lost and self._attempt is not None)):
             return False
         if self._ends_at is not None and time.monotonic() >= self._ends_at:
-            return False
+            # Of our own kind: for what the one around it took for a clash, it would run both again, for ever.
+            raise DBOSException(
+                f"Transaction {self._name} waited {NESTED_SECONDS:g} s inside another one, which may itself hold what "
+                "it waits for. Call it outside of that, or let it use the same session."
+            )  # without the error as its cause, which is looked for in what user code raises
         self._report(error)
         return True
 

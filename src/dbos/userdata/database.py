@@ -105,14 +105,17 @@ class UserDatabase:
         """A call that does a piece of work in the session."""
         return partial(work, session, *arguments)
 
-    def begin(self, session: Session, isolation_level: str) -> Connection:
-        """Open the transaction; from here on only `commit` can commit it."""
+    def begin(self, session: Session, isolation_level: str, nested: bool = False) -> Connection:
+        """Open the transaction; from here on only `commit` can commit it.
+
+        `nested` in another one, which may hold the lock of a SQLite file: it can be read even so.
+        """
         session.begin().__enter__()  # so that whoever closes it inside is told so by every later statement
         if not isinstance(session, GuardedSession):  # of the user's own making
             event.listen(session, "before_commit", _refuse_to_commit)
         if self.dialect == "sqlite":  # which knows one level
             connection = session.connection(execution_options={_GUARDED_BY: session.info})
-            begin_writing(connection)
+            begin_writing(connection, nested)
             return connection
         return session.connection(execution_options={"isolation_level": isolation_level, _GUARDED_BY: session.info})
 

@@ -100,14 +100,15 @@ def _roll_back(connection: Any, record: Any) -> None:
         connection.rollback()
 
 
-def begin_writing(connection: Connection) -> None:
+def begin_writing(connection: Connection, nested: bool = False) -> None:
     """Take the write lock of a SQLite file.
 
-    At once, because a transaction that reads first and writes later fails if another came between. A connection that
-    begins by itself is left alone.
+    At once, because a transaction that reads first and writes later fails if another came between; but with the first
+    write if it is `nested` in one that may hold the lock, and may only want to read. A connection that begins by itself
+    is left alone.
     """
     if not connection.connection.driver_connection.in_transaction:  # type: ignore[union-attr]
-        connection.exec_driver_sql("begin immediate")
+        connection.exec_driver_sql("begin deferred" if nested else "begin immediate")
 
 
 def prepare(connection: Connection, witness: Witness, run_migrations: bool, role: str | None) -> None:

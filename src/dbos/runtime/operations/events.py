@@ -9,7 +9,7 @@ from dbos.model.ids import validate_workflow_id
 from dbos.model.mailbox import place, validate_key
 from dbos.model.serialization import WorkflowSerializationFormat
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, current_attempt, current_step, workflow_body
+from dbos.runtime.context import Attempt, current_attempt, current_step, refuse_in_transaction, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Operation, Wait
 from dbos.runtime.outcomes import ensure_going
@@ -45,6 +45,7 @@ def set_event(
     attempt, step = current_attempt(), current_step()
     if attempt is None:
         raise DBOSException("DBOS.set_event() must be called from within a workflow")
+    refuse_in_transaction(SET_EVENT)
     validate_key("key of an event", key)
     text, codec = engine.codec.encode(value, f"event {key!r}", attempt.format_of(serialization_type))
     step_id = attempt.next_step_id() if step is None else step.step_id

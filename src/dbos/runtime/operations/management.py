@@ -10,13 +10,15 @@ from dbos.model.ids import validate_workflow_id
 from dbos.model.workflow import Status
 from dbos.runtime.announcing import announce_cancelled, announce_deleted, running_here
 from dbos.runtime.arguments import encode_attributes, require_ids
-from dbos.runtime.context import current_attempt, workflow_body
+from dbos.runtime.context import current_attempt, refuse_in_transaction, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation
 from dbos.runtime.queues import require_queue_name, require_unpartitioned
 from dbos.runtime.step import as_step, commit_as_step
 from dbos.store.deleting import Deleted
 from dbos.store.records import UpdateAttributes
+
+UPDATE_ATTRIBUTES = "DBOS.updateWorkflowAttributes"
 
 
 def cancel_workflow(engine: Engine, workflow_id: str, *, cancel_children: bool = False) -> Operation[None]:
@@ -135,9 +137,10 @@ def update_workflow_attributes(
     if merge and attributes is None:
         raise DBOSException("update_workflow_attributes(merge=True) takes a dict of attributes, not None")
     text = None if attributes is None else encode_attributes(attributes)
+    refuse_in_transaction(UPDATE_ATTRIBUTES)
     attempt = workflow_body()
     if attempt is None:
         yield Commit(UpdateAttributes(workflow_id, text, merge, None, None))
     else:
         change = UpdateAttributes(workflow_id, text, merge, attempt.workflow_id, attempt.epoch)
-        yield from commit_as_step(attempt, "DBOS.updateWorkflowAttributes", change)
+        yield from commit_as_step(attempt, UPDATE_ATTRIBUTES, change)

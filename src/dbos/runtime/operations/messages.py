@@ -18,7 +18,7 @@ from dbos.model.ids import validate_workflow_id
 from dbos.model.mailbox import place, validate_key, validate_topic
 from dbos.model.serialization import WorkflowSerializationFormat, require_format
 from dbos.runtime.clock import wall_ms
-from dbos.runtime.context import Attempt, current_attempt, workflow_body
+from dbos.runtime.context import Attempt, current_attempt, refuse_in_transaction, workflow_body
 from dbos.runtime.engine import Engine
 from dbos.runtime.operation import Ask, Commit, Operation, Outcome
 from dbos.runtime.requests import current_requests
@@ -119,6 +119,7 @@ def _requested_key() -> str | None:
 def _send(
     engine: Engine, name: str, letters: list[SendMessage], format: WorkflowSerializationFormat, to_forks: bool
 ) -> Operation[None]:
+    refuse_in_transaction(name)
     format = require_format(format)
     for letter in letters:
         validate_workflow_id(letter.destination_id)
