@@ -36,6 +36,20 @@ MUTANTS = (
         "tests/store/test_journal.py::test_a_thousand_threads_are_all_acknowledged[sqlite]",
     ),
     Mutant(
+        "a future that was cancelled keeps those behind it from being told",
+        "store/reply.py",
+        "        if reply.future.done():\n            continue\n",
+        "",
+        "tests/store/test_journal.py::test_cancelled_futures_harm_nobody[sqlite]",
+    ),
+    Mutant(
+        "a loop that was closed ends the thread that writes",
+        "store/reply.py",
+        "        except RuntimeError:\n            pass  # the loop is closed: nobody waits there any more\n",
+        "        except ConnectionError:\n            pass\n",
+        "tests/store/test_journal.py::test_closed_loops_harm_nobody[sqlite]",
+    ),
+    Mutant(
         "callers of a batch get each other's results",
         "store/journal.py",
         "            for entry in entries:\n                end = start + len(entry.records)\n",
