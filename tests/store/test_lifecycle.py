@@ -92,8 +92,11 @@ def test_what_was_written_is_there_when_opened_again(open_store: OpenStore) -> N
 
 @pytest.mark.owner("counts connections, and there somebody else has just migrated")
 @pytest.mark.parametrize("size", [1, 2, 3, 20])
-def test_every_size_of_pool_works_and_is_kept(open_store: OpenStore, direct_url: str, size: int) -> None:
+def test_every_size_of_pool_works_and_is_kept(
+    open_store: OpenStore, direct_url: str, size: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     store = open_store(pool_size=size)
+    monkeypatch.setattr(type(store._pool.database), "opening_seconds", 0.0)  # whoever would wait opens another
     use_everything(store)
     store.journal.write([start(f"w{n}") for n in range(30)])
 

@@ -6,6 +6,13 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "a small pool opens as many sessions as a large one",
+        "store/pool.py",
+        "limit = min(MAX_READERS, size - 2)",
+        "limit = MAX_READERS",
+        "tests/store/test_lifecycle.py::test_every_size_of_pool_works_and_is_kept[postgres-3]",
+    ),
+    Mutant(
         "a session of a pooler's is set up as if it were ours",
         "store/postgres/pooler.py",
         '        f" where pg_backend_pid() = {connection.info.backend_pid} and ',
