@@ -151,4 +151,11 @@ MUTANTS = (
         "and w.workflow_deadline_epoch_ms > {now_ms}\n",
         STATUS_MACHINE,
     ),
+    Mutant(
+        "who cancels many waits for rows while he holds others",
+        "store/sql/workflows.sql",
+        "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n    {lock_free_rows}\n",
+        "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n",
+        "tests/store/test_workflows.py::test_a_bulk_cancel_waits_for_no_row_while_it_holds_another",
+    ),
 )
