@@ -35,6 +35,7 @@ from dbos.runtime.openings import Opening
 from dbos.runtime.served import Look
 from dbos.services import dispatcher
 from dbos.services.dispatcher import Dispatcher
+from dbos.services.lookout import Lookout
 from dbos.store.claims import Claim, Claims
 from dbos.store.database import StoreSettings
 from dbos.store.store import Store
@@ -87,6 +88,24 @@ def gated() -> tuple[Gate, Callable[[int], int]]:
 
 
 Gated = tuple[Gate, Callable[[int], int]]
+
+
+@pytest.fixture
+def further_looks(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """Waits for some more looks at what waits in vain. They follow each other closely."""
+    look, looks = Lookout.poll, list[float]()
+
+    def noted(self: Lookout) -> float:
+        looks.append(look(self))
+        return 0.02
+
+    def wait() -> None:
+        before = len(looks)
+        eventually(lambda: len(looks) > before + 2)
+
+    monkeypatch.setattr(Lookout, "poll", noted)
+    return wait
+
 
 # ------------------------------------------------------------ serving
 
@@ -560,7 +579,7 @@ IMPOSSIBLE = [
 
 
 def test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue(
-    launch: Launch, database_url: str, caplog: pytest.LogCaptureFixture
+    launch: Launch, database_url: str, caplog: pytest.LogCaptureFixture, further_looks: Callable[[], None]
 ) -> None:
     """Somebody wrote them by hand. Setting them right serves them again."""
 
@@ -568,7 +587,7 @@ def test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue(
     def work() -> str:
         return "done"
 
-    launch(executor_lease_sec=1)
+    launch()
     names = [f"rotten-{number}" for number in range(len(IMPOSSIBLE))]
     for name, change in zip(names, IMPOSSIBLE, strict=True):
         DBOS.register_queue(name)
@@ -578,6 +597,7 @@ def test_definitions_that_cannot_be_are_told_of_once_and_stop_no_other_queue(
     for _ in range(2):
         assert DBOS.enqueue_workflow("sound", work).get_result() == "done"
     eventually(lambda: all(f"Queue {name!r} is not served" in caplog.text for name in names))
+    further_looks()
     assert statuses(waiting) == ["ENQUEUED"] * len(names)
     assert [queue.name for queue in DBOS.list_queues()] == ["sound"]
     with pytest.raises(error.DBOSException, match="'rotten-0' is defined in the database as no queue can be"):
@@ -729,17 +749,20 @@ def test_what_was_claimed_and_never_heard_of_runs_at_once(
 # ------------------------------------------------------------ what waits in vain
 
 
-def test_a_queue_that_nobody_serves_is_reported_once(launch: Launch, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_queue_that_nobody_serves_is_reported_once(
+    launch: Launch, caplog: pytest.LogCaptureFixture, further_looks: Callable[[], None]
+) -> None:
     @DBOS.workflow()
     def work() -> None:
         pass
 
-    launch(executor_lease_sec=1)
+    launch()
     handle = DBOS.enqueue_workflow("nowhere", work)
     DBOS.enqueue_workflow("nowhere", work)
     with caplog.at_level(logging.WARNING, logger="dbos"):
         eventually(lambda: "queue 'nowhere', which no running process serves" in caplog.text)
-        eventually(lambda: caplog.text.count("nowhere") == 1)
+        further_looks()
+        assert caplog.text.count("nowhere") == 1
     assert (handle.get_status().status, handle.get_status().queue_name) == ("ENQUEUED", "nowhere")
 
 

@@ -6,6 +6,13 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "queues: that nobody serves one is told at every look",
+        "services/lookout.py",
+        "sorted(seen & self._seen - self._reported)",
+        "sorted(seen & self._seen)",
+        "tests/acceptance/test_queue_dispatch.py::test_a_queue_that_nobody_serves_is_reported_once[sqlite]",
+    ),
+    Mutant(
         "queues: a definition that cannot be stops all dispatching",
         "store/queues.py",
         "    except ValueError as error:\n        return Impossible(row[0], str(error))\n",
