@@ -577,7 +577,7 @@ def test_blocking_calls_are_refused_where_they_would_block_an_event_loop(launch:
 
 
 def operations() -> list[str]:
-    return [name for name in vars(DBOSClient) if not name.startswith("_") and name != "destroy"]
+    return [name for name in dir(DBOSClient) if not name.startswith("_") and name != "destroy"]
 
 
 def parameters(function: Callable[..., Any]) -> list[tuple[str, Any]]:
@@ -587,7 +587,7 @@ def parameters(function: Callable[..., Any]) -> list[tuple[str, Any]]:
 
 def test_every_operation_has_both_faces() -> None:
     names = operations()
-    assert len(names) > 20
+    assert {"enqueue", "trigger_schedule"} < set(names)
     for name in names:
         if not name.endswith(("_async", "_in_transaction")):  # the latter work on the connection of a blocking caller
             one, other = getattr(DBOSClient, name), getattr(DBOSClient, f"{name}_async")
@@ -597,7 +597,7 @@ def test_every_operation_has_both_faces() -> None:
             assert other.__name__ == f"{name}_async"
 
 
-DIFFERENT = {"send", "send_async", "register_queue", "register_queue_async"}
+DIFFERENT = {"create_schedule", "create_schedule_async", "register_queue", "register_queue_async"}
 
 
 @pytest.mark.parametrize("name", [each for each in operations() if hasattr(DBOS, each) and each not in DIFFERENT])

@@ -214,8 +214,9 @@ def test_signatures(member: Callable[..., Any], parameters: str) -> None:
 
 
 def public_members() -> list[tuple[str, Any]]:
-    classes = [each for each in vars(dbos).values() if inspect.isclass(each)]
-    functions = [("run_dbos_database_migrations", dbos.run_dbos_database_migrations)]
+    named = {name: getattr(dbos, name) for name in dbos.__all__}
+    classes = [each for each in named.values() if inspect.isclass(each)]
+    functions = [(name, each) for name, each in named.items() if inspect.isfunction(each)]
     members = [
         (f"{cls.__name__}.{name}", value)
         for cls in classes

@@ -8,6 +8,27 @@ GOES_ON = "tests/services/test_service.py::test_every_loop_goes_on_after_a_round
 
 MUTANTS = (
     Mutant(
+        "a call of the application has no twin",
+        "api/facade/events.py",
+        "    get_all_events_async = staticmethod(awaitable(events.get_all_events))\n",
+        "",
+        "tests/acceptance/test_async.py::test_every_blocking_call_has_a_twin",
+    ),
+    Mutant(
+        "a schedule of a client has twins that differ",
+        "api/client_schedules.py",
+        "    pause_schedule_async = awaitable_method(schedules.pause_schedule)\n",
+        "    pause_schedule_async = awaitable_method(schedules.resume_schedule)\n",
+        "tests/acceptance/test_client.py::test_every_operation_has_both_faces",
+    ),
+    Mutant(
+        "a class that is imported late has members without documentation",
+        "api/client.py",
+        '        """Enqueue a workflow by its name; returns as soon as it is durable.\n',
+        '        _ = """Enqueue a workflow by its name; returns as soon as it is durable.\n',
+        "tests/acceptance/test_public_api.py::test_everything_public_is_documented_and_annotated",
+    ),
+    Mutant(
         "a loop ends with the first round that fails",
         "services/service.py",
         "if self._stopping or self.engine.closed:",
