@@ -13,6 +13,8 @@ import sqlalchemy
 
 from dbos import DBOS, AsyncSQLAlchemyDatasource, SetWorkflowID, SQLAlchemyDatasource, WorkflowHandle, error
 from dbos.api.launched import current_engine
+from dbos.runtime.operation import Operation
+from dbos.runtime.patience import Patience
 from dbos.userdata.database import UserDatabase
 from tests.acceptance.hostile_settings import change_defaults
 from tests.acceptance.user_database import INSERT, create_table, notes, witnesses, write
@@ -122,7 +124,21 @@ def test_a_connection_lost_before_the_commit_costs_another_try(
     assert witnesses(postgres_url) == [("w", 1, False)]
 
 
-def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgres_url: str) -> None:
+@pytest.fixture
+def pauses(monkeypatch: pytest.MonkeyPatch) -> Gate:
+    """How often a transaction has waited for another try."""
+    gate, pause = Gate(), Patience.pause
+    gate.open()
+
+    def noted(patience: Patience) -> Operation[None]:
+        gate.pass_through()
+        return pause(patience)
+
+    monkeypatch.setattr(Patience, "pause", noted)
+    return gate
+
+
+def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgres_url: str, pauses: Gate) -> None:
     @DBOS.transaction()
     def note() -> str:
         write("once")
@@ -133,7 +149,7 @@ def test_an_outage_is_waited_for(launch: Launch, proxied: PostgresProxy, postgre
     proxied.refuse()
     proxied.cut_now()
     handle = DBOS.start_workflow(note)
-    eventually(lambda: handle.get_status() is not None)
+    pauses.wait_for_arrival(3)
     proxied.heal()
     assert handle.get_result() == "done"
     assert notes(postgres_url) == ["once"] * 2
@@ -492,7 +508,7 @@ def test_what_was_committed_while_the_workflow_was_cancelled_is_not_done_again(
 # ---------------------------------------------------------------- busy files
 
 
-def test_a_busy_file_is_waited_for(launch: Launch, sqlite_url: str, tmp_path: Path) -> None:
+def test_a_busy_file_is_waited_for(launch: Launch, sqlite_url: str, tmp_path: Path, pauses: Gate) -> None:
     user = tmp_path / "user.sqlite"
     create_table(f"sqlite:///{user}")
 
@@ -504,7 +520,7 @@ def test_a_busy_file_is_waited_for(launch: Launch, sqlite_url: str, tmp_path: Pa
     with closing(sqlite3.connect(user, isolation_level=None)) as other:
         other.execute("begin immediate")
         handle = DBOS.start_workflow(note)
-        eventually(lambda: current_engine().active())
+        pauses.wait_for_arrival(3)
         assert notes(f"sqlite:///{user}") == []
         other.execute("rollback")
     handle.get_result()

@@ -41,6 +41,20 @@ MUTANTS = (
         FAULTS.format("test_whoever_lost_his_workflow_elsewhere_stops_at_the_transaction", "sqlite"),
     ),
     Mutant(
+        "transactions: a file that stays busy is an answer",
+        "userdata/troubles.py",
+        "_BUSY = {5, 6}",
+        "_BUSY = {0}",
+        FAULTS.format("test_a_busy_file_is_waited_for", "sqlite"),
+    ),
+    Mutant(
+        "transactions: an outage that lasts is an answer",
+        "runtime/patience.py",
+        "(lost and self._attempt is not None)",
+        "(lost and self._attempt is not None and self._troubled_since is None)",
+        FAULTS.format("test_an_outage_is_waited_for", "sqlite"),
+    ),
+    Mutant(
         "transactions: every error is worth another try",
         "userdata/troubles.py",
         "    return any(_state(each) in _CLASHES or _code(each) in _BUSY for each in _causes(error))\n",
