@@ -6,6 +6,13 @@ from tests.mutants.mutant import Mutant
 
 MUTANTS = (
     Mutant(
+        "queues: workflows are claimed one by one",
+        "services/dispatcher.py",
+        "        limit = self._room()\n",
+        "        limit = min(1, self._room())\n",
+        "tests/acceptance/test_queue_dispatch.py::test_draining_takes_few_statements[sqlite]",
+    ),
+    Mutant(
         "queues: that nobody serves one is told at every look",
         "services/lookout.py",
         "sorted(seen & self._seen - self._reported)",
