@@ -13,6 +13,8 @@ import pytest
 
 from dbos import DBOS, SetWorkflowID, WorkflowHandle, WorkflowSerializationFormat, error
 from dbos.api.launched import current_engine, launched_engine
+from dbos.model.stream import StreamPage
+from dbos.store.streams import Streams
 from tests.support.fixture_types import Launch, Replay
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import PATIENCE_SECONDS, Gate, eventually, eventually_async
@@ -590,11 +592,21 @@ def test_a_long_stream_is_read_in_pages(launch: Launch) -> None:
     assert queries() - before < 20
 
 
-def test_heavy_values_come_in_smaller_pages(launch: Launch, writer: Callable[..., Any]) -> None:
+def test_heavy_values_come_in_smaller_pages(
+    launch: Launch, writer: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page, limits = Streams.page, list[int]()
+
+    def noted(streams: Streams, workflow_id: str, key: str, offset: int, limit: int) -> StreamPage | None:
+        limits.append(limit)
+        return page(streams, workflow_id, key, offset, limit)
+
+    monkeypatch.setattr(Streams, "page", noted)
     launch()
-    values = ["x" * 900_000 + str(number) for number in range(20)]
+    values = ["x" * 900_000 + str(number) for number in range(25)]
     start(writer, "w", values).get_result()
     assert read("w") == values
+    assert limits[:3] == [16, 8, 4]
 
 
 def test_a_write_costs_one_commit_and_no_read(

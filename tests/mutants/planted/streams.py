@@ -13,6 +13,13 @@ WAITS = "tests/acceptance/test_waits.py::{}[sqlite-read_stream-plain]"
 
 MUTANTS = (
     Mutant(
+        "streams: pages of heavy values are as long as others",
+        "runtime/operations/stream_reading.py",
+        "            self._page_size = max(1, self._page_size // 2)\n",
+        "            pass\n",
+        "tests/acceptance/test_streams.py::test_heavy_values_come_in_smaller_pages[sqlite]",
+    ),
+    Mutant(
         "streams: values of one batch get the same place",
         APPEND,
         """coalesce(last."offset" + 1, 0)""",
