@@ -17,7 +17,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from dbos.error import DBOSDeserializationError, DBOSInitializationError, DBOSSerializationError
@@ -126,6 +126,8 @@ def test_everything_else_comes_back_identical(value: Any) -> None:
     assert identical(round_trip(value), value)
 
 
+@example({1: 2})
+@example("\ud83d\ude00")
 @given(plain)
 def test_without_pickle_plain_data_comes_back_identical_or_is_refused(value: Any) -> None:
     if DEFAULT.encode(value, "value")[1] == "json":
