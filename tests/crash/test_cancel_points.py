@@ -27,10 +27,12 @@ def test_a_cancelled_task_records_nothing_and_its_workflow_is_recovered(
         points = [Point(number + 1, when) for number in range(len(run.effects)) for when in SIDES]
         if database_url.startswith("postgres") and not all_points:
             points = spread(points, POSTGRES_POINTS)
+        struck = 0
         for number, point in enumerate(points):
             try:
-                run.run_cancelled(f"run{number}-", point)
+                struck += run.run_cancelled(f"run{number}-", point)
             except Exception as error:
                 error.add_note(f"{name}, its task cancelled {point} ({run.effects[point.number - 1]})")
                 raise
-        record_property("cancellations", len(points))
+        assert struck > len(points) / 3, "too many of the effects were none of a task's"
+        record_property("cancellations", struck)

@@ -100,8 +100,11 @@ class Trial:
             self._check_that_they_stay(run_id, before)
         return effects
 
-    def run_cancelled(self, run_id: str, point: Point) -> None:
-        """Cancel the asyncio task at that effect. What it leaves is adopted in the same process and comes to an end."""
+    def run_cancelled(self, run_id: str, point: Point) -> bool:
+        """Cancel the asyncio task at that effect. What it leaves is adopted in the same process and comes to an end.
+
+        False: that effect was none of a task's, or lay behind the end of the run.
+        """
         self.seam.arm(point, cancels=True)
         self._adoptions.clear()
         with self._sweeping():
@@ -109,6 +112,7 @@ class Trial:
                 perform(self._drive, run_id)
             except asyncio.CancelledError:
                 pass
+            struck = self.seam.struck
             self.seam.arm(None)
             outcome = perform(self._drive, run_id)
             self.settle()
@@ -118,6 +122,7 @@ class Trial:
         picture = self._picture(run_id, outcome)
         self._check(run_id, picture, crashes=0, given_back=1)
         assert picture == self.undisturbed
+        return struck
 
     @contextmanager
     def _sweeping(self) -> Generator[None]:

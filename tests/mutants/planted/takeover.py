@@ -13,6 +13,13 @@ TAKEOVER = "tests/crash/test_takeover.py::{}[sqlite]"
 
 MUTANTS = (
     Mutant(
+        "the seam cancels no task",
+        "testing/crashing.py",
+        "(self._cancels and not in_task)",
+        "self._cancels",
+        CANCEL_POINTS.format("coroutines-sequence"),
+    ),
+    Mutant(
         "deleting stops who takes the id meanwhile",
         "runtime/announcing.py",
         "        engine.supersede(workflow_id, Status.PENDING, before.get(workflow_id))\n        engine.waiters.wake(",
