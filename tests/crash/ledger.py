@@ -41,6 +41,11 @@ class Ledger:
         with self._lock:
             return [entry for entry in self._entries if entry.workflow_id.startswith(run_id)]
 
+    def starts(self, run_id: str) -> Counter[tuple[str, int, int]]:
+        """How often each attempt of each step began, in whichever epoch; free of the id of the run."""
+        entries = self.of_run(run_id)
+        return Counter((each.workflow_id.removeprefix(run_id), each.step_id, each.attempt) for each in entries)
+
     def most_starts(self, run_id: str) -> int:
         """How often the same attempt of the same step of the same epoch began at most."""
         return max(Counter(self.of_run(run_id)).values(), default=0)

@@ -33,3 +33,4 @@ def test_a_record_written_twice_counts_once(
         monkeypatch.setattr(journal, "write", write_again)
         monkeypatch.setattr(journal, "write_soon", write_soon_again)
         run.run("again-", [])
+        run.check_that_no_step_ran_again("again-")

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from tests.mutants.killers import POINTS, PROMISES
+from tests.mutants.killers import ERRORS, POINTS, PROMISES
 from tests.mutants.mutant import Mutant
 
 PATCHING = "tests/acceptance/test_patching.py::{}[sqlite]"
 STEERING = "tests/acceptance/test_steering.py::{}"
 
 MUTANTS = (
+    Mutant(
+        "a step runs once more where a connection was lost",
+        "runtime/step.py",
+        "            outcome: Outcome[Any] = yield Invoke(call, awaited, timeout, on_timeout)\n",
+        "            outcome: Outcome[Any] = yield Invoke(call, awaited, timeout, on_timeout)\n"
+        "            if attempt.engine.store.losses:\n"
+        "                outcome = yield Invoke(call, awaited, timeout, on_timeout)\n",
+        ERRORS.format("coroutines-sequence"),
+    ),
     Mutant(
         "a workflow of the old code takes the new way",
         "runtime/operations/patching.py",
