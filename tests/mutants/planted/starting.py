@@ -10,6 +10,13 @@ PUBLIC = "tests/acceptance/test_public_api.py::{}"
 
 MUTANTS = (
     Mutant(
+        "a coroutine that was started is left to the garbage collector",
+        "runtime/operations/starting.py",
+        "            engine.keep(asyncio.get_running_loop().create_task(run_logged_async(attempt, run)))\n",
+        "            asyncio.get_running_loop().create_task(run_logged_async(attempt, run))\n",
+        "tests/acceptance/test_async.py::test_a_started_coroutine_is_held_although_nobody_holds_its_handle[sqlite]",
+    ),
+    Mutant(
         "a constructor is given to the class that asks for it, not to the one whose fields it fills",
         "fields.py",
         "setattr(self._owner, self._name, written)",
