@@ -353,22 +353,29 @@ def test_a_thousand_coroutines_and_threads_share_batches(store: Store) -> None:
     assert len(journal._pool.writer.lock._waiting) == 0
 
 
-def test_a_batch_is_bounded(store: Store) -> None:
+@pytest.mark.parametrize(("characters", "most"), [(10, MAX_BATCH_RECORDS), (100_000, 40)])
+def test_a_batch_is_bounded(store: Store, characters: int, most: int) -> None:
+    """By the number of its records, and by what they weigh."""
     store.journal.write([start("w")])
+    count = 5 * most // 2
 
     async def write() -> None:
-        loop = asyncio.get_running_loop()
+        loop, output = asyncio.get_running_loop(), "x" * characters
         with busy_writer(store):
-            futures = [store.journal.write_soon([checkpoint("w", n)], loop) for n in range(2_500)]
+            futures = [store.journal.write_soon([checkpoint("w", n, output=output)], loop) for n in range(count)]
         await asyncio.gather(*futures)
 
     asyncio.run(write())
-    assert store.journal.counters.largest_batch <= MAX_BATCH_RECORDS
-    assert len(store.steps.list("w")) == 2_500
+    assert store.journal.counters.largest_batch == most
+    assert len(store.steps.list("w")) == count
 
 
-def test_a_full_journal_makes_threads_wait_and_loses_nothing(store: Store) -> None:
-    journal = store.journal
+@pytest.mark.parametrize(("characters", "most"), [(0, MAX_QUEUED_RECORDS), (10, 100)])
+def test_a_full_journal_makes_threads_wait_and_loses_nothing(
+    store: Store, characters: int, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dbos.store.journal.MAX_QUEUED_CHARACTERS", 1_000)
+    journal, output = store.journal, "x" * characters
     journal.write([start("w")])
     waiting = threading.Event()
 
@@ -380,12 +387,12 @@ def test_a_full_journal_makes_threads_wait_and_loses_nothing(store: Store) -> No
         loop = asyncio.get_running_loop()
         thread = threading.Thread(target=write)
         with busy_writer(store):
-            futures = [journal.write_soon([checkpoint("w", n)], loop) for n in range(1, MAX_QUEUED_RECORDS + 1)]
+            futures = [journal.write_soon([checkpoint("w", n, output=output)], loop) for n in range(1, most + 1)]
             thread.start()
             await asyncio.to_thread(waiting.wait)
             await asyncio.to_thread(eventually, lambda: journal._room._waiters)
-            assert journal._queued_records == MAX_QUEUED_RECORDS
-        assert await asyncio.gather(*futures) == [[WRITTEN]] * MAX_QUEUED_RECORDS
+            assert journal._queued_records == most
+        assert await asyncio.gather(*futures) == [[WRITTEN]] * most
         await asyncio.to_thread(thread.join)
 
     asyncio.run(fill())

@@ -50,6 +50,20 @@ MUTANTS = (
         "tests/store/test_journal.py::test_closed_loops_harm_nobody[sqlite]",
     ),
     Mutant(
+        "a batch may weigh whatever it does",
+        "store/journal.py",
+        "records < MAX_BATCH_RECORDS and characters < MAX_BATCH_CHARACTERS",
+        "records < MAX_BATCH_RECORDS",
+        "tests/store/test_journal.py::test_a_batch_is_bounded[sqlite-100000-40]",
+    ),
+    Mutant(
+        "what waits for the journal may weigh whatever it does",
+        "store/journal.py",
+        " or self._queued_characters >= MAX_QUEUED_CHARACTERS",
+        "",
+        "tests/store/test_journal.py::test_a_full_journal_makes_threads_wait_and_loses_nothing[sqlite-10-100]",
+    ),
+    Mutant(
         "callers of a batch get each other's results",
         "store/journal.py",
         "            for entry in entries:\n                end = start + len(entry.records)\n",
