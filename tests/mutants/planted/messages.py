@@ -15,6 +15,13 @@ IN_TIME = (
 
 MUTANTS = (
     Mutant(
+        "closing waits until the listener has looked up by itself",
+        "store/postgres/hints.py",
+        "        self._notifier.close()\n        self.interrupt()\n",
+        "        self._notifier.close()\n",
+        "tests/store/test_hints.py::test_closing_returns_at_once[postgres]",
+    ),
+    Mutant(
         "a receiver looks for a message before it listens",
         "runtime/operations/receiving.py",
         """    with engine.waiters.register(*mine) as registration:
