@@ -56,4 +56,12 @@ MUTANTS = (
         "_USERINFO",
         "tests/security/test_passwords.py::test_a_project_file_shows_no_password",
     ),
+    Mutant(
+        "a fork takes no partition that is not ASCII",
+        "api/forking.py",
+        "        require_place(engine, require_queue_name(queue_name), placement)",
+        "        (queue_partition_key or '').encode('ascii')\n"
+        "        require_place(engine, require_queue_name(queue_name), placement)",
+        "tests/security/test_texts.py::test_every_text_parameter_takes_or_refuses_every_text[sqlite]",
+    ),
 )
