@@ -134,7 +134,7 @@ def test_an_error_that_another_try_resolves_shows_nowhere(
             exchanges.arm(number, make, times)
             try:
                 run.run(f"run{place}-", [])
-                run.check_that_no_step_ran_again(f"run{place}-")
+                run.check_that_no_attempt_lost_its_workflow(f"run{place}-")
             except Exception as error:
                 error.add_note(f"{name}: exchange {number} failed {times} times with {make()!r}")
                 raise

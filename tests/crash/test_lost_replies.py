@@ -20,7 +20,7 @@ def test_a_record_written_twice_counts_once(
 ) -> None:
     with trial(name, database_url, seam) as run:
         journal = run.process.engine.store.journal
-        write, write_soon = journal.write, journal.write_soon
+        write, write_soon, write_and_resume = journal.write, journal.write_soon, journal.write_and_resume
 
         def write_again(records: Sequence[Any]) -> Any:
             write(records)
@@ -30,7 +30,12 @@ def test_a_record_written_twice_counts_once(
             write_soon(records, loop)
             return write_soon(records, loop)
 
+        def write_again_and_resume(records: Sequence[Any], *whom: Any) -> None:
+            write_and_resume(records, lambda call: call(), lambda reply: None)
+            write_and_resume(records, *whom)
+
         monkeypatch.setattr(journal, "write", write_again)
         monkeypatch.setattr(journal, "write_soon", write_soon_again)
+        monkeypatch.setattr(journal, "write_and_resume", write_again_and_resume)
         run.run("again-", [])
-        run.check_that_no_step_ran_again("again-")
+        run.check_that_no_attempt_lost_its_workflow("again-")

@@ -201,13 +201,15 @@ class Trial:
         lost = set(before) - set(self._checkpoints(*span(run_id)))
         assert not lost, f"checkpoints of before the crash changed or went away: {lost}"
 
-    def check_that_no_step_ran_again(self, run_id: str) -> None:
-        """Where nothing died each step began as often as in the run that nobody disturbed.
+    def check_that_no_attempt_lost_its_workflow(self, run_id: str) -> None:
+        """Where nothing died no write was refused, and each step began as often as in the run that nobody disturbed.
 
         What is steered may come to one step more or less, before it is cancelled.
         """
         if not self.scenario.steers and not self.scenario.races:
             assert self.ledger.starts(run_id) == self.ledger.starts("calm")
+            fenced = self.process.engine.metrics.writes_fenced.read().samples
+            assert not any(fenced.values()), fenced
 
     def _check(self, run_id: str, picture: Picture, crashes: int, given_back: int = 0) -> None:
         """The invariants I3, I4, I6, I7, I10 and I11, which hold whatever happens."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.mutants.killers import POINTS, PROMISES
+from tests.mutants.killers import LOST_REPLIES, POINTS, PROMISES
 from tests.mutants.mutant import Mutant
 
 STATUS_MACHINE = "tests/crash/test_status_machine.py::test_every_sequence_of_verbs_ends_as_the_model_says[sqlite]"
@@ -157,5 +157,12 @@ MUTANTS = (
         "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n    {lock_free_rows}\n",
         "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n",
         "tests/store/test_workflows.py::test_a_bulk_cancel_waits_for_no_row_while_it_holds_another",
+    ),
+    Mutant(
+        "whoever did not hear that it ended its workflow has lost it",
+        "runtime/workflow.py",
+        "            if not ours or row[0] != record.status:",
+        "            if True:",
+        LOST_REPLIES.format("blocking-sequence"),
     ),
 )
