@@ -185,3 +185,4 @@ def test_an_interrupted_thread_leaves_its_question_to_others(
     with pytest.raises(KeyboardInterrupt):
         question("a")
     assert others[0].result() == 1
+    assert oracle.rounds == [["a", "b"]]  # others may have come with the first, in time for its round

@@ -58,4 +58,11 @@ MUTANTS = (
         "        import uuid\n\n        sender = uuid.uuid4().hex\n",
         PUBLIC.format("test_importing_is_light[postgres]"),
     ),
+    Mutant(
+        "whoever is interrupted takes the questions of others with it",
+        "runtime/questions.py",
+        "                    self._asked = batch + self._asked",
+        "                    pass",
+        "tests/runtime/test_questions.py::test_an_interrupted_thread_leaves_its_question_to_others",
+    ),
 )
