@@ -30,7 +30,7 @@ ROWS = 50_000
 
 JOURNAL = [kind.__name__ + suffix for kind in KINDS for suffix in ("", "_many")]
 BY_KEY = [
-    "load_workflows", "standings", "lost", "ended", "children", "cancel", "last_step",
+    "load_workflows", "standings", "lost", "ended", "children", "cancel", "cancel_one", "last_step",
     "lock_orphans", "take", "requeue", "lock_to_resume", "resume", "history", "recorded_step", "list_steps",
     "ended_steps", "forget_steps", "arrived", "recipients", "recipients_and_forks", "with_messages", "events",
     "events_set", "event_values", "stream_page", "reached", "stream_end", "written", "load_schedules",

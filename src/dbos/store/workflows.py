@@ -7,7 +7,6 @@ one to the epoch, so that whoever had it before is refused by the journal's guar
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Mapping, Sequence
 from operator import itemgetter
 
@@ -16,7 +15,7 @@ from dbos.store.database import Row
 from dbos.store.deleting import Deleted, delete
 from dbos.store.executors import Owner
 from dbos.store.forking import Fork, Guard, fork
-from dbos.store.pool import Pool, Run, growing_pauses
+from dbos.store.pool import Pool, Run
 from dbos.store.records import Debounce
 from dbos.store.resume import resume
 from dbos.store.retention import Batch, Bounds, Place, collect, nth_newest, unfinished_before
@@ -134,19 +133,19 @@ class Workflows:
     def cancel(self, ids: Sequence[str]) -> list[str]:
         """Cancel those that are not finished, or were given up; returns the ids of all that are cancelled now.
 
-        Whoever did that: it may have been us, and the reply was lost. Rows that someone has locked are skipped and
-        tried again, as that one may need the rows we just took.
+        Whoever did that: it may have been us, and the reply was lost. Rows that someone has locked are skipped, as that
+        one may need the rows we just took, and waited for one by one.
         """
-        remaining = ids
-        pauses = growing_pauses()
-        while remaining:
-            self._pool.write("cancel", ids=json.dumps(remaining))
+        if not ids:
+            return []
+        self._pool.write("cancel", ids=json.dumps(ids))
+        while True:
             statuses = {each: status for each, (status, _) in self.standings(ids).items()}
             remaining = [each for each, status in statuses.items() if status not in SETTLED]
             if not remaining:
                 return [each for each, status in statuses.items() if status == Status.CANCELLED]
-            time.sleep(next(pauses))
-        return []
+            for each in remaining:
+                self._pool.write("cancel_one", id=each)
 
     def expire(self) -> list[str]:
         """Cancel everything whose deadline is over on the database's clock; returns the ids."""

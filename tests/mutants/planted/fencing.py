@@ -152,6 +152,13 @@ MUTANTS = (
         STATUS_MACHINE,
     ),
     Mutant(
+        "a workflow that is always busy is never cancelled",
+        "store/workflows.py",
+        '                self._pool.write("cancel_one", id=each)\n',
+        '                self._pool.write("cancel", ids=json.dumps([each]))\n                threading.Event().wait(1)\n',
+        "tests/acceptance/test_cancel_of_a_busy_workflow.py::test_it_is_cancelled_soon",
+    ),
+    Mutant(
         "who cancels many waits for rows while he holds others",
         "store/sql/workflows.sql",
         "(w.completed_at is null or w.status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED')\n    {lock_free_rows}\n",

@@ -98,6 +98,11 @@ with chosen as (
 update {schema}.workflow_status set {cancelled} where workflow_uuid in (select id from chosen)
 returning workflow_uuid;
 
+-- name: cancel_one
+-- The same, waiting for whoever has it locked: a busy workflow has its row nearly all the time.
+update {schema}.workflow_status set {cancelled}
+where workflow_uuid = :id and (completed_at is null or status = 'MAX_RECOVERY_ATTEMPTS_EXCEEDED');
+
 -- name: expire
 -- Cancel what has run out of time. Rows that someone else is changing are left to the next sweep.
 with chosen as (
