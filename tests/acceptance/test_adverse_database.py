@@ -62,7 +62,8 @@ def test_hostile_defaults_are_overruled(database_url: str, direct_url: str) -> N
         for role in Role:
             session = store._pool.database.connect(role)
             try:
-                overruled = ["0", "0", "1min", "read committed", "on", "on", "UTF8"]
+                lock_timeout = {Role.WRITER: "250ms", Role.READER: "1s"}.get(role, "0")
+                overruled = ["0", lock_timeout, "1min", "read committed", "on", "on", "UTF8"]
                 assert [shown(session, name) for name in settings] == overruled
             finally:
                 session.close()

@@ -30,6 +30,7 @@ class Verdict(Enum):
     """What an error of the driver means for the one who tried."""
 
     BUSY = "another process is writing: try again at once, its turn is short"
+    HELD = "a lock was not given in time: nothing was written, try again in a moment, and let others go on meanwhile"
     RETRY = "nothing was written, the connection is sound: try again in a moment"
     RECONNECT = "the connection is lost or useless, and whether a commit landed is unknown"
     REFUSED = "this statement with these values will never be accepted"
@@ -49,6 +50,10 @@ class StoreDamaged(StoreClosed):
 
 class ValueRefused(DBOSException):
     """The database cannot hold a value: an id or a payload with NUL characters or lone surrogates, or out of range."""
+
+
+class RowsHeld(DBOSException):
+    """Somebody else's transaction holds a row or a key that a batch of the journal waits for."""
 
 
 class KeyTaken(DBOSException):

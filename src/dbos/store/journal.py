@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 
 from dbos.lazy import asyncio
-from dbos.store.database import Counters, JournalClosed, Results, StoreClosed, ValueRefused
+from dbos.store.database import Counters, JournalClosed, Results, RowsHeld, StoreClosed, ValueRefused
 from dbos.store.pool import Pool
 from dbos.store.records import FACTS, KINDS, Record
 from dbos.store.reply import Reply, Submit, deliver
@@ -24,6 +24,7 @@ MAX_BATCH_RECORDS = 1_000  # more gains nothing: the fixed cost of a commit is s
 MAX_BATCH_CHARACTERS = 4_000_000  # of payload: bounds the memory of a batch and the time its row locks are held
 MAX_QUEUED_RECORDS = 10_000  # beyond these two, threads have to wait; coroutines never do: each has one record here
 MAX_QUEUED_CHARACTERS = 64_000_000
+MAX_ASIDE = 8  # records of callers that wait, each on a thread, for what somebody else's transactions hold
 
 _PAYLOADS: dict[type, tuple[int, ...]] = {kind: FACTS[kind].payloads for kind in KINDS}
 
@@ -33,7 +34,7 @@ NOT_WRITTEN = "The system database was closed before the record was acknowledged
 class _Entry(Reply[Results]):
     """What one caller handed in, and how it hears of the results."""
 
-    __slots__ = ("records", "weight")
+    __slots__ = ("aside", "records", "weight")
 
     def __init__(
         self,
@@ -46,6 +47,7 @@ class _Entry(Reply[Results]):
         super().__init__(loop, patient=True, submit=submit, resume=resume)
         self.records = records
         self.weight = weight  # characters of payload
+        self.aside = False  # somebody else holds what it is about: it is written, and answered, on a thread of its own
 
 
 class Journal:
@@ -62,6 +64,7 @@ class Journal:
         self._doorbell = threading.Lock()
         self._doorbell.acquire()
         self._crowded = False  # the last batch of the writer thread had several callers
+        self._aside: set[threading.Thread] = set()
         self._refusal: str | None = None  # why nothing is accepted any more
         self._closing = threading.Event()  # set with the refusal: ends the wait for a database that is away
         self._thread = threading.Thread(target=self._write_batches, name="dbos-journal", daemon=True)
@@ -88,6 +91,8 @@ class Journal:
                 return self._pool.commit(lambda: records, self._closing, locked=True)
             except StoreClosed as closed:
                 raise JournalClosed(closed.message) from closed
+            except RowsHeld:
+                return self._write_aside(records)
         entry = _Entry(records, weight)
         with self._mutex:
             while self._is_full() and self._refusal is None:
@@ -137,7 +142,7 @@ class Journal:
         while self._wait_for_work():
             entries: list[_Entry] = []
             self._settle(entries)
-            deliver(entries)
+            deliver([entry for entry in entries if not entry.aside])
 
     def _wait_for_work(self) -> bool:
         """Sleep while the queue is empty; False once the journal is closed."""
@@ -151,7 +156,7 @@ class Journal:
         return self._refusal is None
 
     def _settle(self, entries: list[_Entry]) -> None:
-        """Commit entries in one transaction, and if that is refused, find out whose fault it is.
+        """Commit entries in one transaction, and if that is refused or held up, find out by whom.
 
         An empty list is filled from the queue when the connection is ours, not before: others come while we wait.
         """
@@ -170,7 +175,10 @@ class Journal:
         except Exception as error:
             if len(entries) <= 1:
                 for entry in entries:
-                    entry.error = error
+                    if isinstance(error, RowsHeld):
+                        self._put_aside(entry)
+                    else:
+                        entry.error = error
             else:
                 middle = len(entries) // 2
                 self._settle(entries[:middle])
@@ -181,6 +189,34 @@ class Journal:
                 end = start + len(entry.records)
                 entry.value = results[start:end]
                 start = end
+
+    def _put_aside(self, entry: _Entry) -> None:
+        """Let one that waits for somebody else's transaction hold up nobody behind it."""
+
+        def write() -> None:
+            try:
+                entry.value = self._write_aside(entry.records)
+            except Exception as error:
+                entry.error = error
+            deliver([entry])
+            self._aside.discard(thread)
+
+        thread = threading.Thread(target=write, name="dbos-journal-aside", daemon=True)
+        entry.aside = True
+        if len(self._aside) >= MAX_ASIDE:  # not some are held, but everything is
+            write()
+            return
+        self._aside.add(thread)
+        try:
+            thread.start()
+        except RuntimeError:  # there are no more threads
+            write()
+
+    def _write_aside(self, records: Sequence[Record]) -> Results:
+        try:
+            return self._pool.commit_aside(records, self._closing)
+        except StoreClosed as closed:
+            raise JournalClosed(closed.message) from closed
 
     def _take_batch(self) -> list[_Entry]:
         entries: list[_Entry] = []
@@ -218,6 +254,8 @@ class Journal:
         deliver(orphans)
         with self._pool.cut_short():
             self._thread.join()
+            for thread in list(self._aside):
+                thread.join()
 
     def disown(self, because: str) -> None:
         """In a forked child: refuse everything. The writer thread does not exist here, and locks are in any state."""

@@ -17,7 +17,7 @@ from typing import Protocol, TypeVar
 from dbos.error import DBOSException
 from dbos.lazy import random
 from dbos.overdue import cut_short
-from dbos.store.database import Counters, Database, Results, Row, Session, StoreClosed, Verdict
+from dbos.store.database import Counters, Database, Results, Row, RowsHeld, Session, StoreClosed, Verdict
 from dbos.store.lending import CLOSING_GRACE_SECONDS, Guests, Lender, Readers, Writer, WritersTurn
 from dbos.store.records import Record
 from dbos.telemetry.metrics import Metrics
@@ -118,30 +118,42 @@ class Pool:
         """Write a batch of the journal, trying until it is closing.
 
         `gather` tells what to write, once it is the batch's turn and at every further try; nothing costs nothing.
-        `locked`: the caller has the writer's lock, which is released here.
+        `locked`: the caller has the writer's lock, which is released here. Raises `RowsHeld` instead of waiting for
+        what somebody else's transaction holds: see `commit_aside`.
         """
 
         def attempt(session: Session) -> Results:
-            records = gather()
-            if not records:
-                return []
-            begun = time.monotonic()
-            results, statements = session.write_batch(records)
-            self._metrics.commit_seconds.record(time.monotonic() - begun)
-            self._metrics.batch_records.record(len(records))
-            counters = self.counters  # guarded by the writer's lock, too
-            counters.commits += 1
-            counters.statements += statements
-            counters.records += len(records)
-            if len(records) > counters.largest_batch:
-                counters.largest_batch = len(records)
-            return results
+            try:
+                return self._write_batch(session, gather())
+            except Exception as error:
+                if self.database.classify(error) is Verdict.HELD:
+                    raise RowsHeld("Somebody else's transaction holds what is to be written") from error
+                raise
 
         turn = WritersTurn(self.writer, locked)
         try:
             return self._perform(turn, attempt, closing)
         finally:
             turn.forgo()
+
+    def commit_aside(self, records: Sequence[Record], closing: threading.Event) -> Results:
+        """Write what a transaction of somebody else's holds up, beside the writer, trying until it is over."""
+        return self._perform(self._for_writes, lambda session: self._write_batch(session, records), closing)
+
+    def _write_batch(self, session: Session, records: Sequence[Record]) -> Results:
+        if not records:
+            return []
+        begun = time.monotonic()
+        results, statements = session.write_batch(records)
+        self._metrics.commit_seconds.record(time.monotonic() - begun)
+        self._metrics.batch_records.record(len(records))
+        counters = self.counters  # guarded by the writer's lock, too; beside the writer only about right
+        counters.commits += 1
+        counters.statements += statements
+        counters.records += len(records)
+        if len(records) > counters.largest_batch:
+            counters.largest_batch = len(records)
+        return results
 
     # ------------------------------------------------------------ patience
 
@@ -183,7 +195,7 @@ class Pool:
                 busy = verdict is Verdict.BUSY and time.monotonic() - begun < BUSY_SECONDS
                 pauses = pauses or growing_pauses()
                 pause = random.uniform(*BUSY_PAUSES_SECONDS) if busy else next(pauses)
-                if pause > REPORTED_PAUSE_SECONDS and not self._outage_reported:
+                if pause > REPORTED_PAUSE_SECONDS and not self._outage_reported and verdict is not Verdict.HELD:
                     self._outage_reported = True  # by whoever notices first
                     _logger.warning("The system database fails, trying again: %s", self.database.translate(error))
             except BaseException:

@@ -9,6 +9,7 @@ STATUS_MACHINE = "tests/crash/test_status_machine.py::test_every_sequence_of_ver
 FINISHED = "tests/crash/test_status_machine.py::test_what_is_finished_takes_nothing_more[sqlite-SUCCESS]"
 FENCED = "tests/crash/test_status_machine.py::test_whoever_lost_its_workflow_writes_nothing_more[sqlite]"
 REUSED = "tests/store/test_deleted_ids.py::test_who_ran_the_deleted_workflow_writes_nothing_into_the_next[sqlite-{}]"
+HELD = "tests/store/test_held_rows.py::{}"
 
 MUTANTS = (
     Mutant(
@@ -152,10 +153,39 @@ MUTANTS = (
         STATUS_MACHINE,
     ),
     Mutant(
+        "the journal waits for what somebody else holds",
+        "store/postgres/pooler.py",
+        "Role.WRITER: \"'250ms'\", ",
+        "",
+        HELD.format("test_a_thread_that_commits_by_itself_holds_up_nobody"),
+    ),
+    Mutant(
+        "management keeps every connection while it waits",
+        "store/postgres/pooler.py",
+        ", Role.READER: \"'1s'\"",
+        "",
+        HELD.format("test_management_that_waits_leaves_connections_to_others"),
+    ),
+    Mutant(
+        "whoever was put aside is answered with his batch",
+        "store/journal.py",
+        "deliver([entry for entry in entries if not entry.aside])",
+        "deliver(entries)",
+        HELD.format("test_each_caller_of_a_batch_is_answered_when_what_he_wants_is_free[1]"),
+    ),
+    Mutant(
+        "what is held is refused to a thread that commits by itself",
+        "store/journal.py",
+        "            except RowsHeld:\n                return self._write_aside(records)\n",
+        "",
+        HELD.format("test_a_thread_that_commits_by_itself_holds_up_nobody"),
+    ),
+    Mutant(
         "a workflow that is always busy is never cancelled",
         "store/workflows.py",
         '                self._pool.write("cancel_one", id=each)\n',
-        '                self._pool.write("cancel", ids=json.dumps([each]))\n                threading.Event().wait(1)\n',
+        '                self._pool.write("cancel", ids=json.dumps([each]))\n'
+        '                __import__("time").sleep(1)\n',
         "tests/acceptance/test_cancel_of_a_busy_workflow.py::test_it_is_cancelled_soon",
     ),
     Mutant(

@@ -46,7 +46,7 @@ _ENCODING = {"client_encoding": "UTF8"}  # nor is this, wherever it is said: bat
 
 _RETRY_STATES = {
     "40001", "40P01",  # serialization failure, deadlock
-    "55P03", "57014",  # lock timeout, statement timeout or cancel
+    "57014",  # statement timeout or cancel
     "53000", "53100", "53200", "53400",  # out of resources, disk full, out of memory, configuration limit
     "25P02",  # in failed transaction: only after another failure
 }  # fmt: skip
@@ -68,6 +68,8 @@ def classify(error: BaseException) -> Verdict | None:
     if state is None:  # made by the client: a broken connection, or values it could not send
         lost = isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError, psycopg.InternalError))
         return Verdict.RECONNECT if lost else Verdict.REFUSED
+    if state == "55P03":  # lock timeout
+        return Verdict.HELD
     if state in _RETRY_STATES:
         return Verdict.RETRY
     if state in _RECONNECT_STATES or state in _STATEMENT_LOST_STATES or state.startswith(("08", "58")):

@@ -24,7 +24,7 @@ PLANNER_SWITCHES = ("enable_seqscan", "enable_hashjoin", "enable_mergejoin")
 _FOR_ALL: Mapping[str, str] = {
     # What is cut off is tried again: a timeout that a statement of ours never keeps would stop us for good.
     "statement_timeout": "'0'",
-    "lock_timeout": "'0'",
+    "lock_timeout": "'0'",  # but see below
     "transaction_timeout": "'0'",  # since Postgres 17
     # Who waited for a row must see what was committed meanwhile; any stricter level is an error there.
     "default_transaction_isolation": "'read committed'",
@@ -39,6 +39,9 @@ _ENCODING: Mapping[str, str] = {"client_encoding": "'UTF8'"}
 
 # As for all, for the role behind a pooler's sessions.
 _ADVISED: Mapping[str, str] = {**_FOR_ALL, "synchronous_commit": "'on'"}
+# The writer waits for what others' transactions hold only so long that nobody notices; what is held goes its own way. A
+# reader lends its connection to others between two tries, and finds out before the reply is given up.
+_LOCK_TIMEOUTS: Mapping[Role, str] = {Role.WRITER: "'250ms'", Role.READER: "'1s'"}
 SHORTEST_TIMEOUT_MS = 1_000  # of a server through a pooler, without a warning
 
 
@@ -47,6 +50,8 @@ def session_settings(role: Role, idle_seconds: float) -> dict[str, str]:
     wanted = {**_FOR_ALL, **_ENCODING}
     if idle_seconds > 0:
         wanted["idle_in_transaction_session_timeout"] = f"'{round(idle_seconds * 1000)}'"
+    if role in _LOCK_TIMEOUTS:
+        wanted["lock_timeout"] = _LOCK_TIMEOUTS[role]
     if role is Role.WRITER:
         wanted["plan_cache_mode"] = "'force_generic_plan'"  # plan the journal's few statements once, not five times
     if role is not Role.LISTENER:
