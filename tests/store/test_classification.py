@@ -15,12 +15,13 @@ from dbos.store.postgres.database import classify as classify_postgres
 from dbos.store.sqlite.database import SqliteDatabase
 from dbos.store.sqlite.database import classify as classify_sqlite
 
-BUSY, RETRY, RECONNECT, REFUSED = Verdict.BUSY, Verdict.RETRY, Verdict.RECONNECT, Verdict.REFUSED
+BUSY, HELD, RETRY = Verdict.BUSY, Verdict.HELD, Verdict.RETRY
+RECONNECT, REFUSED = Verdict.RECONNECT, Verdict.REFUSED
 
 POSTGRES_STATES = {
     "40001": RETRY,  # serialization failure
     "40P01": RETRY,  # deadlock
-    "55P03": RETRY,  # lock timeout
+    "55P03": HELD,  # lock timeout
     "57014": RETRY,  # statement timeout, or cancelled by an administrator
     "53100": RETRY,  # disk full
     "53200": RETRY,  # out of memory
