@@ -13,6 +13,7 @@ from dbos.store.database import JournalClosed, StoreSettings
 from dbos.store.journal import MAX_ASIDE
 from dbos.store.store import Store
 from tests.store.records import checkpoint, start
+from tests.store.test_journal import busy_writer
 from tests.support.raw_sql import run_sql
 from tests.support.waiting import PATIENCE_SECONDS, eventually, eventually_async
 
@@ -54,8 +55,11 @@ def test_each_caller_of_a_batch_is_answered_when_what_he_wants_is_free(
 ) -> None:
     async def write() -> None:
         loop, journal = asyncio.get_running_loop(), store.journal
-        with_held = [journal.write_soon([checkpoint(f"held{number}", 1)], loop) for number in range(count)]
-        free = journal.write_soon([checkpoint("free", 1)], loop)
+        with busy_writer(store):  # all become one batch
+            first = journal.write_soon([checkpoint("free", 1)], loop)
+            with_held = [journal.write_soon([checkpoint(f"held{number}", 1)], loop) for number in range(count)]
+            free = journal.write_soon([checkpoint("free", 2)], loop)
+        assert await asyncio.wait_for(first, PATIENCE_SECONDS) == WRITTEN
         if count <= MAX_ASIDE:
             assert await asyncio.wait_for(free, PATIENCE_SECONDS) == WRITTEN
         assert not any(future.done() for future in with_held)

@@ -34,7 +34,7 @@ NOT_WRITTEN = "The system database was closed before the record was acknowledged
 class _Entry(Reply[Results]):
     """What one caller handed in, and how it hears of the results."""
 
-    __slots__ = ("aside", "records", "weight")
+    __slots__ = ("records", "weight")
 
     def __init__(
         self,
@@ -47,7 +47,6 @@ class _Entry(Reply[Results]):
         super().__init__(loop, patient=True, submit=submit, resume=resume)
         self.records = records
         self.weight = weight  # characters of payload
-        self.aside = False  # somebody else holds what it is about: it is written, and answered, on a thread of its own
 
 
 class Journal:
@@ -140,9 +139,7 @@ class Journal:
 
     def _write_batches(self) -> None:
         while self._wait_for_work():
-            entries: list[_Entry] = []
-            self._settle(entries)
-            deliver([entry for entry in entries if not entry.aside])
+            self._settle([])
 
     def _wait_for_work(self) -> bool:
         """Sleep while the queue is empty; False once the journal is closed."""
@@ -156,7 +153,7 @@ class Journal:
         return self._refusal is None
 
     def _settle(self, entries: list[_Entry]) -> None:
-        """Commit entries in one transaction, and if that is refused or held up, find out by whom.
+        """Commit entries in one transaction and answer them; if it is refused or held up, find out by whose fault.
 
         An empty list is filled from the queue when the connection is ours, not before: others come while we wait.
         """
@@ -173,44 +170,43 @@ class Journal:
                 entry.error = JournalClosed(closed.message)
                 entry.error.__cause__ = closed
         except Exception as error:
-            if len(entries) <= 1:
-                for entry in entries:
-                    if isinstance(error, RowsHeld):
-                        self._put_aside(entry)
-                    else:
-                        entry.error = error
-            else:
+            if len(entries) > 1:
                 middle = len(entries) // 2
                 self._settle(entries[:middle])
                 self._settle(entries[middle:])
+                return
+            if isinstance(error, RowsHeld):
+                self._put_aside(*entries)
+                return
+            for entry in entries:
+                entry.error = error
         else:
             start = 0
             for entry in entries:
                 end = start + len(entry.records)
                 entry.value = results[start:end]
                 start = end
+        deliver(entries)
 
     def _put_aside(self, entry: _Entry) -> None:
         """Let one that waits for somebody else's transaction hold up nobody behind it."""
-
-        def write() -> None:
+        if len(self._aside) < MAX_ASIDE:  # else not some are held, but everything is
+            thread = threading.Thread(target=self._settle_aside, args=(entry,), name="dbos-journal-aside", daemon=True)
+            self._aside.add(thread)
             try:
-                entry.value = self._write_aside(entry.records)
-            except Exception as error:
-                entry.error = error
-            deliver([entry])
-            self._aside.discard(thread)
+                thread.start()
+                return
+            except RuntimeError:  # there are no more threads
+                self._aside.discard(thread)
+        self._settle_aside(entry)
 
-        thread = threading.Thread(target=write, name="dbos-journal-aside", daemon=True)
-        entry.aside = True
-        if len(self._aside) >= MAX_ASIDE:  # not some are held, but everything is
-            write()
-            return
-        self._aside.add(thread)
+    def _settle_aside(self, entry: _Entry) -> None:
         try:
-            thread.start()
-        except RuntimeError:  # there are no more threads
-            write()
+            entry.value = self._write_aside(entry.records)
+        except Exception as error:
+            entry.error = error
+        deliver([entry])
+        self._aside.discard(threading.current_thread())
 
     def _write_aside(self, records: Sequence[Record]) -> Results:
         try:

@@ -169,8 +169,8 @@ MUTANTS = (
     Mutant(
         "whoever was put aside is answered with his batch",
         "store/journal.py",
-        "deliver([entry for entry in entries if not entry.aside])",
-        "deliver(entries)",
+        "                self._put_aside(*entries)\n                return\n",
+        "                self._put_aside(*entries)\n",
         HELD.format("test_each_caller_of_a_batch_is_answered_when_what_he_wants_is_free[1]"),
     ),
     Mutant(
