@@ -32,8 +32,8 @@ class Patience:
         self._attempt = attempt
         self._awaited = awaited
         self._pauses = _pauses(LONGEST_BUSY_PAUSE_SECONDS if dialect == "sqlite" else LONGEST_PAUSE_SECONDS)
-        nested = attempt is None and current_transaction() is not None
-        self._ends_at = time.monotonic() + NESTED_SECONDS if nested else None
+        self.nested = attempt is None and current_transaction() is not None
+        self._ends_at = time.monotonic() + NESTED_SECONDS if self.nested else None
         self._troubled_since: float | None = None
         self._reported_after, self._reported_every = REPORTED_SECONDS
 

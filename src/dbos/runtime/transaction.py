@@ -21,7 +21,7 @@ from dbos.error import DBOSException, DBOSUnexpectedStepError
 from dbos.fields import dataclass, field
 from dbos.model.serialization import Serialization
 from dbos.runtime import spans
-from dbos.runtime.context import Attempt, StepStatus, current_transaction, inside_step, inside_transaction
+from dbos.runtime.context import Attempt, StepStatus, inside_step, inside_transaction
 from dbos.runtime.operation import Ask, Invoke, Operation, Outcome
 from dbos.runtime.patience import Patience
 from dbos.runtime.registry import TransactionSpec
@@ -169,8 +169,7 @@ def _in_session(work: Work, conversation: Callable[[Any], Operation[T]]) -> Oper
 
 def _run_and_commit(work: Work, session: Any, patience: Patience) -> Operation[Outcome[Any] | None]:
     database, begun_at = work.database, time.monotonic()
-    nested = current_transaction() is not None
-    begun: Outcome[Any] = yield work.phase(session, database.begin, work.spec.isolation_level, nested)
+    begun: Outcome[Any] = yield work.phase(session, database.begin, work.spec.isolation_level, patience.nested)
     if begun.error is not None:
         if patience.covers(begun.error, is_away(begun.error)):
             return None
